@@ -1,0 +1,1 @@
+"""The pure core: values in, values out. No network, no clock, no file, no event loop."""

@@ -1,0 +1,115 @@
+"""What can happen to an upload: the one vocabulary that state, journal, bars and widgets share.
+
+Rule of this file: an event is a fact in the past tense, frozen, with everything that is needed to
+replay it. `at_s` is the monotonic clock of the process that saw it, in seconds; it is for rates, never
+for dates. Part numbers count from 0; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cognite_nb_upload.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened."""
+
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Event):
+    """CDF has made the file and handed out a URL per part. `sizes[i]` is None where not planned."""
+
+    file_id: int | None
+    upload_id: Secret
+    urls: tuple[Secret, ...] = field(repr=False)
+    sizes: tuple[int | None, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted(Event):
+    """Try number `attempt` (from 1) of a part begins, from its first byte."""
+
+    no: int
+    size: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartSent(Event):
+    """`sent` bytes of this try have been handed to the network so far."""
+
+    no: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartLost(Event):
+    """This try of a part failed; its bytes are taken back. `wait_s` is None when it was the last."""
+
+    no: int
+    attempt: int
+    reason: str
+    wait_s: float | None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartStored(Event):
+    """The store has the part. `checksums` is what it was verified with, by the algorithm's name."""
+
+    no: int
+    size: int
+    checksums: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """The whole upload waits for something: `offline`, `CDF says 503, retry 2 in 4 s`. "" ends it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    """Nothing is being sent until it is resumed."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """It goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completing(Event):
+    """Every part is stored; CDF is being told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembling(Event):
+    """CDF has taken the completion, and puts the parts together; `uploaded` is not yet true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed(Event):
+    """The file is in CDF. `verified` says what was checked, and by what; "" is nothing."""
+
+    verified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """It ended with an error, said in one sentence. What is stored stays stored."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Event):
+    """Someone gave it up; no byte follows."""

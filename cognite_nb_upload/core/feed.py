@@ -1,0 +1,74 @@
+"""Where events become state and reach those who listen.
+
+Rules of this file: events are applied one at a time, in the order they came; listeners hear them in
+that order, each with the state right after it; a listener that raises is logged and costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from cognite_nb_upload.core.events import Event
+from cognite_nb_upload.core.state import UploadState, advance
+
+Listener = Callable[[UploadState, Event], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Observable(Protocol):
+    """What bars, journals and widgets can follow: a session or an upload."""
+
+    @property
+    def state(self) -> UploadState:
+        """A snapshot of now."""
+        ...
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(state, event)` from now on; returns what ends it."""
+        ...
+
+
+class Feed:
+    """One upload's state, and the listeners that follow it; safe to use from any thread."""
+
+    def __init__(self, clock: Callable[[], float], state: UploadState | None = None) -> None:
+        self._clock = clock
+        self._state = state or UploadState()
+        self._listeners: tuple[Listener, ...] = ()
+        self._lock = threading.RLock()
+
+    @property
+    def state(self) -> UploadState:
+        """The state after the last event."""
+        return self._state
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(state, event)` from now on; returns what ends it."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners = tuple(one for one in self._listeners if one is not listener)
+
+        return stop
+
+    def emit(self, event: Event) -> None:
+        """Apply an event, stamped with the clock, and tell everyone."""
+        with self._lock:
+            event = replace(event, at_s=self._clock())
+            self._state = state = advance(self._state, event)
+            for listener in self._listeners:
+                _tell(listener, state, event)
+
+
+def _tell(listener: Listener, state: UploadState, event: Event) -> None:
+    try:
+        listener(state, event)
+    except Exception:
+        _log.exception("A listener of the upload failed; the upload goes on.")

@@ -1,0 +1,94 @@
+"""When to try again, and how long to wait: arithmetic. The edge sleeps.
+
+Rules of this file: waiting doubles and is spread over the whole interval ("full jitter"); a budget of
+tries, not of time, ends it; what the server asks for (`Retry-After`) is honoured up to a cap; a
+status is worth another try only where the next answer may differ.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+# files-api.md 4: the union of what the official clients try again. 500 is among them, since
+# every request of ours that is repeated may be.
+RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+# These ask for less, not only for later.
+OVERLOADED: Final = frozenset({408, 429, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and how patiently, something is tried again.
+
+    Attributes:
+        attempts: tries in all, the first among them.
+        base_s: the first wait is drawn from `[0, base_s]` seconds; each further one from twice that.
+        most_s: no wait of our own is longer, in seconds.
+        patience_s: the longest `Retry-After` that is obeyed; above it, the request fails.
+        offline_s: how long "no connection at all" is waited out, in seconds.
+    """
+
+    attempts: int = 8
+    base_s: float = 0.5
+    most_s: float = 30.0
+    patience_s: float = 120.0
+    offline_s: float = 600.0
+    jitter: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def wait_s(
+        self,
+        attempt: int,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: str | None = None,
+        now: datetime | None = None,
+    ) -> float | None:
+        """Seconds to wait after try number `attempt` (from 1) failed; None to give up.
+
+        Args:
+            attempt: the try that failed, counted from 1.
+            status: the HTTP status of the answer; None where none came, which is worth a try.
+            retryable: the server said so itself (`cdf-is-auto-retryable: true`).
+            retry_after: the header's text: seconds or an HTTP date. Nonsense counts as absent.
+            now: the server's `Date`, against which a date in `retry_after` counts.
+        """
+        if attempt >= self.attempts:
+            return None
+        if status is not None and status not in RETRYABLE and not retryable:
+            return None
+        asked = parse_retry_after(retry_after, now)
+        if asked is None:
+            return self.jitter.uniform(0, self.ceiling_s(attempt))
+        return None if asked > self.patience_s else asked
+
+    def ceiling_s(self, attempt: int) -> float:
+        """The longest that our own wait after try number `attempt` may be."""
+        return float(min(self.most_s, self.base_s * 2.0 ** min(attempt - 1, 60)))
+
+
+def parse_retry_after(text: str | None, now: datetime | None = None) -> float | None:
+    """Seconds that a `Retry-After` header asks for: never negative; None where it says nothing."""
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        return _seconds_until(text, now)
+    return max(0.0, seconds) if seconds == seconds else None
+
+
+def _seconds_until(text: str, now: datetime | None) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if now is None:
+        return None  # without the server's clock a date says nothing that can be trusted
+    return max(0.0, (moment - now).total_seconds())

@@ -1,0 +1,421 @@
+"""A `Source` is a name, a size, and bytes that can be read again from any place.
+
+That one promise gives parallel parts, retry and resume. What cannot keep it (a pipe, an iterator) is
+spooled to a temporary file at the border, since the stores want to know each part's length and a
+part that is lost is sent again from its first byte.
+
+Rules of this file: reading is safe from several threads; a file that changes while it is being read
+raises `SourceChanged`; nobody's file is closed but our own.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Protocol, cast
+
+from anyio import to_thread
+
+from cognite_nb_upload.core.plan import MIB, show_bytes
+from cognite_nb_upload.errors import SourceChanged, UsageError
+
+Content = (
+    str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str] | IO[bytes]
+    | Iterable[bytes] | AsyncIterable[bytes]
+)  # fmt: skip
+
+_COPY: Final = 4 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What tells one source from another: path (or ""), size in bytes, mtime in ns, inode."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Source(Protocol):
+    """A name, a size in bytes, and bytes that can be read again."""
+
+    name: str
+    size: int
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """At most `size` bytes from `offset`; fewer only at the end. Any thread may call it.
+
+        Raises:
+            SourceChanged: it is shorter than it was.
+        """
+        ...
+
+    def check(self) -> None:
+        """See that it still is what it was.
+
+        Raises:
+            SourceChanged: it has grown, shrunk, been replaced or been deleted.
+        """
+        ...
+
+    def facts(self) -> SourceFacts:
+        """What it can be recognised by after a restart."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened here."""
+        ...
+
+
+class BytesSource:
+    """Bytes in memory: nothing is copied. mmap and memoryview are read where they are."""
+
+    def __init__(self, data: bytes | bytearray | memoryview | mmap.mmap, name: str = "") -> None:
+        self.name = name
+        self._view = memoryview(data).cast("B")
+        self.size = self._view.nbytes
+
+    def read_at(self, offset: int, size: int) -> memoryview:
+        """At most `size` bytes from `offset`, as a view."""
+        return self._view[offset : offset + size]
+
+    def check(self) -> None:
+        """Memory is what it is."""
+
+    def facts(self) -> SourceFacts:
+        """Only the size is known of bytes in memory."""
+        return SourceFacts("", self.size, 0, 0)
+
+    def close(self) -> None:
+        """Release the view, so that its owner may resize or close what it shows."""
+        self._view.release()
+
+
+class FileSource:
+    """Bytes `[start, start + size)` of a file on disk, read by position (`pread`)."""
+
+    def __init__(self, fd: int, *, name: str, path: Path | None, start: int, size: int) -> None:
+        self.name = name
+        self.size = size
+        self._fd = fd
+        self._path = path
+        self._start = start
+        self._as_opened = os.fstat(fd)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: os.PathLike[str] | str, length: int | None = None) -> FileSource:
+        """Open a regular file by its path.
+
+        Raises:
+            UsageError: it is not there, cannot be read, or is a folder, device, socket or pipe.
+        """
+        path = Path(path).expanduser()
+        try:
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+                raise UsageError(f"{path} is {kind}; give the path of a file.")
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        size = _checked_length(os.fstat(fd).st_size, length, str(path))
+        return cls(fd, name=path.name, path=path, start=0, size=size)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`; one re-read where the disk reports an error."""
+        size = max(0, min(size, self.size - offset))
+        try:
+            data = self._pread(offset, size)
+        except OSError:
+            data = self._pread(offset, size)
+        if len(data) < size and size:
+            data += self._rest(offset + len(data), size - len(data))
+        return data
+
+    def _rest(self, offset: int, size: int) -> bytes:
+        pieces = []
+        while size:
+            data = self._pread(offset, size)
+            if not data:
+                raise SourceChanged(
+                    f"{self.name} ended at byte {self._start + offset}, {size} bytes early: "
+                    "it became shorter while it was being read."
+                ).hint("Nothing was completed. Upload it again once nobody writes to it.")
+            pieces.append(data)
+            offset, size = offset + len(data), size - len(data)
+        return b"".join(pieces)
+
+    def _pread(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._fd, size, self._start + offset)
+        with self._lock:  # Windows has no pread
+            os.lseek(self._fd, self._start + offset, os.SEEK_SET)
+            return os.read(self._fd, size)
+
+    def check(self) -> None:
+        """Compare with what was opened: size, mtime, and at its path still the same inode."""
+        was, now = self._as_opened, os.fstat(self._fd)
+        if (now.st_size, now.st_mtime_ns) != (was.st_size, was.st_mtime_ns):
+            raise self._changed(f"was {was.st_size} bytes and is {now.st_size}, or was written to")
+        if self._path is None:
+            return
+        try:
+            at_path = self._path.stat()
+        except OSError:
+            raise self._changed("is no longer there") from None
+        if (at_path.st_ino, at_path.st_dev) != (was.st_ino, was.st_dev):
+            raise self._changed("was replaced by another file")
+
+    def _changed(self, how: str) -> SourceChanged:
+        return SourceChanged(
+            f"{self._path or self.name} changed during the upload: it {how}."
+        ).hint("Nothing was completed. Upload it again once nobody writes to it.")
+
+    def facts(self) -> SourceFacts:
+        """Path, size, mtime and inode."""
+        was = self._as_opened
+        path = str(self._path.resolve()) if self._path else ""
+        return SourceFacts(path, self.size, was.st_mtime_ns, was.st_ino)
+
+    def close(self) -> None:
+        """Close our own descriptor; a second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._fd)
+
+
+class SeekableSource:
+    """Bytes of a seekable file object without a descriptor (fsspec, spooled, in memory)."""
+
+    def __init__(self, file: IO[bytes], *, name: str, start: int, size: int) -> None:
+        self.name = name
+        self.size = size
+        self._file = file
+        self._start = start
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`; one reader at a time, position put back."""
+        size = max(0, min(size, self.size - offset))
+        with self._lock:
+            before = self._file.tell()
+            self._file.seek(self._start + offset)
+            data = _read_exactly(self._file, size)
+            self._file.seek(before)
+        if len(data) < size:
+            raise SourceChanged(f"{self.name} became shorter while it was being read.")
+        return data
+
+    def check(self) -> None:
+        """Such objects tell nothing of changes; a short read is noticed."""
+
+    def facts(self) -> SourceFacts:
+        """Name and size are all that is known."""
+        return SourceFacts("", self.size, 0, 0)
+
+    def close(self) -> None:
+        """It is not ours to close."""
+
+
+def as_source(content: object, length: int | None = None, name: str = "") -> Source:
+    """Make a `Source` of whatever holds bytes.
+
+    Args:
+        content: str (sent as UTF-8), bytes, bytearray, memoryview, mmap, a path object, a binary
+            file object (from its current position, which moves on by the bytes that are taken), or an
+            iterable of bytes or a file that cannot seek (both spooled to a temporary file).
+        length: take this many bytes only; all that is there when None.
+        name: what to call it in messages.
+
+    Raises:
+        UsageError: a text file, another type, or fewer bytes than `length`.
+    """
+    if isinstance(content, str):
+        return _memory(content.encode(), length, name)
+    if isinstance(content, bytes | bytearray | memoryview | mmap.mmap):
+        return _memory(content, length, name)
+    if isinstance(content, os.PathLike):
+        return FileSource.open(cast("os.PathLike[str]", content), length)
+    if hasattr(content, "read"):
+        return _of_file(cast("IO[bytes]", content), length, name)
+    if hasattr(content, "fs") and hasattr(content, "open"):  # fsspec's OpenFile, not yet opened
+        return _of_file(content.open(), length, name)
+    if isinstance(content, AsyncIterable):
+        raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
+    if isinstance(content, Iterable):
+        return _spool(content, length, name or "an iterator")
+    raise UsageError(
+        f"{type(content).__name__} cannot be uploaded; give bytes, str, a Path, a binary file "
+        "object, or an iterable of bytes."
+    )
+
+
+async def as_source_async(content: object, length: int | None = None, name: str = "") -> Source:
+    """`as_source`, with async iterables too; what is spooled is spooled off the event loop."""
+    if isinstance(content, AsyncIterable) and not hasattr(content, "read"):
+        with _Spool(length, name or "an async iterator") as spool:
+            async for piece in content:
+                await to_thread.run_sync(spool.write, piece)
+            return spool.source()
+    if _is_quick(content):
+        return as_source(content, length, name)
+    return await to_thread.run_sync(as_source, content, length, name)
+
+
+def give_back(content: object, source: Source) -> None:
+    """After a failure, put a file object's position back to where the part began."""
+    start = getattr(source, "_claimed_from", None)
+    if start is None:
+        return
+    file = cast("IO[bytes]", content)
+    if not file.closed and file.tell() == start + source.size:
+        file.seek(start)
+
+
+def _is_quick(content: object) -> bool:
+    return isinstance(
+        content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike | io.IOBase
+    )
+
+
+def _memory(data: Any, length: int | None, name: str) -> BytesSource:
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise UsageError("The memoryview is not contiguous; give bytes(view).")
+    view = view.cast("B")
+    size = _checked_length(view.nbytes, length, name or "The content")
+    return BytesSource(view[:size], name)
+
+
+def _of_file(file: IO[bytes], length: int | None, name: str) -> Source:
+    name = name or _name_of(file)
+    _refuse_text(file, name)
+    if not _seekable(file):
+        return _spool(iter(lambda: file.read(_COPY), b""), length, name, limit=length)
+    start = file.tell()
+    descriptor = _plain_descriptor(file)
+    if descriptor is not None:
+        there = os.fstat(descriptor).st_size - start
+    else:
+        there = file.seek(0, os.SEEK_END) - start
+    size = _checked_length(max(0, there), length, name)
+    file.seek(start + size)
+    source: Any
+    if descriptor is not None:
+        source = FileSource(os.dup(descriptor), name=name, path=None, start=start, size=size)
+    else:
+        source = SeekableSource(file, name=name, start=start, size=size)
+    source._claimed_from = start
+    return cast("Source", source)
+
+
+def _plain_descriptor(file: object) -> int | None:
+    """The descriptor, only where the object's bytes are the descriptor's bytes.
+
+    A GzipFile has a fileno() too, and it is that of the compressed file.
+    """
+    file = file.file if isinstance(file, tempfile._TemporaryFileWrapper) else file
+    if isinstance(file, io.BufferedRandom | io.BufferedWriter):
+        file.flush()
+    raw = file.raw if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
+    if type(raw) is not io.FileIO or not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return None
+    return raw.fileno()
+
+
+def _seekable(file: IO[bytes]) -> bool:
+    seekable = getattr(file, "seekable", None)
+    return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
+
+
+def _refuse_text(file: IO[bytes], name: str) -> None:
+    if isinstance(file, io.TextIOBase) or (_seekable(file) and isinstance(file.read(0), str)):
+        raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
+    readable = getattr(file, "readable", None)
+    if callable(readable) and not readable():
+        raise UsageError(f"{name} is open for writing only; open it as open(path, 'rb').")
+
+
+def _name_of(file: object) -> str:
+    name = getattr(file, "name", None) or getattr(file, "path", None)
+    return os.path.basename(name) if isinstance(name, str) else type(file).__name__
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size) or b""
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
+def _checked_length(there: int, length: int | None, name: str) -> int:
+    if length is None:
+        return there
+    if isinstance(length, bool) or not isinstance(length, int) or length < 0:
+        raise UsageError(f"length is a number of bytes, 0 or more, not {length!r}.")
+    if length > there:
+        raise UsageError(f"{name} has {there} bytes left; length asks for {length}.")
+    return length
+
+
+class _Spool:
+    """A temporary file that is filled once and then read again and again."""
+
+    def __init__(self, length: int | None, name: str) -> None:
+        self._file = tempfile.TemporaryFile(prefix="cognite_nb_upload-")
+        self._length = length
+        self._name = name
+        self._size = 0
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()  # the source has a descriptor of its own
+
+    def write(self, piece: object) -> None:
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise UsageError(f"{self._name} gave a {type(piece).__name__}; it has to give bytes.")
+        self._size += len(piece)
+        if self._length is not None and self._size > self._length:
+            raise UsageError(f"{self._name} gave more than the {self._length} bytes of `length`.")
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise UsageError(
+                f"{self._name} does not fit into the temporary folder after "
+                f"{show_bytes(self._size)}: {error.strerror}."
+            ).hint(
+                "Set TMPDIR to a larger disk, or write it to a file and give its Path."
+            ) from None
+
+    def source(self) -> FileSource:
+        if self._length is not None and self._size < self._length:
+            raise UsageError(f"{self._name} gave {self._size} bytes; length is {self._length}.")
+        self._file.flush()
+        fd = os.dup(self._file.fileno())
+        return FileSource(fd, name=self._name, path=None, start=0, size=self._size)
+
+
+def _spool(
+    pieces: Iterable[object], length: int | None, name: str, *, limit: int | None = None
+) -> Source:
+    with _Spool(length, name) as spool:
+        taken = 0
+        for piece in pieces:
+            spool.write(piece)
+            taken += len(cast("bytes", piece))
+            if limit is not None and taken >= limit:
+                break
+        return spool.source()
