@@ -1,0 +1,115 @@
+"""`python -m cognite_nb_upload emulator`: prints one JSON line, then serves until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from .server import bind, serve
+from .settings import Settings
+
+TOKEN_VARIABLE = "CDF_EMULATOR_TOKEN"  # noqa: S105 - a name, not a token
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; each is named after the field of Settings that it sets."""
+    made = argparse.ArgumentParser(prog="python -m cognite_nb_upload emulator", description=__doc__)
+    switch = argparse.BooleanOptionalAction
+    made.add_argument("--port", type=int, default=0, help="0: any free port")
+    made.add_argument(
+        "--root", type=Path, help="keep the state here; without it, it is gone at the end"
+    )
+    made.add_argument("--project", default="demo")
+    made.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without either, a random one")
+    made.add_argument("--faults", action=switch, default=False, help="let clients inject faults")
+    made.add_argument(
+        "--strict-storage", action=switch, default=True, help="refuse what S3 or Azure refuses"
+    )
+    made.add_argument(
+        "--store", choices=["s3", "gcs", "azure"], default="s3", help="whose replies to imitate"
+    )
+    made.add_argument(
+        "--storage",
+        help="s3://KEY:SECRET@host:port/bucket or azure://ACCOUNT:KEY@host:port/container",
+    )
+    made.add_argument("--repeated-complete", choices=["ok", "refuse"], default="ok")
+    made.add_argument(
+        "--uploaded-delay-s", type=float, default=0.0, help="until a file counts as uploaded"
+    )
+    made.add_argument("--relative-urls", action=switch, default=False)
+    made.add_argument("--url-life-s", type=float, default=7 * 86400.0)
+    made.add_argument("--token-life-s", type=float, help="of tokens from /oauth/token")
+    made.add_argument(
+        "--write-scope", type=_ids, help="data sets that may be written, such as 7,11"
+    )
+    made.add_argument("--quota-bytes", type=int, default=Settings.quota_bytes)
+    made.add_argument("--min-part-size", type=int, default=Settings.min_part_size)
+    made.add_argument(
+        "--checksums", action=switch, default=True, help="MD5 of each part, as stores compute it"
+    )
+    made.add_argument(
+        "--cors", action=switch, default=False, help="let web pages of this machine use part URLs"
+    )
+    made.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    made.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs an emulator; returns when it was interrupted or terminated."""
+    options = vars(parser().parse_args(argv))
+    watch_stdin = options.pop("from_stdin")
+    if watch_stdin:
+        told = json.loads(sys.stdin.readline())
+        settings, root, port = (
+            Settings.from_json(told["settings"]),
+            Path(told["root"]),
+            told["port"],
+        )
+    else:
+        root, port = options.pop("root"), options.pop("port")
+        settings = _settings(options)
+    with ExitStack() as undo:
+        if root is None:
+            root = Path(tempfile.mkdtemp(prefix="cdf-emulator-"))
+            undo.callback(shutil.rmtree, root, ignore_errors=True)
+        asyncio.run(_run(settings, root, port, watch_stdin=watch_stdin))
+    return 0
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    token = options.pop("token") or os.environ.get(TOKEN_VARIABLE)
+    return Settings.from_json(options | ({"token": token} if token else {}))
+
+
+async def _run(settings: Settings, root: Path, port: int, *, watch_stdin: bool) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    if watch_stdin:
+        loop.add_reader(sys.stdin.fileno(), stop.set)  # it becomes readable when the parent is gone
+    listener = bind(port)
+
+    def announce() -> None:
+        scheme = "https" if settings.tls else "http"
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        print(
+            json.dumps({"base_url": url, "project": settings.project, "token": settings.token}),
+            flush=True,
+        )
+
+    await serve(settings, root, listener, stop, announce)
+
+
+def _ids(text: str) -> list[int]:
+    return [int(each) for each in text.split(",") if each]

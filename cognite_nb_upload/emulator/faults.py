@@ -1,0 +1,140 @@
+"""What may be made to go wrong, where, how often; and what did."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+ROUTES = frozenset(
+    "init part put complete multiuploadlink uploadlink create byids get list search aggregate downloadlink "
+    "download delete update datasets_list datasets_byids datasets_aggregate datasets_create labels_list "
+    "labels_byids labels_create labels_delete assets_search assets_list assets_byids assets_create "
+    "securitycategories securitycategories_create inspect token any".split()
+)
+
+#: The connection breaks, or the answer comes, while the body is still on its way.
+DURING = frozenset("reset_mid close_mid early_status stall slow".split())
+#: Nothing is done; the answer is not the one that was hoped for.
+INSTEAD = frozenset(
+    "reset_before close_before reset_after close_after status redirect garbage html xml_error".split()
+)
+#: The work is done, but the answer does not arrive as it should.
+ANSWER = frozenset("lost_answer close_answer half_answer stall_answer drip".split())
+KINDS = DURING | INSTEAD | ANSWER
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong on a route.
+
+    `kind` is one of:
+
+    - `status`: the body is read, nothing is done, `status` + `body` + `headers` is the answer.
+    - `early_status`: that answer comes after `after_bytes` of the body, then the connection closes.
+    - `reset_before`, `reset_mid`, `reset_after`: a TCP reset before, after `after_bytes` of, or after the
+      body; nothing is stored. `close_before`, `close_mid`, `close_after`: the same with a plain close.
+    - `lost_answer`, `close_answer`, `half_answer`: the work is done, then a reset, a close, half an answer.
+    - `stall`: after `after_bytes` nothing more is read for `seconds` (None: until the client leaves).
+    - `stall_answer`: the work is done, then silence for `seconds` (None: until the client leaves).
+    - `slow`: the body is read at `bytes_per_s`. `drip`: the answer comes a byte per `seconds` (1).
+    - `redirect`: 307 to `headers["location"]`. `garbage`: not HTTP. `html`: a captive portal's 200.
+      `xml_error`: 200 with a store's `<Error>` body.
+
+    `part` counts from 0; None means any. The first `skip` matching requests pass unharmed, then `times`
+    of them are hit (None: all). `after_bytes` None means half of the body.
+    """
+
+    kind: str
+    route: str
+    part: int | None = None
+    times: int | None = 1
+    skip: int = 0
+    status: int | None = None
+    retry_after: str | int | None = None
+    after_bytes: int | None = None
+    body: str | None = None
+    headers: dict[str, str] | None = None
+    seconds: float | None = None
+    bytes_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"No fault is called {self.kind!r}; there are {', '.join(sorted(KINDS))}."
+            )
+        if self.route not in ROUTES:
+            raise ValueError(
+                f"No route is called {self.route!r}; there are {', '.join(sorted(ROUTES))}."
+            )
+        if self.kind == "slow" and not self.bytes_per_s:
+            raise ValueError("A slow fault needs bytes_per_s.")
+
+    @property
+    def code(self) -> int:
+        """The status of the answer, 503 unless given."""
+        return 503 if self.status is None else self.status
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Fault:
+        unknown = data.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"A fault has no {', '.join(sorted(unknown))}.")
+        return cls(**data)
+
+
+@dataclass
+class _Planted:
+    no: int
+    fault: Fault
+    seen: int = 0
+
+    def hits(self, route: str, part: int | None) -> bool:
+        fault = self.fault
+        if fault.route not in (route, "any") or fault.part not in (None, part):
+            return False
+        self.seen += 1
+        end = float("inf") if fault.times is None else fault.skip + fault.times
+        return fault.skip < self.seen <= end
+
+
+class FaultBox:
+    """The faults that wait, and the record of those that fired."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._planted: list[_Planted] = []
+        self.fired: list[dict[str, Any]] = []
+
+    def inject(self, fault: Fault) -> int:
+        planted = _Planted(next(self._numbers), fault)
+        self._planted.append(planted)
+        return planted.no
+
+    def clear(self) -> None:
+        self._planted.clear()
+
+    def take(self, route: str, part: int | None) -> tuple[int, Fault] | None:
+        """The first fault that this request meets. Every fault counts the requests it saw."""
+        hit = [planted for planted in self._planted if planted.hits(route, part)]
+        return (hit[0].no, hit[0].fault) if hit else None
+
+    def record(
+        self, no: int, fault: Fault, *, route: str, part: int | None, request: int, at: int
+    ) -> None:
+        """`fault` has really happened, to request number `request`, after `at` bytes of its body."""
+        self.fired.append(
+            {
+                "fault": no,
+                "kind": fault.kind,
+                "route": route,
+                "part": part,
+                "request": request,
+                "at_bytes": at,
+                "time": time.time(),
+            }
+        )

@@ -1,0 +1,218 @@
+"""How a fault is done to a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from .faults import ANSWER, DURING, Fault
+from .wire import Gone, Wire
+
+CAPTIVE_PORTAL = (
+    "<!doctype html><title>Welcome to the hotel</title><h1>Please accept our terms</h1>"
+)
+STORE_ERROR = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code>'
+    "<Message>We encountered an internal error. Please try again.</Message></Error>"
+)
+GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\r\n\r\n"
+DRIP_S = 1.0
+
+Work = Callable[[Receive, Send], Awaitable[None]]
+
+
+class Mischief:
+    """One fault, done to one request. `fired` is called when it has really happened."""
+
+    def __init__(
+        self, fault: Fault, scope: Scope, receive: Receive, send: Send, fired: Callable[[int], None]
+    ) -> None:
+        self.fault = fault
+        self.wire = Wire.of(scope)
+        self.length = _content_length(scope)
+        self._receive, self._send, self._fired = receive, send, fired
+        self._scope = scope
+        self._read = 0
+        self._done = False
+        half = self.length // 2
+        self._at = (
+            half if fault.after_bytes is None else min(fault.after_bytes, max(self.length, 1))
+        )
+        self._buffer: list[Message] = []
+
+    async def act(self, work: Work) -> None:
+        """Does `work`, the request's handler, or what the fault puts in its place."""
+        if self.fault.kind in DURING:
+            if self.fault.kind in ("stall", "slow"):
+                self.wire.narrow()
+            await work(self.during, self._send)
+        elif self.fault.kind in ANSWER:
+            await work(self.receive, self.answer)
+        else:
+            await self._instead()
+
+    # ---- while the body arrives
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        return message
+
+    async def during(self) -> Message:
+        if not self._done and self._at == 0:
+            await self._interrupt()
+        message = await self.receive()
+        if not self._done and (self._read >= self._at or not message.get("more_body")):
+            await self._interrupt()
+        if self.fault.kind == "slow" and self.fault.bytes_per_s:
+            await asyncio.sleep(len(message.get("body", b"")) / self.fault.bytes_per_s)
+        return message
+
+    async def _interrupt(self) -> None:
+        self._fire(min(self._read, self._at) if self.fault.kind != "slow" else 0)
+        match self.fault.kind:
+            case "reset_mid":
+                self._break(self.wire.reset)
+            case "close_mid":
+                self._break(self.wire.close)
+            case "early_status":
+                self.wire.transport.write(await _raw(self._early()))
+                self._break(self.wire.close_hard)
+            case "stall":
+                await self.wire.hold(self.fault.seconds)
+
+    def _early(self) -> Response:
+        response = self._status()
+        response.headers["connection"] = "close"
+        return response
+
+    # ---- instead of the work
+
+    async def _instead(self) -> None:
+        kind = self.fault.kind
+        if kind.endswith("_before"):
+            self._fire(0)
+            self._break(self.wire.reset if kind == "reset_before" else self.wire.close)
+        await self._drain()
+        self._fire(self._read)
+        match kind:
+            case "reset_after":
+                self._break(self.wire.reset)
+            case "close_after":
+                self._break(self.wire.close)
+            case "garbage":
+                self.wire.transport.write(GARBAGE)
+                self._break(self.wire.close)
+            case _:
+                await self._substitute()(self._scope, self._receive, self._send)
+
+    def _substitute(self) -> Response:
+        match self.fault.kind:
+            case "html":
+                return HTMLResponse(self.fault.body or CAPTIVE_PORTAL, headers=self.fault.headers)
+            case "xml_error":
+                return Response(self.fault.body or STORE_ERROR, media_type="application/xml")
+            case "redirect":
+                return Response(
+                    status_code=self.fault.status or 307,
+                    headers={"location": "/_elsewhere"} | (self.fault.headers or {}),
+                )
+            case _:
+                return self._status()
+
+    def _status(self) -> Response:
+        headers = dict(self.fault.headers or {})
+        if self.fault.retry_after is not None:
+            headers["retry-after"] = str(self.fault.retry_after)
+        text = self.fault.body
+        if text is None:
+            text = (
+                '{"error": {"code": %d, "message": "A fault that was asked for"}}' % self.fault.code
+            )
+        kind = "application/xml" if text.lstrip().startswith("<") else "application/json"
+        kind = headers.pop("content-type", kind)
+        return PlainTextResponse(
+            text, status_code=self.fault.code, headers=headers, media_type=kind
+        )
+
+    async def _drain(self) -> None:
+        while (await self.receive()).get("more_body"):
+            pass
+
+    # ---- on the way back
+
+    async def answer(self, message: Message) -> None:
+        match self.fault.kind:
+            case "lost_answer":
+                self._fire(self._read)
+                self._break(self.wire.reset)
+            case "close_answer":
+                self._fire(self._read)
+                self._break(self.wire.close)
+            case "stall_answer":
+                await self._silence()
+                await self._send(message)
+            case "drip":
+                await self._drip(message)
+            case _:
+                await self._half(message)
+
+    async def _silence(self) -> None:
+        if not self._done:
+            self._fire(self._read)
+            await self.wire.hold(self.fault.seconds)
+            self.wire.flow.resume_reading()
+
+    async def _half(self, message: Message) -> None:
+        """Half of the answer's body, or of its head if it has no body."""
+        self._buffer.append(message)
+        if message["type"] == "http.response.start":
+            return
+        start = self._buffer[0]
+        head, length = _head(start), _header(start, b"content-length")
+        self._fire(self._read)
+        keep = int(length or 0) // 2 if self.fault.after_bytes is None else self.fault.after_bytes
+        half = head[: len(head) // 2] if not int(length or 0) else head + message["body"][:keep]
+        self.wire.transport.write(half)
+        self._break(self.wire.close)
+
+    async def _drip(self, message: Message) -> None:
+        self._buffer.append(message)
+        if message["type"] == "http.response.start" or message.get("more_body"):
+            return
+        whole = _head(self._buffer[0]) + b"".join(part["body"] for part in self._buffer[1:])
+        self._fire(self._read)
+        for n in range(len(whole)):
+            self.wire.transport.write(whole[n : n + 1])
+            await self.wire.hold(DRIP_S if self.fault.seconds is None else self.fault.seconds)
+        self._break(self.wire.close)
+
+    def _fire(self, at: int) -> None:
+        if not self._done:
+            self._done = True
+            self._fired(at)
+
+    def _break(self, how: Callable[[], None]) -> None:
+        how()
+        raise Gone
+
+
+def _content_length(scope: Scope) -> int:
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+
+
+def _header(start: Message, wanted: bytes) -> bytes | None:
+    return next((value for name, value in start["headers"] if name.lower() == wanted), None)
+
+
+def _head(start: Message) -> bytes:
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in start["headers"])
+    return b"HTTP/1.1 %d X\r\n" % start["status"] + lines + b"\r\n"
+
+
+async def _raw(response: Response) -> bytes:
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    return _head(start) + bytes(response.body)
