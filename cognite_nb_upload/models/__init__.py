@@ -1,0 +1,46 @@
+"""Values <-> CDF's JSON: what is said of a file, where it belongs, and what forms pick from."""
+
+from __future__ import annotations
+
+from cognite_nb_upload.models.catalog import (
+    Asset,
+    DataSet,
+    LabelDefinition,
+    SecurityCategory,
+    TokenInspection,
+)
+from cognite_nb_upload.models.fields import LIMITS, check_field
+from cognite_nb_upload.models.file import (
+    FIELDS,
+    CDFFile,
+    FileMetadata,
+    InvalidMetadata,
+    MetadataFields,
+)
+from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry
+from cognite_nb_upload.models.ids import Label, LabelLike, NodeId, NodeIdLike, as_node_id
+from cognite_nb_upload.models.mime import guess_mime_type
+
+__all__ = [
+    "FIELDS",
+    "LIMITS",
+    "FileMetadata",
+    "InvalidMetadata",
+    "MetadataFields",
+    "check_field",
+    "guess_mime_type",
+    "Label",
+    "LabelLike",
+    "GeoLocation",
+    "Geometry",
+    "GeoLike",
+    "NodeId",
+    "NodeIdLike",
+    "as_node_id",
+    "CDFFile",
+    "DataSet",
+    "Asset",
+    "LabelDefinition",
+    "SecurityCategory",
+    "TokenInspection",
+]

@@ -1,0 +1,263 @@
+"""What CDF takes in each field of a file's metadata, said once: for requests, and for forms.
+
+Rules of this file: a check takes (field, value), and returns the value as it is held, or raises
+UsageError with one sentence that names the field, the limit, the value's size, and what to do. The
+limits are those of initmultipartupload in CDF's API description, and no stricter.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sized
+from datetime import datetime
+from typing import Any, Final
+
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models.geo import GeoLocation
+from cognite_nb_upload.models.ids import Label
+from cognite_nb_upload.models.wire import from_ms, to_ms
+
+Check = Callable[[str, Any], Any]
+
+_MOST_ID: Final = 2**53 - 1
+_MOST_PAIRS: Final = 256
+_MOST_KEY: Final = 128
+_MOST_METADATA: Final = 10240  # bytes: of each value, and of all keys and values together
+_MOST_LABELS: Final = 10
+_MOST_EXTERNAL_ID: Final = 255
+
+LIMITS: Final[Mapping[str, str]] = {
+    "name": "1 to 256 characters",
+    "external_id": "at most 255 characters; no other file has it",
+    "source": "at most 128 characters",
+    "mime_type": "at most 256 characters, such as application/pdf",
+    "metadata": "at most 256 pairs of text; a key at most 128 bytes, all at most 10240 bytes",
+    "directory": "an absolute unix path of at most 512 characters",
+    "asset_ids": "at most 1000 ids",
+    "data_set_id": "an id from 1 to 9007199254740991",
+    "labels": "at most 10, each once",
+    "geo_location": "one GeoJSON Feature or geometry, longitude first",
+    "source_created_time": "a time with its zone, or milliseconds since 1970 (UTC)",
+    "source_modified_time": "a time with its zone, or milliseconds since 1970 (UTC)",
+    "security_categories": "at most 100 ids",
+}
+
+
+def normalised(field: str, value: object) -> Any:
+    """The value as `FileMetadata` holds it; None stays None where the field may be left out.
+
+    Raises:
+        UsageError: CDF would refuse it; the message is one sentence.
+    """
+    if field not in _CHECKS:
+        raise UsageError(_unknown(field))
+    if value is None and field != "name":
+        return None
+    return _CHECKS[field](field, value)
+
+
+def check_field(field: str, value: object) -> str | None:
+    """What is wrong with a value, in one sentence for a reader; None where CDF takes it."""
+    try:
+        normalised(field, value)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def _text(most: int, then: Check | None = None) -> Check:
+    def check(field: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise UsageError(f"{field} is text, not {_kind(value)}.")
+        if len(value) > most:
+            raise UsageError(f"{field} has {len(value)} characters; CDF takes at most {most}.")
+        _bytes_of(field, value)
+        return str(then(field, value) if then else value)
+
+    return check
+
+
+def _not_empty(field: str, value: str) -> str:
+    if not value:
+        raise UsageError(f"{field} is empty; CDF takes 1 to 256 characters.")
+    return value
+
+
+def _name(field: str, value: object) -> str:
+    if value is None:
+        raise UsageError(f"{field} is missing; CDF takes 1 to 256 characters.")
+    return str(_text(256, _not_empty)(field, value))
+
+
+def _absolute(field: str, value: str) -> str:
+    if not value.startswith("/"):
+        raise UsageError(
+            f"{field} is {_short(value)}; CDF takes an absolute unix path, such as '/surveys/2024'."
+        )
+    return value
+
+
+def _metadata(field: str, value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{field} is a dict of text to text, not {_kind(value)}.")
+    if len(value) > _MOST_PAIRS:
+        raise UsageError(f"{field} has {len(value)} pairs; CDF takes at most {_MOST_PAIRS}.")
+    total = sum(_pair_bytes(field, key, text) for key, text in value.items())
+    if total > _MOST_METADATA:
+        raise UsageError(f"{field} has {total} bytes in all; CDF takes at most {_MOST_METADATA}.")
+    return {str(key): str(text) for key, text in value.items()}
+
+
+def _pair_bytes(field: str, key: object, text: object) -> int:
+    if not isinstance(key, str):
+        raise UsageError(f"{field} has the key {_short(key)}, and CDF takes text: use str(key).")
+    if not isinstance(text, str):
+        raise UsageError(
+            f"{field}[{_short(key)}] is {_kind(text)}, and CDF takes text: use str(value)."
+        )
+    size = _bytes_of(f"a key of {field}", key)
+    if size > _MOST_KEY:
+        raise UsageError(
+            f"{field} has the key {_short(key)} of {size} bytes; CDF takes at most {_MOST_KEY}."
+        )
+    value_size = _bytes_of(f"{field}[{_short(key)}]", text)
+    if value_size > _MOST_METADATA:
+        raise UsageError(
+            f"{field}[{_short(key)}] has {value_size} bytes; CDF takes at most {_MOST_METADATA}."
+        )
+    return size + value_size
+
+
+def _id(field: str, value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        todo = ": use int(value)" if isinstance(value, str | float) else ""
+        raise UsageError(f"{field} is a whole number, not {_kind(value)}{todo}.")
+    number = operator.index(value)
+    if not 1 <= number <= _MOST_ID:
+        raise UsageError(f"{field} is {_short(number)}; CDF's ids are 1 to {_MOST_ID}.")
+    return number
+
+
+def _ids(most: int) -> Check:
+    def check(field: str, value: object) -> tuple[int, ...]:
+        items = _list(field, value, "[7]", most)
+        return tuple(_id(f"{field}[{no}]", item) for no, item in enumerate(items))
+
+    return check
+
+
+def _asset_ids(field: str, value: object) -> tuple[int, ...] | None:
+    # CDF takes 1 to 1000, so none at all is said by leaving the field out.
+    return _ids(1000)(field, value) or None
+
+
+def _labels(field: str, value: object) -> tuple[Label, ...]:
+    labels: list[Label] = []
+    for no, item in enumerate(_list(field, value, "['pump']", _MOST_LABELS)):
+        label = _label(f"{field}[{no}]", item)
+        if label in labels:
+            raise UsageError(f"{field} has {_short(label.external_id)} twice; name each once.")
+        labels.append(label)
+    return tuple(labels)
+
+
+def _label(field: str, item: Any) -> Label:
+    try:
+        label = Label.of(item)
+    except UsageError as error:
+        raise UsageError(f"{field}: {error}.") from None
+    if not label.external_id:
+        raise UsageError(f"{field} is empty; a label is the external id of its definition.")
+    return Label(_text(_MOST_EXTERNAL_ID)(field, label.external_id))
+
+
+def _geo_location(field: str, value: Any) -> GeoLocation:
+    try:
+        return GeoLocation.of(value)
+    except UsageError as error:
+        raise UsageError(f"{field}: {error}") from None
+
+
+def _time(field: str, value: object) -> datetime:
+    ms = _datetime_ms(field, value) if isinstance(value, datetime) else _int_ms(field, value)
+    if ms < 0:
+        raise UsageError(f"{field} is {ms} ms, before 1970; CDF takes 0 or more.")
+    try:
+        return from_ms(ms)
+    except OverflowError:
+        raise UsageError(
+            f"{field} is {_short(ms)}, beyond the year 9999: give milliseconds since 1970."
+        ) from None
+
+
+def _datetime_ms(field: str, value: datetime) -> int:
+    if value != value:  # pandas' NaT
+        raise UsageError(f"{field} holds no time ({value}): leave it out.")
+    if value.utcoffset() is None:
+        raise UsageError(
+            f"{field} has no time zone: use value.astimezone() for local time, or "
+            "value.replace(tzinfo=datetime.UTC)."
+        )
+    return to_ms(value)
+
+
+def _int_ms(field: str, value: object) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        todo = ": use int(value)" if isinstance(value, float) else ""
+        raise UsageError(
+            f"{field} is a datetime or a whole number of milliseconds, not {_kind(value)}{todo}."
+        )
+    return operator.index(value)
+
+
+def _list(field: str, value: object, example: str, most: int) -> list[Any]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise UsageError(f"{field} is a list, such as {example}, not {_kind(value)}.")
+    count = len(value) if isinstance(value, Sized) else None
+    items = list(value) if count is None or count <= most else []
+    if (count or len(items)) > most:
+        raise UsageError(f"{field} has {count or len(items)} items; CDF takes at most {most}.")
+    return items
+
+
+def _bytes_of(what: str, text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{what} has a character that is not Unicode, at {error.start}: leave it out."
+        ) from None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 50 else f"{text[:40]}…{text[-5:]}"
+
+
+def _unknown(field: str) -> str:
+    from difflib import get_close_matches  # only a typing mistake pays for loading it
+
+    near = get_close_matches(field, _CHECKS, 1)
+    todo = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_CHECKS)}."
+    return f"{field} is no field of a file; {todo}"
+
+
+_CHECKS: Final[dict[str, Check]] = {
+    "name": _name,
+    "external_id": _text(_MOST_EXTERNAL_ID),
+    "source": _text(128),
+    "mime_type": _text(256),
+    "metadata": _metadata,
+    "directory": _text(512, _absolute),
+    "asset_ids": _asset_ids,
+    "data_set_id": _id,
+    "labels": _labels,
+    "geo_location": _geo_location,
+    "source_created_time": _time,
+    "source_modified_time": _time,
+    "security_categories": _ids(100),
+}
