@@ -1,0 +1,1 @@
+"""The moving of bytes: the engine that sends parts, the journal that remembers, the handle."""
