@@ -6,11 +6,12 @@ one who waits stops the work, not only the wait.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Final, ParamSpec, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -29,10 +30,17 @@ def portal() -> BlockingPortal:
     global _running
     with _lock:
         if _running is None or _running[0] != os.getpid():
-            # Kept with its context manager, which would end the loop if it were collected.
             manager = start_blocking_portal(name="cognite_nb_upload")
             _running = (os.getpid(), manager, manager.__enter__())
+            atexit.register(_end, os.getpid(), manager)
         return _running[2]
+
+
+def _end(pid: int, manager: AbstractContextManager[BlockingPortal]) -> None:
+    """At exit: stop what still runs there. A forked child leaves its parent's loop alone."""
+    if pid == os.getpid():
+        with suppress(SystemExit):
+            manager.__exit__(SystemExit, SystemExit(), None)
 
 
 def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:

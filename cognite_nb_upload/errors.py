@@ -3,7 +3,7 @@
 ::
 
     UploadToolkitError
-    ├── UsageError           you asked for something CDF cannot do; nothing was sent   (also ValueError)
+    ├── UsageError           you asked for what CDF cannot do; nothing was sent (a ValueError)
     │   ├── PlanError        size, part size or number of parts outside the limits
     │   ├── ConfigError      a setting or credential is missing
     │   ├── SourceChanged    the file is not the one that was planned
@@ -154,7 +154,7 @@ class PartFailed(TransferError):
 
 
 class UploadIncomplete(TransferError):
-    """The session was left before every part was sent; CDF has not been told that it is complete."""
+    """The session was left before every part was sent; CDF was not told to complete it."""
 
 
 class VerifyError(TransferError):

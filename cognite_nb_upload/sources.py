@@ -1,8 +1,8 @@
 """A `Source` is a name, a size, and bytes that can be read again from any place.
 
-That one promise gives parallel parts, retry and resume. What cannot keep it (a pipe, an iterator) is
-spooled to a temporary file at the border, since the stores want to know each part's length and a
-part that is lost is sent again from its first byte.
+That one promise gives parallel parts, retry and resume. What cannot keep it (a pipe, an iterator)
+is spooled to a temporary file at the border, since the stores want to know each part's length and
+a part that is lost is sent again from its first byte.
 
 Rules of this file: reading is safe from several threads; a file that changes while it is being read
 raises `SourceChanged`; nobody's file is closed but our own.
@@ -16,7 +16,7 @@ import os
 import stat
 import tempfile
 import threading
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
@@ -233,8 +233,8 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
 
     Args:
         content: str (sent as UTF-8), bytes, bytearray, memoryview, mmap, a path object, a binary
-            file object (from its current position, which moves on by the bytes that are taken), or an
-            iterable of bytes or a file that cannot seek (both spooled to a temporary file).
+            file object (from its current position, which moves on by the bytes that are taken), or
+            an iterable of bytes or a file that cannot seek (both spooled to a temporary file).
         length: take this many bytes only; all that is there when None.
         name: what to call it in messages.
 
@@ -302,7 +302,7 @@ def _of_file(file: IO[bytes], length: int | None, name: str) -> Source:
     name = name or _name_of(file)
     _refuse_text(file, name)
     if not _seekable(file):
-        return _spool(iter(lambda: file.read(_COPY), b""), length, name, limit=length)
+        return _spool(_pieces(file, length), length, name)
     start = file.tell()
     descriptor = _plain_descriptor(file)
     if descriptor is not None:
@@ -408,14 +408,19 @@ class _Spool:
         return FileSource(fd, name=self._name, path=None, start=0, size=self._size)
 
 
-def _spool(
-    pieces: Iterable[object], length: int | None, name: str, *, limit: int | None = None
-) -> Source:
+def _spool(pieces: Iterable[object], length: int | None, name: str) -> Source:
     with _Spool(length, name) as spool:
-        taken = 0
         for piece in pieces:
             spool.write(piece)
-            taken += len(cast("bytes", piece))
-            if limit is not None and taken >= limit:
-                break
         return spool.source()
+
+
+def _pieces(file: IO[bytes], length: int | None) -> Iterator[object]:
+    """What a file that cannot seek gives, and not a byte more than `length`."""
+    left = length
+    while left is None or left > 0:
+        piece = file.read(_COPY if left is None else min(_COPY, left))
+        if not piece:
+            return
+        yield piece
+        left = None if left is None else left - len(piece)

@@ -1,0 +1,153 @@
+"""Who the caller is: credentials that give one header, as the official SDK's do.
+
+Rules of this file: `authorization_header()` is synchronous and may block, so it is called off the
+event loop; a token is refreshed early, by one thread at a time; no secret shows in a repr or error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
+
+import httpx
+
+from cognite_nb_upload.api.net import tls_context
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
+
+# files-api.md 6: refresh about 30 s early.
+_EARLY_S: Final = 30.0
+
+
+@runtime_checkable
+class Credentials(Protocol):
+    """Anything that can say which header to send: the official SDK's providers among them."""
+
+    def authorization_header(self) -> tuple[str, str]:
+        """The header's name and value. May block."""
+        ...
+
+
+class Token:
+    """A bearer token, or a callable that gives the one to use now.
+
+    Args:
+        token: the token, without `Bearer`; a callable is asked before every request.
+    """
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        if not token:
+            raise ConfigError("The token is empty.")
+        self._token = token if callable(token) else Secret(token)
+
+    def authorization_header(self) -> tuple[str, str]:
+        """`("Authorization", "Bearer ...")`."""
+        token = self._token.reveal() if isinstance(self._token, Secret) else self._token()
+        return "Authorization", f"Bearer {token}"
+
+    def __repr__(self) -> str:
+        return "Token(<secret>)"
+
+
+class OAuthClientCredentials:
+    """A token for a client id and secret, fetched when needed and renewed 30 s before it ends.
+
+    Args:
+        token_url: where the identity provider gives out tokens.
+        client_id: the application's id.
+        client_secret: its secret.
+        scopes: e.g. `["https://westeurope-1.cognitedata.com/.default"]`.
+        audience: where the provider asks for one.
+        timeout_s: how long one request to the provider may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scopes: Sequence[str] | str = (),
+        audience: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.token_url = token_url
+        self.client_id = client_id
+        self._secret = Secret(client_secret)
+        self._scopes = scopes if isinstance(scopes, str) else " ".join(scopes)
+        self._audience = audience
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+        self._ends_s = 0.0
+
+    @classmethod
+    def entra_id(
+        cls, tenant_id: str, client_id: str, client_secret: str, cluster: str
+    ) -> OAuthClientCredentials:
+        """For Microsoft Entra ID, by tenant and CDF cluster."""
+        return cls(
+            f"https://login.microsoftonline.com/{tenant_id}/oauth2/v2.0/token",
+            client_id,
+            client_secret,
+            [f"https://{cluster}.cognitedata.com/.default"],
+        )
+
+    def authorization_header(self) -> tuple[str, str]:
+        """`("Authorization", "Bearer ...")`, with a token that is good for 30 s at least."""
+        with self._lock:
+            if self._token is None or self._clock() >= self._ends_s - _EARLY_S:
+                self._fetch()
+            assert self._token is not None  # noqa: S101 # _fetch sets it or raises
+            return "Authorization", f"Bearer {self._token.reveal()}"
+
+    def refresh(self) -> None:
+        """Forget the token; the next header fetches another."""
+        with self._lock:
+            self._token = None
+
+    def _fetch(self) -> None:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self._secret.reveal(),
+            "scope": self._scopes,
+            "audience": self._audience or "",
+        }
+        form = {key: value for key, value in form.items() if value}
+        try:
+            with httpx.Client(timeout=self._timeout_s, verify=tls_context()) as client:
+                reply = client.post(self.token_url, data=form)
+        except httpx.TransportError as error:
+            raise CDFUnreachable(
+                f"The identity provider at {httpx.URL(self.token_url).host} gave no answer "
+                f"({type(error).__name__})."
+            ) from None
+        self._take(reply)
+
+    def _take(self, reply: httpx.Response) -> None:
+        facts = _json_object(reply)
+        if reply.status_code != 200 or "access_token" not in facts:
+            said = facts.get("error_description") or facts.get("error") or "no token in its answer"
+            raise APIError(
+                str(said).splitlines()[0],
+                code=reply.status_code,
+                what=f"a token (by {httpx.URL(self.token_url).host})",
+            ).hint("Check the client id, the client secret, the tenant and the scopes.")
+        self._token = Secret(str(facts["access_token"]))
+        self._ends_s = self._clock() + float(facts.get("expires_in", 300))
+
+    def __repr__(self) -> str:
+        return f"OAuthClientCredentials({self.token_url!r}, {self.client_id!r}, <secret>)"
+
+
+def _json_object(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        facts = reply.json()
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

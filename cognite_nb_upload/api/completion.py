@@ -1,0 +1,111 @@
+"""Telling CDF that every part is there, although its answer may be lost.
+
+Rules of this file: after an ambiguous failure CDF is asked what it has before anything is repeated;
+an uploaded file is never called failed; `uploaded` turns true in CDF's own time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from cognite_nb_upload.api.rpc import Rpc, Unanswered
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import APIError, UploadToolkitError
+from cognite_nb_upload.models import CDFFile
+
+
+class Completion:
+    """Completes one multipart upload, and waits until CDF says `uploaded`.
+
+    Args:
+        rpc: to CDF.
+        file: the file as CDF described it when the upload was opened.
+        upload_id: of the multipart upload.
+        emit: is told what happens.
+    """
+
+    def __init__(
+        self, rpc: Rpc, file: CDFFile, upload_id: Secret, emit: Callable[[ev.Event], None]
+    ) -> None:
+        self.file = file
+        self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
+        self._uploaded_before = file.uploaded_time
+        self._unsure = False
+
+    async def run(self, wait_s: float) -> bool:
+        """True once CDF says `uploaded`; False where it took the completion, but does not yet.
+
+        Raises:
+            APIError: CDF refused.
+            CDFUnreachable: no answer says whether it is complete.
+        """
+        self._emit(ev.Completing())
+        try:
+            await self._tell_cdf()
+        except UploadToolkitError as error:
+            self._emit(ev.Failed(reason=str(error)))
+            raise
+        self._emit(ev.Assembling())
+        return await self._becomes(self._is_uploaded, wait_s)
+
+    async def _tell_cdf(self) -> None:
+        retry = self._rpc.config.retry
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                await self._post()
+                return
+            except Unanswered:
+                self._unsure = True
+                if await self._is_new_upload():
+                    return
+                if (wait_s := retry.wait_s(attempt)) is None:
+                    raise
+                await anyio.sleep(wait_s)
+            except APIError as error:
+                # A second completion may be refused because the first one was carried out.
+                maybe_done = self._unsure and 400 <= error.code < 500
+                wait_s = self._rpc.config.uploaded_wait_s
+                if not (maybe_done and await self._becomes(self._is_new_upload, wait_s)):
+                    raise
+                return
+
+    async def _post(self) -> None:
+        await self._rpc.post(
+            "/files/completemultipartupload",
+            {"id": self.file.id, "uploadId": self._upload_id.reveal()},
+            repeatable=False,
+            what="to complete the upload",
+            waiting=lambda reason: self._emit(ev.Waiting(reason=reason)),
+        )
+
+    async def _becomes(self, question: Callable[[], Awaitable[bool]], within_s: float) -> bool:
+        """Ask until the answer is yes; False where it is not within the time."""
+        pause_s, until_s = 0.05, time.monotonic() + within_s
+        while not await question():
+            if time.monotonic() + pause_s > until_s:
+                return False
+            await anyio.sleep(pause_s)
+            pause_s = min(5.0, pause_s * 1.6)
+        return True
+
+    async def _is_new_upload(self) -> bool:
+        """True where CDF has the content of this upload, not only that of one before."""
+        done = await self._is_uploaded()
+        before = self._uploaded_before
+        return done and (before is None or self.file.uploaded_time != before)
+
+    async def _is_uploaded(self) -> bool:
+        """What CDF says now; an answer that does not come is a no."""
+        items = {"items": [{"id": self.file.id}]}
+        try:
+            reply = await self._rpc.post("/files/byids", items, what="whether it is uploaded")
+        except UploadToolkitError:
+            return False
+        self.file = CDFFile.from_cdf(reply["items"][0])
+        return bool(self.file.uploaded)

@@ -1,0 +1,331 @@
+"""`client.files`: the endpoints for files, one method each.
+
+Rules of this file: everything that can be checked is checked before anything is sent; `init` is
+repeated only where it is known that nothing was made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from anyio import to_thread
+
+from cognite_nb_upload.api.download import Download
+from cognite_nb_upload.api.rpc import Rpc, Unanswered
+from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
+from cognite_nb_upload.api.storage import Storage
+from cognite_nb_upload.core.plan import check_part_count
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
+from cognite_nb_upload.models import (
+    CDFFile,
+    FileMetadata,
+    GeoLike,
+    LabelLike,
+    NodeIdLike,
+    as_node_id,
+)
+
+_NO_RIGHTS: Final = "insufficient access rights"
+
+
+class AsyncFiles:
+    """Files in CDF: upload in parts, look up, download, delete."""
+
+    def __init__(self, rpc: Rpc, storage: Storage) -> None:
+        self._rpc = rpc
+        self._storage = storage
+
+    # --- uploading in parts -----------------------------------------------------------------
+
+    def multipart_upload_session(
+        self,
+        name: str,
+        parts: int,
+        external_id: str | None = None,
+        source: str | None = None,
+        mime_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        directory: str | None = None,
+        asset_ids: Iterable[int] | None = None,
+        data_set_id: int | None = None,
+        labels: Iterable[LabelLike] | None = None,
+        geo_location: GeoLike | None = None,
+        source_created_time: int | datetime | None = None,
+        source_modified_time: int | datetime | None = None,
+        security_categories: Iterable[int] | None = None,
+        overwrite: bool = False,
+    ) -> Opening:
+        """Begin the upload of a file in parts (initmultipartupload).
+
+        `async with client.files.multipart_upload_session(...) as session:` and
+        `async with await client.files.multipart_upload_session(...) as session:` are the same.
+
+        Args:
+            name: of the file; at most 256 characters.
+            parts: 1 to 250; each larger than 5 MiB (but the last) and at most 4000 MiB.
+            external_id: at most 255 characters; unique in the project.
+            source: where the file comes from; at most 128 characters.
+            mime_type: at most 256 characters.
+            metadata: at most 256 pairs of text, 10 240 bytes in all; keys of at most 128 bytes.
+            directory: an absolute unix path of at most 512 characters.
+            asset_ids: ids of 1 to 1000 assets.
+            data_set_id: id of a data set that you may write to.
+            labels: at most 10: external ids, our `Label`s or the official SDK's.
+            geo_location: our `GeoLocation`, the official one, or GeoJSON (a Feature or a geometry).
+            source_created_time: milliseconds since 1970, or an aware `datetime`.
+            source_modified_time: likewise.
+            security_categories: at most 100 ids.
+            overwrite: replace the file that has this external id. The old content stays until the
+                new one is complete.
+
+        Raises:
+            UsageError: something is outside CDF's limits; every field is named, nothing was sent.
+            APIError: CDF refused (on awaiting or entering).
+        """
+        check_part_count(parts)
+        about = FileMetadata.of(
+            name=name,
+            external_id=external_id,
+            source=source,
+            mime_type=mime_type,
+            metadata=metadata,
+            directory=directory,
+            asset_ids=asset_ids,
+            data_set_id=data_set_id,
+            labels=labels,
+            geo_location=geo_location,
+            source_created_time=source_created_time,
+            source_modified_time=source_modified_time,
+            security_categories=security_categories,
+        )
+        return Opening(lambda: self._open_new(about, parts, overwrite))
+
+    def multipart_upload_content_session(
+        self,
+        parts: int,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+    ) -> Opening:
+        """Begin the upload of content, in parts, for a file that exists (multiuploadlink).
+
+        Args:
+            parts: 1 to 250; each larger than 5 MiB (but the last) and at most 4000 MiB.
+            external_id: of a classic file; give this or `instance_id`.
+            instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
+
+        Raises:
+            UsageError: not exactly one of the two ids, or `parts` is outside 1..250.
+            APIError: CDF refused (on awaiting or entering).
+        """
+        check_part_count(parts)
+        target = identifier(external_id=external_id, instance_id=instance_id)
+        return Opening(lambda: self._open_existing(target, parts))
+
+    async def _open_new(
+        self, about: FileMetadata, parts: int, overwrite: bool
+    ) -> FileMultipartUploadSession:
+        reply = await self._init(about, parts, overwrite)
+        opened = OpenUpload(
+            CDFFile.from_cdf(reply),
+            Secret(str(reply["uploadId"])),
+            _urls(reply, parts),
+            after=(lambda file: self._mend_overwritten(file, about)) if overwrite else None,
+        )
+        return FileMultipartUploadSession(self._rpc, self._storage, opened)
+
+    async def _open_existing(
+        self, target: Mapping[str, Any], parts: int
+    ) -> FileMultipartUploadSession:
+        reply = await self._link(target, parts)
+        opened = OpenUpload(
+            CDFFile.from_cdf(reply), Secret(str(reply["uploadId"])), _urls(reply, parts)
+        )
+        return FileMultipartUploadSession(self._rpc, self._storage, opened)
+
+    async def _init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
+        try:
+            return await self._rpc.post(
+                "/files/initmultipartupload",
+                about.to_cdf(),
+                params={"parts": parts, "overwrite": "true" if overwrite else "false"},
+                repeatable=False,
+                what=f"to begin the upload of {about.name!r}",
+            )
+        except APIError as error:
+            raise _with_advice(error, about) from None
+        except Unanswered as error:
+            return await self._init_after_silence(about, parts, overwrite, error)
+
+    async def _init_after_silence(
+        self, about: FileMetadata, parts: int, overwrite: bool, silence: Unanswered
+    ) -> dict[str, Any]:
+        """The answer to init was lost: the file may have been made, or not. Look before repeating.
+
+        With an external id the file can be looked up; without one, saying so is all there is.
+        """
+        if about.external_id is None:
+            raise CDFUnreachable(
+                f"CDF did not say whether it began the upload of {about.name!r}."
+            ).hint(
+                "Nothing was sent twice. CDF may hold an empty file of this name, and deletes it "
+                "after a week. Begin again; with an external_id this is resolved by itself."
+            ) from silence
+        found = await self.retrieve(external_id=about.external_id)
+        if found is None or (overwrite and found.uploaded):
+            return await self._init(about, parts, overwrite)
+        if found.uploaded or found.name != about.name:
+            raise APIError(
+                f"external id {about.external_id!r} exists already",
+                code=409,
+                duplicated=[{"externalId": about.external_id}],
+                what=f"to begin the upload of {about.name!r}",
+            ).hint("Use overwrite=True to replace that file, or choose another external_id.")
+        return await self._link({"externalId": about.external_id}, parts)
+
+    async def _link(self, target: Mapping[str, Any], parts: int) -> dict[str, Any]:
+        reply = await self._rpc.post(
+            "/files/multiuploadlink",
+            {"items": [target]},
+            params={"parts": parts},
+            what="to begin an upload for a file that exists",
+        )
+        item: dict[str, Any] = reply["items"][0]
+        return item
+
+    async def _mend_overwritten(self, file: CDFFile, about: FileMetadata) -> CDFFile:
+        """An overwrite leaves `directory` and `source` as they were: update what differs."""
+        update = {
+            key: {"set": value}
+            for key, value in (("directory", about.directory), ("source", about.source))
+            if value is not None and getattr(file, key) != value
+        }
+        if not update:
+            return file
+        items = [{"id": file.id, "update": update}]
+        reply = await self._rpc.post(
+            "/files/update", {"items": items}, what="to update the overwritten file"
+        )
+        return CDFFile.from_cdf(reply["items"][0])
+
+    # --- looking up -------------------------------------------------------------------------
+
+    async def retrieve(
+        self,
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+    ) -> CDFFile | None:
+        """One file by exactly one of its ids; None where CDF has none (files/byids)."""
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        reply = await self._rpc.post(
+            "/files/byids",
+            {"items": [target], "ignoreUnknownIds": True},
+            what="to look up the file",
+        )
+        return CDFFile.from_cdf(reply["items"][0]) if reply["items"] else None
+
+    async def list(
+        self, filter: Mapping[str, Any] | None = None, limit: int | None = 100
+    ) -> list[CDFFile]:
+        """Files that fit CDF's `filter`, at most `limit`; all of them when None (files/list)."""
+        items = await self._rpc.pages("/files/list", {"filter": dict(filter or {})}, limit)
+        return [CDFFile.from_cdf(item) for item in items]
+
+    async def delete(self, id: int | None = None, external_id: str | None = None) -> None:
+        """Delete one file by its id or external id; unknown ids are an error (files/delete)."""
+        target = identifier(id=id, external_id=external_id)
+        await self._rpc.post("/files/delete", {"items": [target]}, what="to delete the file")
+
+    # --- downloading ------------------------------------------------------------------------
+
+    async def download_url(
+        self,
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+    ) -> Secret:
+        """A signed URL of the content, good for an hour; `.reveal()` shows it (downloadlink)."""
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        reply = await self._rpc.post(
+            "/files/downloadlink",
+            {"items": [target]},
+            params={"extendedExpiration": "true"},
+            what="for a download link",
+        )
+        return Secret(str(reply["items"][0]["downloadUrl"]))
+
+    async def size(
+        self,
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+    ) -> int | None:
+        """Bytes of the content, asked of the store, since CDF does not say; None: it won't say."""
+        url = await self.download_url(id, external_id, instance_id)
+        return await to_thread.run_sync(self._storage.size_behind, url)
+
+    async def download(
+        self,
+        path: str | os.PathLike[str],
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+    ) -> Path:
+        """Write the content to `path`, and go on from where it stopped when the line breaks.
+
+        What is at `path` is replaced only once everything has arrived.
+        """
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        work = Download(self._storage, self._rpc.config.retry)
+        return await work.run(Path(path), lambda: self._fresh_url(target))
+
+    async def _fresh_url(self, target: Mapping[str, Any]) -> Secret:
+        reply = await self._rpc.post(
+            "/files/downloadlink",
+            {"items": [target]},
+            params={"extendedExpiration": "true"},
+            what="for a download link",
+        )
+        return Secret(str(reply["items"][0]["downloadUrl"]))
+
+
+def identifier(
+    id: int | None = None, external_id: str | None = None, instance_id: NodeIdLike | None = None
+) -> dict[str, Any]:
+    """Exactly one of the ids, as CDF's JSON names it.
+
+    Raises:
+        UsageError: none was given, or more than one.
+    """
+    given: dict[str, Any] = {"id": id, "externalId": external_id, "instanceId": instance_id}
+    found = {name: value for name, value in given.items() if value is not None}
+    if len(found) != 1:
+        raise UsageError(
+            f"Give exactly one of id, external_id and instance_id, not {len(found)} of them."
+        )
+    if "instanceId" in found:
+        found["instanceId"] = as_node_id(found["instanceId"]).to_cdf()
+    return found
+
+
+def _urls(reply: Mapping[str, Any], parts: int) -> tuple[Secret, ...]:
+    urls = reply.get("uploadUrls")
+    if not isinstance(urls, list) or len(urls) != parts:
+        count = len(urls) if isinstance(urls, list) else 0
+        raise APIError(
+            f"it handed out {count} upload URLs for {parts} parts", code=201, what="a usable answer"
+        )
+    return tuple(Secret(str(url)) for url in urls)
+
+
+def _with_advice(error: APIError, about: FileMetadata) -> APIError:
+    if error.code == 403 and _NO_RIGHTS in error.message.lower() and about.data_set_id is None:
+        return error.hint("Try to give a data_set_id: your rights may be for certain data sets.")
+    if error.code == 409:
+        return error.hint("Use overwrite=True to replace that file, or choose another external_id.")
+    return error

@@ -1,0 +1,296 @@
+"""One JSON request to CDF: who asks, gzip, retry, and an error that says what CDF said.
+
+Rules of this file: a request that may have been carried out is repeated only where repeating it is
+harmless; one 401 earns one refresh of the token; httpx's exceptions do not leave this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import platform
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import anyio
+import httpx
+from anyio import to_thread
+
+from cognite_nb_upload._version import __version__
+from cognite_nb_upload.api import net
+from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.errors import APIError, CDFUnreachable
+
+# These statuses are an answer of CDF's front door: the request was not carried out.
+_NOT_DONE: Final = frozenset({429, 503})
+_GZIP_FROM: Final = 1024
+_PAGE: Final = 1000
+_USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
+
+
+class Unanswered(CDFUnreachable):
+    """No answer that tells whether the request was carried out; repeating it may do harm."""
+
+
+class Rpc:
+    """JSON requests to one CDF project. Works in any event loop, with connections kept per loop."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self._clients: weakref.WeakKeyDictionary[object, httpx.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+        net.quiet_logs()
+
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        params: Mapping[str, Any] | None = None,
+        repeatable: bool = True,
+        what: str = "the request",
+        waiting: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """POST `body` to `path` below the project, and return the answer's JSON object.
+
+        Args:
+            path: e.g. `/files/byids`.
+            body: the JSON body.
+            params: the query.
+            repeatable: False where a second time could do harm; then a lost answer is `Unanswered`.
+            what: the request in words, for errors.
+            waiting: is told what is waited for, and "" when it is over.
+
+        Raises:
+            APIError: CDF answered, and said no.
+            CDFUnreachable: no answer for longer than the retries last.
+        """
+        url = self.config.project_url + path
+        send = _Send("POST", url, params, body, repeatable, what, waiting)
+        return await self._until_answered(send)
+
+    async def get(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        what: str = "the request",
+        in_project: bool = True,
+    ) -> dict[str, Any]:
+        """GET `path` below the project (or below the base URL), and return its JSON object."""
+        root = self.config.project_url if in_project else self.config.base_url
+        return await self._until_answered(_Send("GET", root + path, params, None, True, what, None))
+
+    async def pages(
+        self, path: str, body: Mapping[str, Any] | None, limit: int | None
+    ) -> list[dict[str, Any]]:
+        """All items behind `path`, page by page, at most `limit`; GET where there is no body."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while limit is None or len(found) < limit:
+            page: dict[str, Any] = {"limit": min(_PAGE, _PAGE if limit is None else limit)}
+            if cursor:
+                page["cursor"] = cursor
+            what = f"to list {path.strip('/').split('/')[0]}"
+            if body is None:
+                reply = await self.get(path, params=page, what=what)
+            else:
+                reply = await self.post(path, {**body, **page}, what=what)
+            found += reply["items"]
+            cursor = reply.get("nextCursor")
+            if not cursor:
+                break
+        return found if limit is None else found[:limit]
+
+    async def _until_answered(self, send: _Send) -> dict[str, Any]:
+        attempt, began, refreshed = 0, time.monotonic(), False
+        while True:
+            attempt += 1
+            try:
+                reply = await self._once(send)
+            except (httpx.TransportError, CDFUnreachable) as error:
+                wait_s = self._wait_after(error, send, attempt, time.monotonic() - began)
+                reason = net.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
+            else:
+                if reply.status_code == 401 and not refreshed and await self._refresh():
+                    refreshed = True
+                    continue
+                if reply.is_success:
+                    return _object(reply, send)
+                wait_s = self._wait_after_status(reply, send, attempt)
+                reason = f"CDF says {reply.status_code}"
+            send.tell(f"{reason}; trying again in {wait_s:.0f} s")
+            await anyio.sleep(wait_s)
+            send.tell("")
+
+    async def _once(self, send: _Send) -> httpx.Response:
+        name, value = await self._authorization()
+        headers = {**self._headers(), name: value}
+        content = None
+        if send.body is not None:
+            content = json.dumps(send.body, separators=(",", ":"), allow_nan=False).encode()
+            headers["content-type"] = "application/json"
+            if len(content) >= _GZIP_FROM:
+                content = gzip.compress(content, 6, mtime=0)
+                headers["content-encoding"] = "gzip"
+        client = self._client()
+        return await client.request(
+            send.method, send.url, params=send.params, content=content, headers=headers
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "accept": "application/json",
+            "cdf-version": "20230101",
+            "x-cdp-sdk": f"CogniteNbUpload:{__version__}",
+            "x-cdp-app": self.config.client_name,
+            "user-agent": _USER_AGENT,
+            **self.config.headers,
+        }
+
+    def _client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            limits = httpx.Limits(max_connections=20, keepalive_expiry=20)
+            client = httpx.AsyncClient(
+                verify=net.tls_context(), timeout=self.config.timeout_s, limits=limits
+            )
+            self._clients[loop] = client
+        return client
+
+    async def close(self) -> None:
+        """Close the connections that this event loop holds."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def _authorization(self) -> tuple[str, str]:
+        return await to_thread.run_sync(
+            self.config.credentials.authorization_header, abandon_on_cancel=True
+        )
+
+    async def _refresh(self) -> bool:
+        """Have the credentials fetch another token, where they can."""
+        refresh = getattr(self.config.credentials, "refresh", None)
+        if callable(refresh):
+            await to_thread.run_sync(refresh)
+        return True
+
+    def _wait_after(self, error: Exception, send: _Send, attempt: int, elapsed_s: float) -> float:
+        """Seconds until the next try after no answer; raises where there is none."""
+        if (problem := net.certificate_problem(error)) is not None:
+            raise CDFUnreachable(f"{self._host} could not be trusted: {problem}.").hint(
+                net.CERTIFICATE_HINT
+            ) from None
+        if net.proxy_refused(error):
+            raise CDFUnreachable("The proxy refused the connection with 407.").hint(
+                net.PROXY_HINT
+            ) from None
+        retry = self.config.retry
+        unsent = isinstance(error, CDFUnreachable) or net.never_connected(error)
+        said = str(error) if isinstance(error, CDFUnreachable) else net.in_words(error)
+        if not unsent and not send.repeatable:
+            raise Unanswered(f"CDF did not answer {send.what}: {said}.") from None
+        if unsent:  # offline: waited out by time, not by tries
+            patient = elapsed_s < retry.offline_s and attempt < 10 * retry.attempts
+            wait_s = retry.wait_s(1) if patient else None
+            wait_s = None if wait_s is None else min(retry.ceiling_s(attempt), wait_s * attempt)
+        else:
+            wait_s = retry.wait_s(attempt)
+        if wait_s is None:
+            raise CDFUnreachable(
+                f"{self._host} gave no answer to {send.what} in {attempt} tries: {said}."
+            ).hint("Check the network, the proxy and base_url.") from None
+        return wait_s
+
+    def _wait_after_status(self, reply: httpx.Response, send: _Send, attempt: int) -> float:
+        """Seconds until the next try after a refusal; raises where there is none."""
+        status = reply.status_code
+        asked = reply.headers.get("cdf-is-auto-retryable", "").lower() == "true"
+        wait_s = self.config.retry.wait_s(
+            attempt,
+            status=status,
+            retryable=asked,
+            retry_after=reply.headers.get("retry-after"),
+            now=server_time(reply.headers),
+        )
+        if wait_s is None:
+            raise _api_error(reply, send.what) from None
+        if not send.repeatable and status not in _NOT_DONE and not asked:
+            raise Unanswered(
+                f"CDF answered {send.what} with {status}, which leaves open what was done."
+            )
+        return wait_s
+
+    @property
+    def _host(self) -> str:
+        return httpx.URL(self.config.base_url).host
+
+
+class _Send:
+    """What is asked for; its repr is safe since the body holds no secret that is printed."""
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | None,
+        repeatable: bool,
+        what: str,
+        waiting: Callable[[str], None] | None,
+    ) -> None:
+        self.method, self.url, self.params, self.body = method, url, params, body
+        self.repeatable, self.what = repeatable, what
+        self._waiting = waiting
+
+    def tell(self, reason: str) -> None:
+        if self._waiting is not None:
+            self._waiting(reason)
+
+
+def _object(reply: httpx.Response, send: _Send) -> dict[str, Any]:
+    try:
+        facts = reply.json()
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        raise APIError(
+            "the answer is not the JSON that CDF gives", code=reply.status_code, what=send.what
+        ).hint("Is base_url right, and is there a login page between you and CDF?")
+    return facts
+
+
+def _api_error(reply: httpx.Response, what: str) -> APIError:
+    try:
+        error = reply.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        error = reply.reason_phrase or "no reason given"
+    facts = error if isinstance(error, dict) else {"message": str(error)}
+    return APIError(
+        net.redacted(str(facts.get("message", "no reason given"))),
+        code=reply.status_code,
+        request_id=reply.headers.get("x-request-id"),
+        missing=_dicts(facts.get("missing")),
+        duplicated=_dicts(facts.get("duplicated")),
+        what=what,
+    )
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """The server's own clock, from its `Date` header."""
+    try:
+        return parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,380 @@
+"""`FileMultipartUploadSession`: an open multipart upload, sent part by part.
+
+Rules of this file: a part is sent by the thread that asks for it; the state is the session's
+events, folded; leaving completes, leaving with an exception sends nothing more. What is stored stays
+stored, and a session that was left can be entered again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import RunVar
+
+from cognite_nb_upload import background, models
+from cognite_nb_upload.api.completion import Completion
+from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender
+from cognite_nb_upload.api.rpc import Rpc
+from cognite_nb_upload.api.storage import Storage
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.feed import Feed, Listener
+from cognite_nb_upload.core.plan import check_part
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
+from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
+
+# architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
+_PARTS_AT_ONCE: Final = 12
+# How long a cancelled part may take to let go of its socket, in seconds.
+_GRACE_S: Final = 10.0
+_threads: RunVar[anyio.CapacityLimiter] = RunVar("cognite_nb_upload_part_threads")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """What CDF handed out for one multipart upload. The URLs are a week's write access."""
+
+    file: models.CDFFile
+    upload_id: Secret
+    urls: tuple[Secret, ...]
+    after: Callable[[models.CDFFile], Awaitable[models.CDFFile]] | None = None
+
+
+class FileMultipartUploadSession:
+    """A file's multipart upload: parts in any order and in parallel, completed on leaving.
+
+    Use it as `with` and `upload_part(part_no, content)`, or as `async with` and
+    `await upload_part_async(part_no, content)`. Any thread and any task may send parts.
+
+    Attributes:
+        file_metadata: the file as CDF has it; brought up to date when it is complete.
+        parts: number of parts, 1 to 250.
+    """
+
+    def __init__(
+        self, rpc: Rpc, storage: Storage, opened: OpenUpload, sizes: tuple[int | None, ...] = ()
+    ) -> None:
+        self.file_metadata = opened.file
+        self.parts = len(opened.urls)
+        self._rpc = rpc
+        self._storage = storage
+        self._opened = opened
+        self._feed = Feed(time.monotonic)
+        self._stop = Stop()
+        self._lock = threading.Lock()
+        self._in_flight: set[int] = set()
+        self._refused: PartFailed | SourceChanged | None = None
+        self._finished = False
+        self._feed.emit(
+            ev.Opened(
+                file_id=opened.file.id,
+                upload_id=opened.upload_id,
+                urls=opened.urls,
+                sizes=sizes or (None,) * self.parts,
+                name=opened.file.name or "",
+            )
+        )
+
+    # --- what it is -------------------------------------------------------------------------
+
+    @property
+    def state(self) -> UploadState:
+        """An immutable snapshot: phase, bytes and tries of each part, rate."""
+        return self._feed.state
+
+    @property
+    def missing_parts(self) -> tuple[int, ...]:
+        """Numbers of the parts that the store has not confirmed, counted from 0."""
+        return self.state.missing_parts
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(state, event)` for what happens from now on; returns what ends it."""
+        return self._feed.listen(listener)
+
+    def __repr__(self) -> str:
+        stored = self.parts - len(self.missing_parts)
+        return (
+            f"<FileMultipartUploadSession {self.file_metadata.name!r} id {self.file_metadata.id}: "
+            f"{stored} of {self.parts} parts stored, {self.state.phase.value}>"
+        )
+
+    # --- sending a part ---------------------------------------------------------------------
+
+    def upload_part(self, part_no: int, content: Content, *, length: int | None = None) -> None:
+        """Send one part from this thread; blocks until the store has it.
+
+        Args:
+            part_no: 0 to `parts` - 1.
+            content: str (as UTF-8), bytes, bytearray, memoryview, mmap, a `Path`, a binary file
+                object from its current position, or an iterable of bytes (spooled to disk first).
+            length: take this many bytes of the content; all that is left of it when None.
+
+        Raises:
+            UsageError: the number, the size or the content cannot be; nothing was sent.
+            PartFailed: its tries are used up, or the store refused; the session stays usable.
+            SourceChanged: the file was written to meanwhile.
+        """
+        self._check_part_no(part_no)
+        if hasattr(content, "__aiter__") and not hasattr(content, "read"):
+            source = background.call(as_source_async, content, length)
+        else:
+            source = as_source(content, length)
+        self._send_content(part_no, content, source, self._stop)
+
+    async def upload_part_async(
+        self, part_no: int, content: Content, *, length: int | None = None
+    ) -> None:
+        """Send one part in a worker thread; up to 12 of an event loop's parts go at once.
+
+        Takes what `upload_part` takes, and async iterables of bytes. Cancelling it stops the part.
+        """
+        self._check_part_no(part_no)
+        source = await as_source_async(content, length)
+        stop = self._stop
+        await in_thread(lambda own: self._send_content(part_no, content, source, own), stop)
+
+    def _send_content(self, part_no: int, content: object, source: Source, stop: Stop) -> None:
+        try:
+            check_part(part_no, source.size, self.parts)
+            self.send(part_no, source, 0, source.size, stop=stop)
+        except BaseException:
+            with suppress(Exception):
+                give_back(content, source)
+            raise
+        finally:
+            source.close()
+
+    def send(
+        self,
+        part_no: int,
+        source: Source,
+        start: int,
+        size: int,
+        *,
+        stop: Stop | None = None,
+        pace: Pace | None = None,
+        digests: Callable[[], Digest] | None = None,
+    ) -> None:
+        """Send bytes `[start, start + size)` of a source as one part, and try until it is stored.
+
+        The engine's way in, for a source that holds many parts; blocks the calling thread.
+        """
+        self._check_part_no(part_no)
+        stop, url = stop or self._stop, self._opened.urls[part_no]
+        with self._lock:
+            self._claim(part_no)
+        try:
+            self._sender(PartJob(part_no, url, source, start, size, pace, digests), stop).run()
+        except (PartFailed, SourceChanged) as error:
+            if isinstance(error, SourceChanged) or error.fatal:
+                self._refused = error
+            raise
+        finally:
+            self._in_flight.discard(part_no)
+
+    def _sender(self, job: PartJob, stop: Stop) -> PartSender:
+        return PartSender(
+            job,
+            self._storage,
+            self._rpc.config.retry,
+            stop=stop,
+            emit=self._feed.emit,
+            missing=lambda: len(self.missing_parts),
+        )
+
+    def _claim(self, part_no: int) -> None:
+        if self._finished:
+            raise UsageError("This upload is complete; nothing more can be sent through it.")
+        if part_no not in self.missing_parts:
+            raise UsageError(f"Part {part_no} has been sent already.")
+        if part_no in self._in_flight:
+            raise UsageError(f"Part {part_no} is being sent already.")
+        if self._refused is not None:
+            raise type(self._refused)(*self._refused.args, **_facts(self._refused, part_no)).hint(
+                "The store refused an earlier part for good; nothing of this part was sent. "
+                "Enter the session again to try once more."
+            )
+        self._in_flight.add(part_no)
+
+    def _check_part_no(self, part_no: int) -> None:
+        if isinstance(part_no, bool) or not isinstance(part_no, int):
+            raise UsageError(f"part_no is a whole number, not {part_no!r}.")
+        if not 0 <= part_no < self.parts:
+            raise UsageError(
+                f"part_no is {part_no}; this upload has {self.parts} "
+                f"part{'s' if self.parts > 1 else ''}, numbered from 0 to {self.parts - 1}."
+            )
+
+    # --- leaving ----------------------------------------------------------------------------
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Stop the parts in flight at once; what is stored stays stored."""
+        self._stop.set(reason)
+
+    def _enter(self) -> Self:
+        if self._finished:
+            raise UsageError("This upload is complete; begin another one.")
+        if self._stop:
+            self._stop = Stop()
+            self._feed.emit(ev.Resumed())
+        self._refused = None
+        return self
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Check that it may be completed; stop everything where it was left with an exception."""
+        if error is not None:
+            self.stop("the session was left with an exception")
+            if not self.state.phase.over:
+                self._feed.emit(ev.Paused(reason=f"left with {type(error).__name__}"))
+            return
+        if missing := self.missing_parts:
+            raise UploadIncomplete(
+                f"{_these_parts(missing)} of {self.parts} "
+                f"{'was' if len(missing) == 1 else 'were'} not sent; CDF was not told to complete.",
+                missing_parts=missing,
+            ).hint("Enter the session again (`with session:`) and send what is missing.")
+
+    def __enter__(self) -> Self:
+        return self._enter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(error)
+        if error is None:
+            background.call(self.complete)
+
+    async def __aenter__(self) -> Self:
+        return self._enter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(error)
+        if error is None:
+            await self.complete()
+
+    async def complete(self) -> models.CDFFile:
+        """Tell CDF that all parts are there, and wait until it says `uploaded`.
+
+        Where CDF still says otherwise after `uploaded_wait_s` (90 s), it returns all the same:
+        the parts are with CDF, which puts them together in its own time.
+
+        Raises:
+            APIError: CDF refused; the session stays usable.
+            CDFUnreachable: CDF gave no answer that says whether it is complete.
+        """
+        if not self._finished:
+            work = Completion(
+                self._rpc, self.file_metadata, self._opened.upload_id, self._feed.emit
+            )
+            uploaded = await work.run(self._rpc.config.uploaded_wait_s)
+            self._finished = True
+            self.file_metadata = work.file
+            if self._opened.after is not None:
+                self.file_metadata = await self._opened.after(work.file)
+            if uploaded:
+                self._feed.emit(ev.Completed())
+        return self.file_metadata
+
+
+class Opening(Awaitable[FileMultipartUploadSession]):
+    """A multipart upload about to be opened: `await` it, or enter it with `async with`."""
+
+    def __init__(self, open_it: Callable[[], Awaitable[FileMultipartUploadSession]]) -> None:
+        self._open_it = open_it
+        self._session: FileMultipartUploadSession | None = None
+
+    async def _open(self) -> FileMultipartUploadSession:
+        if self._session is None:
+            self._session = await self._open_it()
+        return self._session
+
+    def __await__(self) -> Generator[Any, None, FileMultipartUploadSession]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> FileMultipartUploadSession:
+        return await (await self._open()).__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await (await self._open()).__aexit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return repr(self._session) if self._session else "<Opening: await it, or use async with>"
+
+
+async def in_thread(work: Callable[[Stop], None], stop: Stop) -> None:
+    """Run `work(own)` in a worker thread; being cancelled sets `own`, and waits for the thread.
+
+    `own` is set with `stop` too. The wait ends when the thread has let go of its socket.
+    """
+    own, began, ended = Stop(), threading.Event(), threading.Event()
+
+    def body() -> None:
+        began.set()
+        try:
+            with stop.waking(lambda: own.set(stop.reason)):
+                work(own)
+        finally:
+            ended.set()
+
+    try:
+        await to_thread.run_sync(body, abandon_on_cancel=True, limiter=_limiter())
+    except BaseException:
+        own.set("cancelled")
+        if began.is_set():
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(ended.wait, _GRACE_S)
+        raise
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    try:
+        return _threads.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_PARTS_AT_ONCE)
+        _threads.set(limiter)
+        return limiter
+
+
+def _facts(error: PartFailed | SourceChanged, part_no: int) -> dict[str, Any]:
+    if isinstance(error, SourceChanged):
+        return {}
+    return {
+        "part_no": part_no,
+        "attempts": 0,
+        "status": error.status,
+        "fatal": True,
+        "expired": error.expired,
+    }
+
+
+def _these_parts(numbers: tuple[int, ...]) -> str:
+    """`Part 3`, `Parts 1, 2 and 7`, `Parts 0, 1, 2, 3, 4, 5, 6, 7 and 20 more`."""
+    if len(numbers) == 1:
+        return f"Part {numbers[0]}"
+    shown, rest = numbers[:8], numbers[8:]
+    if rest:
+        return f"Parts {', '.join(map(str, shown))} and {len(rest)} more"
+    return f"Parts {', '.join(map(str, shown[:-1]))} and {shown[-1]}"

@@ -1,0 +1,434 @@
+"""One PUT of one part to a store: bytes pumped by the calling thread, and one verdict.
+
+Rules of this file: a part carries an exact Content-Length and nothing else, no credentials, no
+cookies, and no redirect is followed. Only a clean 200 or 201 counts. A URL is opaque and secret.
+The store's own words win over a broken pipe. Who stops it wakes the socket, not only the wait.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, cast
+
+import httpx
+
+from cognite_nb_upload.api import net
+from cognite_nb_upload.api.rpc import server_time
+from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.core.retry import RETRYABLE
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import SourceChanged
+from cognite_nb_upload.sources import Source
+
+# Pieces start small, so that a slow link still shows progress, and grow to what pumps best.
+_FIRST_PIECE: Final = 64 * KIB
+_LARGEST_PIECE: Final = MIB
+# A part that moves less than this within the stall time-out stands still, whatever drips.
+_STALL_BYTES: Final = 64 * KIB
+_ANSWER_READ: Final = 64 * KIB
+_CODE: Final = re.compile(r"<Code>([^<]{1,100})</Code>")
+_SERVER_TIME: Final = re.compile(r"<ServerTime>([^<]{1,60})</ServerTime>")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one try of a part ended.
+
+    Attributes:
+        stored: the store has it.
+        reason: why not, in words.
+        retry: True where another try may end otherwise.
+        status: the store's HTTP status, or None where no answer came.
+        offline: no connection was made at all.
+        overloaded: the store or the way to it asks for less.
+        expired: the signed URL is no longer valid.
+        hint: what to do.
+        checksums: what the store says the part's checksums are, by name ("md5" in hex, ...).
+    """
+
+    stored: bool
+    reason: str = ""
+    retry: bool = False
+    status: int | None = None
+    offline: bool = False
+    overloaded: bool = False
+    expired: bool = False
+    hint: str = ""
+    retry_after: str | None = None
+    retryable: bool = False
+    now: datetime | None = None
+    checksums: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Body:
+    """Bytes `[start, start + size)` of a source, read once per try.
+
+    Attributes:
+        pace: is called with the bytes about to go out, and returns when they may.
+        digest: is called with each piece that goes out.
+    """
+
+    source: Source
+    start: int
+    size: int
+    on_sent: Callable[[int], None]
+    pace: Callable[[int, Stop], None] | None = None
+    digest: Callable[[bytes | memoryview], None] | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One connection, used by one thread at a time; its socket can be woken by another."""
+
+    client: httpx.Client
+    sock: socket.socket | None = None
+    moved: int = 0
+    seen: int = 0
+    since_s: float = 0.0
+    answer_by_s: float = 0.0
+    resting: bool = False
+    cut: str = ""
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Keep the socket of a connection that was just made."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self.sock = info["return_value"].get_extra_info("socket")
+            if self.cut:
+                self.wake()
+
+    def wake(self) -> None:
+        """End what blocks on the socket. The TLS layer is left alone: it is another thread's."""
+        if self.sock is not None:
+            try:
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed already
+
+    def end(self, why: str) -> None:
+        """Cut this try short."""
+        self.cut = why
+        self.wake()
+
+
+@dataclass(slots=True)
+class StorageTimeouts:
+    """Seconds: to connect, to move 64 KiB, and to answer once the whole part is out."""
+
+    connect_s: float = 30.0
+    stall_s: float = 60.0
+    answer_s: float = 600.0
+
+
+class Storage:
+    """The stores' side: many connections, no credentials. Any thread may call it."""
+
+    def __init__(self, base_url: str, timeouts: StorageTimeouts) -> None:
+        self._base_url = base_url
+        self._timeouts = timeouts
+        self._lock = threading.Lock()
+        self._idle: list[_Lane] = []
+        self._watchdog = _Watchdog(timeouts)
+        net.quiet_logs()
+
+    def put(self, url: Secret, body: Body, stop: Stop) -> Verdict:
+        """Send one part, once, from the calling thread.
+
+        Raises:
+            SourceChanged: the source gave fewer bytes than it has.
+            TransferError: the URL is not one to send anything to.
+        """
+        target = net.checked_upload_url(url.reveal(), self._base_url)
+        with (
+            self._lane() as lane,
+            self._watchdog.watching(lane),
+            stop.waking(lambda: lane.end("stopped")),
+        ):
+            try:
+                return self._exchange(lane, target, body, stop)
+            except httpx.TransportError as error:
+                return _no_answer(error, lane, stop)
+
+    def _exchange(self, lane: _Lane, target: str, body: Body, stop: Stop) -> Verdict:
+        request = httpx.Request(
+            "PUT",
+            target,
+            headers={"content-length": str(body.size)},
+            content=cast("Iterator[bytes]", _pieces(lane, body, stop, self._timeouts)),
+            extensions=self._extensions(lane, target),
+        )
+        reply = lane.client.send(request, stream=True)
+        try:
+            text = _read_some(reply)
+        finally:
+            reply.close()
+        return judge(reply.status_code, reply.headers, text)
+
+    def _extensions(self, lane: _Lane, target: str) -> dict[str, Any]:
+        waits = self._timeouts
+        timeout = {
+            "connect": waits.connect_s,
+            "read": waits.answer_s,
+            "write": waits.stall_s,
+            "pool": waits.connect_s,
+        }
+        # The URL is opaque: its path and query go out letter for letter, never normalised.
+        raw = re.sub(r"^[a-zA-Z]+://[^/?#]*", "", target).partition("#")[0]
+        raw = raw if raw.startswith("/") else "/" + raw
+        return {"timeout": timeout, "trace": lane.trace, "target": raw.encode("ascii", "strict")}
+
+    @contextmanager
+    def _lane(self) -> Iterator[_Lane]:
+        with self._lock:
+            lane = self._idle.pop() if self._idle else None
+        lane = lane or _Lane(_new_client())
+        lane.moved = lane.seen = 0
+        lane.resting, lane.cut = False, ""
+        try:
+            yield lane
+        except BaseException:
+            lane.client.close()
+            raise
+        if lane.cut:
+            lane.client.close()
+            return
+        with self._lock:
+            self._idle.append(lane)
+
+    def size_behind(self, url: Secret) -> int | None:
+        """Bytes of what a download URL gives, by asking for one of them; None: it won't say."""
+        with self.reading(url, 0, 0) as reply:
+            return _total(reply)
+
+    @contextmanager
+    def reading(self, url: Secret, first: int, last: int | None = None) -> Iterator[httpx.Response]:
+        """The answer to GET with `Range: bytes=first-last`, without credentials or redirects."""
+        target = net.checked_upload_url(url.reveal(), self._base_url)
+        span = f"bytes={first}-{'' if last is None else last}"
+        headers = {"range": span, "accept-encoding": "identity"}
+        with (
+            httpx.Client(verify=net.tls_context(), timeout=self._timeouts.stall_s) as client,
+            client.stream("GET", target, headers=headers) as reply,
+        ):
+            yield reply
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for lane in idle:
+            lane.client.close()
+
+
+def _total(reply: httpx.Response) -> int | None:
+    """The size of the whole, from the answer to `bytes=0-0`."""
+    if reply.status_code in (206, 416):
+        total = reply.headers.get("content-range", "").rpartition("/")[2]
+    else:  # 200: it ignored the range, or the file is empty
+        total = reply.headers.get("content-length", "") if reply.status_code == 200 else ""
+    return int(total) if total.isdigit() else None
+
+
+def _new_client() -> httpx.Client:
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=20)
+    return httpx.Client(verify=net.tls_context(), limits=limits, follow_redirects=False)
+
+
+def _pieces(
+    lane: _Lane, body: Body, stop: Stop, waits: StorageTimeouts
+) -> Iterator[bytes | memoryview]:
+    """The part's bytes; each piece is reported once the network has taken it."""
+    sent, piece = 0, _FIRST_PIECE
+    while sent < body.size:
+        lane.resting = True  # a bandwidth limit or a slow disk is no stall of the network
+        data = _next_data(body, sent, min(piece, body.size - sent), stop)
+        lane.resting = False
+        began = time.monotonic()
+        yield data
+        sent += len(data)
+        lane.moved = sent
+        piece = _next_piece(piece, time.monotonic() - began)
+        body.on_sent(sent)
+    lane.answer_by_s = time.monotonic() + waits.answer_s
+
+
+def _next_data(body: Body, sent: int, wanted: int, stop: Stop) -> bytes | memoryview:
+    if body.pace is not None:
+        body.pace(wanted, stop)
+    if stop:
+        raise httpx.WriteError(stop.reason)
+    data = body.source.read_at(body.start + sent, wanted)
+    if len(data) != wanted:
+        early = body.size - sent - len(data)
+        raise SourceChanged(f"{body.source.name or 'The content'} ended {early} bytes early.")
+    if body.digest is not None:
+        body.digest(data)
+    return data
+
+
+def _next_piece(piece: int, took_s: float) -> int:
+    """Larger while it goes fast, smaller where a piece takes so long that nothing seems to move."""
+    if took_s < 0.05:
+        return min(_LARGEST_PIECE, piece * 2)
+    return max(_FIRST_PIECE // 4, piece // 2) if took_s > 0.5 else piece
+
+
+def _read_some(reply: httpx.Response) -> str:
+    """The first 64 KiB of the answer: more than any store has to say."""
+    text = b""
+    for piece in reply.iter_bytes():
+        text += piece
+        if len(text) >= _ANSWER_READ:
+            break
+    return text[:_ANSWER_READ].decode("utf-8", "replace")
+
+
+def judge(status: int, headers: Mapping[str, str], text: str) -> Verdict:
+    """What the store's answer to a part means."""
+    said = _store_code(text)
+    if status in (200, 201):
+        if not _is_clean(headers, text):
+            return Verdict(
+                False,
+                f"the answer was {status} with a body that no store gives ({said or 'a page?'})",
+                retry=True,
+                hint="Is there a login page or a proxy between you and the store?",
+            )
+        return Verdict(True, status=status, checksums=_checksums(headers))
+    words = f"the store says {status}" + (f" {said}" if said else "")
+    if 300 <= status < 400:
+        host = httpx.URL(headers.get("location", "")).host or "another address"
+        return Verdict(
+            False, f"{words}, and points to {host}; redirects are not followed", status=status
+        )
+    if status == 403:
+        return _forbidden(words, headers, text)
+    asked = headers.get("cdf-is-auto-retryable", "").lower() == "true"
+    return Verdict(
+        False,
+        words,
+        retry=status in RETRYABLE or asked or status < 300,
+        status=status,
+        overloaded=status in (429, 503),
+        retry_after=headers.get("retry-after"),
+        retryable=asked or status < 300,
+        now=server_time(headers),
+    )
+
+
+def _forbidden(words: str, headers: Mapping[str, str], text: str) -> Verdict:
+    """403: the URL has expired, this machine's clock is off, or the signature does not fit."""
+    there = server_time(headers)
+    lower = text.lower()
+    if "requesttimetooskewed" in lower and there is not None:
+        off = abs((datetime.now(there.tzinfo) - there).total_seconds()) / 60
+        hint = f"This machine's clock is off by {off:.0f} min; set it, and go on."
+        return Verdict(False, f"{words}: your clock is off by {off:.0f} min", status=403, hint=hint)
+    expired = "expired" in lower or "signature not valid in the specified time frame" in lower
+    return Verdict(
+        False,
+        f"{words}: the upload URL has expired" if expired else words,
+        status=403,
+        expired=expired,
+        hint="Open the upload again: CDF then hands out fresh URLs." if expired else "",
+    )
+
+
+def _store_code(text: str) -> str:
+    found = _CODE.search(text)
+    return found.group(1) if found else ""
+
+
+def _is_clean(headers: Mapping[str, str], text: str) -> bool:
+    start = text.lstrip("\ufeff \r\n\t")[:512].lower()
+    page = "text/html" in headers.get("content-type", "").lower() or start.startswith(
+        ("<html", "<!doctype")
+    )
+    return not page and "<error" not in start
+
+
+def _checksums(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The store's own checksums as it gave them: `etag`, `content-md5`, `crc32c`, `md5`."""
+    found = [(name, headers[name]) for name in ("etag", "content-md5") if headers.get(name)]
+    for pair in headers.get("x-goog-hash", "").split(","):
+        name, _, value = pair.strip().partition("=")
+        if value:
+            found.append((f"x-goog-{name}", value))
+    return tuple(found)
+
+
+def _no_answer(error: httpx.TransportError, lane: _Lane, stop: Stop) -> Verdict:
+    if stop:
+        return Verdict(False, stop.reason or "stopped")
+    if lane.cut:
+        return Verdict(False, lane.cut, retry=True, overloaded=True)
+    if (problem := net.certificate_problem(error)) is not None:
+        return Verdict(False, f"the store is not trusted: {problem}", hint=net.CERTIFICATE_HINT)
+    if net.proxy_refused(error):
+        return Verdict(False, "the proxy refused with 407", status=407, hint=net.PROXY_HINT)
+    slow = isinstance(error, httpx.TimeoutException)
+    return Verdict(
+        False, net.in_words(error), retry=True,
+        offline=net.never_connected(error), overloaded=slow,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Watchdog:
+    """Looks at all parts in flight and cuts those that stand still.
+
+    httpx's time-outs are per socket operation: a server that drips, or takes a byte a second, never
+    trips them.
+    """
+
+    waits: StorageTimeouts
+    by_id: dict[int, _Lane] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thread: threading.Thread | None = None
+    wakeup: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def watching(self, lane: _Lane) -> Iterator[None]:
+        """Keep an eye on the lane within the block."""
+        lane.since_s, lane.answer_by_s = time.monotonic(), 0.0
+        with self.lock:
+            self.by_id[id(lane)] = lane
+            if self.thread is None:
+                self.thread = threading.Thread(
+                    target=self._run, name="cognite_nb_upload-watchdog", daemon=True
+                )
+                self.thread.start()
+        try:
+            yield
+        finally:
+            with self.lock:
+                del self.by_id[id(lane)]
+
+    def _run(self) -> None:
+        """Look several times per stall time; end when there is nothing left to look at."""
+        while True:
+            self.wakeup.wait(min(1.0, self.waits.stall_s / 8))
+            with self.lock:
+                if not self.by_id:
+                    self.thread = None
+                    return
+                lanes = list(self.by_id.values())
+            for lane in lanes:
+                self._look(lane, time.monotonic())
+
+    def _look(self, lane: _Lane, now_s: float) -> None:
+        if lane.answer_by_s:
+            if now_s > lane.answer_by_s:
+                lane.end(f"no whole answer within {self.waits.answer_s:.0f} s")
+        elif lane.resting or lane.moved - lane.seen >= _STALL_BYTES:
+            lane.seen, lane.since_s = lane.moved, now_s
+        elif now_s - lane.since_s > self.waits.stall_s:
+            lane.end(f"less than 64 KiB moved in {self.waits.stall_s:.0f} s")

@@ -1,0 +1,121 @@
+"""`CogniteClient`: the same as `AsyncCogniteClient`, without `await`.
+
+Rule of this file: nothing is written twice. Each method is its async twin, run on the package's own
+loop while the caller waits; interrupting the caller stops the work.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+
+from cognite_nb_upload import background
+from cognite_nb_upload.api.catalog import AsyncCatalog
+from cognite_nb_upload.api.client import AsyncCogniteClient
+from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.files import AsyncFiles
+
+A = TypeVar("A")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Face(Generic[A]):
+    """The blocking face of one async object."""
+
+    def __init__(self, twin: A) -> None:
+        self._twin = twin
+
+
+class _HasTwin(Protocol[A]):
+    _twin: A
+
+
+def _blocking(
+    method: Callable[Concatenate[A, P], Awaitable[T]],
+) -> Callable[Concatenate[_HasTwin[A], P], T]:
+    """The same method, which waits for the result."""
+
+    def call(self: _HasTwin[A], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def work() -> T:
+            return await method(self._twin, *args, **kwargs)
+
+        return background.call(work)
+
+    functools.update_wrapper(call, method)
+    return call
+
+
+class Files(_Face[AsyncFiles]):
+    """Files in CDF: upload in parts, look up, download, delete."""
+
+    multipart_upload_session = _blocking(AsyncFiles.multipart_upload_session)
+    multipart_upload_content_session = _blocking(AsyncFiles.multipart_upload_content_session)
+    retrieve = _blocking(AsyncFiles.retrieve)
+    list = _blocking(AsyncFiles.list)
+    delete = _blocking(AsyncFiles.delete)
+    download_url = _blocking(AsyncFiles.download_url)
+    size = _blocking(AsyncFiles.size)
+    download = _blocking(AsyncFiles.download)
+
+
+class Catalog(_Face[AsyncCatalog]):
+    """Data sets, labels, assets, security categories, and what the token may do."""
+
+    data_sets = _blocking(AsyncCatalog.data_sets)
+    labels = _blocking(AsyncCatalog.labels)
+    find_assets = _blocking(AsyncCatalog.find_assets)
+    assets = _blocking(AsyncCatalog.assets)
+    security_categories = _blocking(AsyncCatalog.security_categories)
+    inspect = _blocking(AsyncCatalog.inspect)
+
+
+class CogniteClient(_Face[AsyncCogniteClient]):
+    """A client of one CDF project that blocks: in scripts, in threads, in notebook cells.
+
+    Attributes:
+        config: the settings.
+        files: upload in parts, look up, download, delete.
+        catalog: data sets, labels, assets, security categories, the token's rights.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        super().__init__(AsyncCogniteClient(config))
+        self.config = config
+        self.files = Files(self._twin.files)
+        self.catalog = Catalog(self._twin.catalog)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None, **settings: Any) -> Self:
+        """A client from the variables that the official tools share; see `ClientConfig.from_env`.
+
+        Raises:
+            ConfigError: names what is missing.
+        """
+        return cls(ClientConfig.from_env(env, **settings))
+
+    @classmethod
+    def from_sdk(cls, client: object, **settings: Any) -> Self:
+        """A client for the project, and with the credentials, of an official SDK client (7 or 8).
+
+        Raises:
+            UsageError: it is not such a client.
+        """
+        return cls(AsyncCogniteClient.from_sdk(client, **settings).config)
+
+    close = _blocking(AsyncCogniteClient.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    __repr__ = AsyncCogniteClient.__repr__
