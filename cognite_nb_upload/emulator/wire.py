@@ -10,6 +10,7 @@ import socket
 import struct
 from typing import Any
 
+import httptools
 from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -47,6 +48,22 @@ class Wire(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]
+
+    def early_body(self) -> bytes | None:
+        """What came of the body so far, if nothing keeps the rest from skipping the parser."""
+        cycle = self.cycle
+        if cycle.waiting_for_100_continue or cycle.disconnected or not cycle.more_body:
+            return None
+        early = bytes(cycle.body)
+        cycle.body = bytearray()
+        return early
+
+    def body_was_taken(self) -> None:
+        """The rest of the body has skipped the parser; a new one waits for the next request."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport.set_protocol(self)
+        self.cycle.more_body = False
+        self.cycle.message_event.set()
 
     def forget(self) -> None:
         """From here on uvicorn neither waits for this request's body nor answers it."""
