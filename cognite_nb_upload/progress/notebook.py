@@ -1,0 +1,287 @@
+"""Bars as widgets in a notebook: tqdm's, a strip of all parts, and plain HTML when all is over.
+
+Rules of this file: about ten messages a second leave for the browser, whatever happens (`Budget`);
+a bar that moves is one message, so its label and percentage are traits of the meter itself; when an
+upload is over its widgets are closed, and text and HTML that need no widget take their place.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from typing import Any, Final
+
+import ipywidgets
+from IPython.display import display
+from tqdm.notebook import TqdmHBox, tqdm_notebook  # type: ignore[attr-defined] # not in stubs
+
+from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.progress.lines import Line, Moment, Slots, part_line, whole_line
+from cognite_nb_upload.progress.strip import STYLE, strip_html
+from cognite_nb_upload.progress.table import state_html
+from cognite_nb_upload.progress.words import clean, show_amount, show_count, summary
+
+# notebook.md: a server drops messages above 1000 a second, those to the browser among them; people
+# see no more than a few a second. Measured with what a strip and eight bars need.
+MESSAGES_PER_S: Final = 9.0
+_BURST: Final = 4.0
+# What is drawn first when not everything can be: the whole, then the strip, then parts.
+_WEIGHT_WHOLE, _WEIGHT_STRIP, _WEIGHT_PART = 3.0, 2.0, 1.0
+
+
+class Budget:
+    """How many messages may leave now: `MESSAGES_PER_S`, saved up to a few."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = _BURST
+        self._at_s = clock()
+
+    def take(self, messages: int) -> bool:
+        """Spend `messages`, or none of them if there are not so many left."""
+        now_s = self._clock()
+        self._left = min(_BURST, self._left + (now_s - self._at_s) * MESSAGES_PER_S)
+        self._at_s = now_s
+        if messages > self._left:
+            return False
+        self._left -= messages
+        return True
+
+
+class _Shared:
+    """What all bars of an upload have in common: one model each, not one per bar."""
+
+    def __init__(self) -> None:
+        self.row = ipywidgets.Layout(width="100%", display="flex", flex_flow="row wrap")
+        self.meter = ipywidgets.Layout(flex="1 1 20em", max_width="40em", width="auto")
+        self.text = ipywidgets.Layout(flex="1 1 auto", width="auto")
+        self.hidden = ipywidgets.Layout(display="none")
+        self.style = ipywidgets.ProgressStyle(description_width="13em")
+        self.blank = ipywidgets.HTML(layout=self.hidden)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for widget in (self.blank.style, *vars(self).values()):
+            widget.close()
+
+
+class WidgetBar(tqdm_notebook):  # type: ignore[type-arg] # generic in stubs only
+    """A bar whose texts are ours; label and percentage are the meter's own description."""
+
+    monitor_interval = 0  # bars are refreshed by hand: no thread of tqdm's is needed
+    text = " "
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
+        super().__init__(total=1, display=False, bar_format="{bar}{text}")
+
+    def status_printer(self, *_: object, **__: object) -> TqdmHBox:  # type: ignore[override]
+        """The three widgets of a bar, as tqdm expects them: left text, meter, right text."""
+        shared = self._shared
+        self.meter = ipywidgets.FloatProgress(max=1, layout=shared.meter, style=shared.style)
+        self.right = ipywidgets.HTML(layout=shared.text)
+        return TqdmHBox(children=[shared.blank, self.meter, self.right], layout=shared.row)
+
+    @property
+    def format_dict(self) -> Any:
+        """What `bar_format` may name."""
+        return {**super().format_dict, "text": self.text}
+
+    def show(self, line: Line) -> None:
+        """Draw `line`: one message for the meter, one for the text beside it if that is new."""
+        with self.meter.hold_sync():
+            self.meter.max = line.total
+            self.meter.bar_style = line.mood
+            self.meter.description = f"{line.label} \u00b7 {line.percent}"
+            self.n, self.total, self.text = line.n, line.total, line.text or " "
+            self.refresh()
+
+    def close(self) -> None:
+        """Close every model that is this bar's own."""
+        if self.disable:
+            return
+        super(tqdm_notebook, self).close()
+        for widget in (self.container, self.meter, self.right.style, self.right):
+            widget.close()
+
+
+class _Row:
+    """One bar of the notebook, drawn where it has changed and there are messages left for it."""
+
+    def __init__(self, shared: _Shared, weight: float) -> None:
+        self._weight = weight
+        self._drawn: Line | None = None
+        self._drawn_s = -math.inf
+        self.bar = WidgetBar(shared)
+        self.widget: ipywidgets.Widget = self.bar.container
+
+    def matters(self, line: Line, now_s: float) -> float:
+        """How much it matters to draw `line` now; 0 where nothing has changed."""
+        drawn = self._drawn
+        if line == drawn:
+            return 0.0
+        another = drawn is None or (drawn.label, drawn.mood) != (line.label, line.mood)
+        return self._weight * (now_s - self._drawn_s + another)
+
+    def messages(self, line: Line) -> int:
+        """One for the meter, and one for the text beside it if that is new."""
+        return 1 + (self._drawn is None or self._drawn.text != line.text)
+
+    def draw(self, line: Line, now_s: float) -> None:
+        """Draw it."""
+        self.bar.show(line)
+        self._drawn, self._drawn_s = line, now_s
+
+    def close(self) -> None:
+        """Close its models."""
+        self.bar.close()
+
+
+class _Strip:
+    """The strip of all parts, as a row like the others."""
+
+    def __init__(self, weight: float) -> None:
+        self._weight = weight
+        self._drawn_s = -math.inf
+        self.widget = ipywidgets.HTML()
+
+    def matters(self, html: str, now_s: float) -> float:
+        """How much it matters to draw `html` now; 0 where nothing has changed."""
+        return self._weight * (now_s - self._drawn_s) if html != self.widget.value else 0.0
+
+    def messages(self, html: str) -> int:
+        """Always one."""
+        return 1
+
+    def draw(self, html: str, now_s: float) -> None:
+        """Draw it."""
+        self.widget.value = html
+        self._drawn_s = now_s
+
+    def close(self) -> None:
+        """Close its models."""
+        _close(self.widget)
+
+
+class Notebook:
+    """tqdm's widgets in one box: the whole, a strip of all parts, and the parts in flight."""
+
+    def __init__(self, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = slots
+        self._clock = clock
+        self._budget = Budget(clock)
+        self._handle: Any = None  # a DisplayHandle
+        self._still: ipywidgets.HTML | None = None
+        self._open_rows: _Rows | None = None
+        self.container = ipywidgets.VBox()
+        self.container.add_class("cnbu")
+
+    def show(self, state: UploadState) -> None:
+        """Display the box in the cell that runs."""
+        if self._handle is None:
+            bundle = self._live_bundle(state)
+            show: Any = display  # IPython's is not typed
+            self._handle = show(bundle, raw=True, display_id=True)
+
+    def paint(self, moment: Moment) -> bool:
+        """Draw what matters most; True where something is left for the next time."""
+        rows = self._open_rows or self._open(moment)
+        now_s = self._clock()
+        wanted = rows.wanted(moment, now_s)
+        for _, row, new in sorted(wanted, key=lambda one: -one[0]):
+            if not self._budget.take(row.messages(new)):
+                return True
+            row.draw(new, now_s)
+        return False
+
+    def finish(self, moment: Moment) -> None:
+        """Close the bars; text and HTML that need no widget take their place."""
+        still = self._still or ipywidgets.HTML()
+        still.value = state_html(moment.state)
+        self._still = still
+        self.container.children = (still,)
+        if self._open_rows is not None:
+            self._open_rows.close()
+            self._open_rows = None
+        if self._handle is not None:
+            self._handle.update(_still_bundle(moment.state), raw=True)
+
+    def _open(self, moment: Moment) -> _Rows:
+        self._open_rows = _Rows(self.container, self._most, moment.state)
+        if self._still is not None and self._handle is not None:
+            # It was over, and goes on: the still picture becomes widgets again.
+            self._handle.update(self._live_bundle(moment.state), raw=True)
+        return self._open_rows
+
+    def _live_bundle(self, state: UploadState) -> dict[str, Any]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.container.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": summary(state)}
+
+
+class _Rows:
+    """The widgets of an upload that is not over, within the box they are shown in."""
+
+    def __init__(self, container: ipywidgets.VBox, slots: int, state: UploadState) -> None:
+        self._container = container
+        self._slots = Slots(slots)
+        self._shared = _Shared()
+        self._head = ipywidgets.HTML(_head_html(state))
+        self._whole = _Row(self._shared, _WEIGHT_WHOLE)
+        self._strip = _Strip(_WEIGHT_STRIP)
+        self._parts: list[_Row] = []
+        self._place()
+
+    def _place(self) -> None:
+        rows: tuple[_Row | _Strip, ...] = (self._whole, self._strip, *self._parts)
+        self._container.children = (self._head, *(row.widget for row in rows))
+
+    def wanted(self, moment: Moment, now_s: float) -> list[tuple[float, _Row | _Strip, Any]]:
+        """The rows that have changed: how much each matters, and what it is to show."""
+        self._head.value = _head_html(moment.state)
+        news: list[tuple[_Row | _Strip, Any]] = [
+            (self._whole, replace(whole_line(moment), label="all parts")),
+            (self._strip, strip_html(moment.state)),
+        ]
+        news += zip(self._part_rows(lines := self._part_lines(moment)), lines, strict=True)
+        rated = [(row.matters(new, now_s), row, new) for row, new in news]
+        return [one for one in rated if one[0] > 0]
+
+    def _part_lines(self, moment: Moment) -> list[Line]:
+        parts = moment.state.parts
+        return [part_line(parts[no], moment.again_s.get(no)) for no in self._slots.assign(parts)]
+
+    def _part_rows(self, lines: list[Line]) -> list[_Row]:
+        if len(lines) > len(self._parts):
+            self._parts += [
+                _Row(self._shared, _WEIGHT_PART) for _ in range(len(lines) - len(self._parts))
+            ]
+            self._place()
+        return self._parts
+
+    def close(self) -> None:
+        """Close every model; the box has other children by now."""
+        rows: tuple[_Row | _Strip, ...] = (self._whole, self._strip, *self._parts)
+        for row in rows:
+            row.close()
+        _close(self._head)
+        self._shared.close()
+
+
+def _close(widget: ipywidgets.HTML) -> None:
+    for model in (widget.layout, widget.style, widget):
+        model.close()
+
+
+def _head_html(state: UploadState) -> str:
+    name = escape(clean(state.name) or "upload")
+    size = f", {show_amount(state.size)}" if state.size is not None and state.parts else ""
+    parts = f" in {show_count(len(state.parts), 'part')}" if state.parts else ""
+    words = escape(f"{size}{parts}")
+    return f'{STYLE}<span class="cnbu-name"><bdi>{name}</bdi></span>{words}'
+
+
+def _still_bundle(state: UploadState) -> dict[str, Any]:
+    return {"text/plain": summary(state), "text/html": state_html(state)}
