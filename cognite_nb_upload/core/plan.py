@@ -18,7 +18,7 @@ GIB: Final = 1024 * MIB
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """What CDF allows (initmultipartupload): larger than 5 MiB but the last, 4000 MiB, 250 parts."""
+    """What initmultipartupload allows: larger than 5 MiB but the last, 4000 MiB, 250 parts."""
 
     above: int = 5 * MIB
     most: int = 4000 * MIB
@@ -32,11 +32,13 @@ class PartLimits:
 
 LIMITS: Final = PartLimits()
 
-# A part that fails is sent again whole, so it should be small: 64 MiB costs half a second at 1 Gbit/s.
-# Many parts cost a request each, so a larger file has larger parts, never more than 250.
+# A part that fails is sent again whole, so it should be small: 64 MiB is half a second at
+# 1 Gbit/s. Each part costs a request, so a larger file has larger parts, never more than 250.
 DEFAULT_PART_SIZE: Final = 64 * MIB
 # Part sizes are whole MiB: readable, aligned with pages and with most file systems' blocks.
 _STEP: Final = MIB
+# From here on a size is shown as 1.00 of the unit, rather than as 1024.00 of the one below.
+_ROUNDS_UP: Final = 1 - 0.005 / 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,8 @@ def check_part(part_no: int, size: int, parts: int, *, limits: PartLimits = LIMI
         ).hint("Plan more parts, each smaller.")
     if size <= limits.above and part_no != parts - 1:
         raise PlanError(
-            f"Part {part_no} has {size} bytes; every part but the last (part {parts - 1}) is larger "
-            f"than {limits.above} bytes ({show_bytes(limits.above)})."
+            f"Part {part_no} has {size} bytes; every part but the last (part {parts - 1}) is "
+            f"larger than {limits.above} bytes ({show_bytes(limits.above)})."
         ).hint("Plan fewer parts, each larger.")
 
 
@@ -144,7 +146,7 @@ def _check_part_size(size: int, part_size: int, limits: PartLimits) -> None:
 def show_bytes(size: float) -> str:
     """Bytes for people: `1.5 GiB`, `640 MiB`, `17 bytes`."""
     for unit, scale in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
-        if size >= scale:
+        if size >= scale * _ROUNDS_UP:
             number = size / scale
             return f"{number:.0f} {unit}" if number == int(number) else f"{number:.2f} {unit}"
     return f"{size:.0f} byte{'' if size == 1 else 's'}"

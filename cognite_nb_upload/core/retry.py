@@ -1,13 +1,14 @@
 """When to try again, and how long to wait: arithmetic. The edge sleeps.
 
-Rules of this file: waiting doubles and is spread over the whole interval ("full jitter"); a budget of
-tries, not of time, ends it; what the server asks for (`Retry-After`) is honoured up to a cap; a
-status is worth another try only where the next answer may differ.
+Rules of this file: waiting doubles and is spread over the whole interval ("full jitter"); a budget
+of tries ends it; what the server asks for (`Retry-After`) is honoured up to a cap; a status is
+worth another try only where the next answer may differ.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,9 @@ RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 # These ask for less, not only for later.
 OVERLOADED: Final = frozenset({408, 429, 503, 504})
 
+# Whole seconds by the standard; some servers send a fraction. float() takes more: `inf`, `1_0`.
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -26,10 +30,11 @@ class Retry:
 
     Attributes:
         attempts: tries in all, the first among them.
-        base_s: the first wait is drawn from `[0, base_s]` seconds; each further one from twice that.
+        base_s: the first wait is drawn from `[0, base_s]` seconds, each further one from twice it.
         most_s: no wait of our own is longer, in seconds.
         patience_s: the longest `Retry-After` that is obeyed; above it, the request fails.
         offline_s: how long "no connection at all" is waited out, in seconds.
+        deadline_s: after this long, in seconds, what keeps failing is not tried again.
     """
 
     attempts: int = 8
@@ -37,6 +42,7 @@ class Retry:
     most_s: float = 30.0
     patience_s: float = 120.0
     offline_s: float = 600.0
+    deadline_s: float = 3600.0
     jitter: random.Random = field(default_factory=random.Random, repr=False, compare=False)
 
     def wait_s(
@@ -54,7 +60,8 @@ class Retry:
             attempt: the try that failed, counted from 1.
             status: the HTTP status of the answer; None where none came, which is worth a try.
             retryable: the server said so itself (`cdf-is-auto-retryable: true`).
-            retry_after: the header's text: seconds or an HTTP date. Nonsense counts as absent.
+            retry_after: the header's text: seconds or an HTTP date. Nonsense counts as absent,
+                and so does a moment that has passed: our own wait is kinder than none.
             now: the server's `Date`, against which a date in `retry_after` counts.
         """
         if attempt >= self.attempts:
@@ -62,7 +69,7 @@ class Retry:
         if status is not None and status not in RETRYABLE and not retryable:
             return None
         asked = parse_retry_after(retry_after, now)
-        if asked is None:
+        if not asked:
             return self.jitter.uniform(0, self.ceiling_s(attempt))
         return None if asked > self.patience_s else asked
 
@@ -75,17 +82,15 @@ def parse_retry_after(text: str | None, now: datetime | None = None) -> float | 
     """Seconds that a `Retry-After` header asks for: never negative; None where it says nothing."""
     if text is None:
         return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        return _seconds_until(text, now)
-    return max(0.0, seconds) if seconds == seconds else None
+    if _SECONDS.fullmatch(text.strip()):
+        return float(text)
+    return _seconds_until(text, now)
 
 
 def _seconds_until(text: str, now: datetime | None) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

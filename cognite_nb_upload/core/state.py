@@ -1,9 +1,10 @@
 """The upload is a table and a fold: `state + event -> state`.
 
-Rules of this file: snapshots are immutable, so any thread or widget may keep one. A part that is lost
-gives its bytes back: what was sent may go down, and never exceeds the size. An event that the table
-does not allow in a phase is an error of ours, and says so; the bytes of a part that was stopped may
-still be reported after the stop, and are dropped.
+Rules of this file: snapshots are immutable, so any thread or widget may keep one. A part that is
+lost gives its bytes back: what was sent may go down, and never exceeds the size. An event that the
+table does not allow in a phase is an error of ours, and says so; a part that was stopped may still
+be heard of after the stop, and that is dropped, unless it was stored after all. An event without a
+time (`at_s` 0) is replayed, and says nothing of rates and durations.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ _LIVE: Final = frozenset(
     {Phase.NEW, Phase.SENDING, Phase.PAUSED, Phase.COMPLETING, Phase.ASSEMBLING}
 )
 _OPEN: Final = frozenset({Phase.SENDING, Phase.PAUSED, Phase.COMPLETING, Phase.FAILED})
+_DONE_SOON: Final = frozenset({Phase.COMPLETING, Phase.ASSEMBLING})
+_STOPPED: Final = frozenset({Phase.PAUSED, Phase.CANCELLED})
 
 # event -> (the phases it may come in, the phase that follows; None: the same)
 TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] = {
@@ -56,10 +59,10 @@ TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] 
     ev.PartLost: (_ANY, None),
     ev.PartStored: (_ANY - {Phase.NEW, Phase.DONE}, None),
     ev.Waiting: (_ANY, None),
-    ev.Paused: (frozenset({Phase.NEW, Phase.SENDING, Phase.PAUSED, Phase.FAILED}), Phase.PAUSED),
+    ev.Paused: (_LIVE | {Phase.FAILED}, Phase.PAUSED),
     ev.Resumed: (frozenset({Phase.PAUSED, Phase.FAILED, Phase.SENDING, Phase.NEW}), Phase.SENDING),
     ev.Completing: (_OPEN | {Phase.ASSEMBLING}, Phase.COMPLETING),
-    ev.Assembling: (frozenset({Phase.COMPLETING, Phase.ASSEMBLING}), Phase.ASSEMBLING),
+    ev.Assembling: (_DONE_SOON | {Phase.PAUSED}, Phase.ASSEMBLING),
     ev.Completed: (_OPEN | {Phase.ASSEMBLING}, Phase.DONE),
     ev.Failed: (_LIVE | {Phase.FAILED}, Phase.FAILED),
     ev.Cancelled: (_ANY - {Phase.DONE}, Phase.CANCELLED),
@@ -150,8 +153,11 @@ class UploadState:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since it was opened, up to the last event."""
+        """Seconds since it was opened or, after a restart, taken up again; up to the last event."""
         return 0.0 if self.started_s is None else max(0.0, self.at_s - self.started_s)
+
+
+_LAST_WORDS: Final = (ev.PartStarted, ev.PartSent, ev.PartLost)
 
 
 class ImpossibleEvent(Exception):
@@ -160,6 +166,8 @@ class ImpossibleEvent(Exception):
 
 def advance(state: UploadState, event: ev.Event) -> UploadState:
     """The state after `event`."""
+    if state.phase in _STOPPED and isinstance(event, _LAST_WORDS):
+        return state
     allowed, following = TRANSITIONS[type(event)]
     if state.phase not in allowed:
         raise ImpossibleEvent(f"{type(event).__name__} cannot follow {state.phase.value}")
@@ -205,7 +213,7 @@ def _opened(state: UploadState, event: ev.Opened) -> UploadState:
         file_id=event.file_id,
         parts=tuple(PartState(no, size) for no, size in enumerate(event.sizes)),
         moved=state.moved,
-        started_s=event.at_s if state.started_s is None else state.started_s,
+        started_s=state.started_s,
         at_s=state.at_s,
         samples=state.samples,
     )
@@ -247,9 +255,12 @@ def _part(state: UploadState, no: int, **changes: object) -> UploadState:
 
 
 def _sampled(state: UploadState, at_s: float) -> UploadState:
+    if not at_s:
+        return state
     at_s = max(at_s, state.at_s)
+    started_s = at_s if state.started_s is None and state.parts else state.started_s
     samples = state.samples
     if not samples or at_s - samples[-1][0] >= _SAMPLE_S:
         samples = tuple(one for one in samples if at_s - one[0] <= _WINDOW_S)
         samples += ((at_s, state.moved),)
-    return replace(state, at_s=at_s, samples=samples)
+    return replace(state, at_s=at_s, started_s=started_s, samples=samples)
