@@ -123,6 +123,17 @@ def test_a_part_is_refused_where_cdf_would(size: int, part_no: int, parts: int):
             check_part(part_no, size, parts)
 
 
+@pytest.mark.parametrize("size", [5 * MIB, 4000 * MIB + 1])
+def test_the_first_size_beyond_a_parts_limits_is_refused(size: int):
+    with pytest.raises(PlanError):
+        check_part(0, size, 2)
+
+
+@pytest.mark.parametrize("size", [5 * MIB + 1, 4000 * MIB])
+def test_the_smallest_and_the_largest_part_are_taken(size: int):
+    check_part(0, size, 2)
+
+
 @pytest.mark.parametrize("parts", [1, 250])
 def test_1_to_250_parts_are_taken(parts: int):
     check_part_count(parts)
