@@ -62,13 +62,15 @@ class Geometry:
 class GeoLocation:
     """A GeoJSON Feature: one geometry, and what else is said of it.
 
+    The arguments are in the official SDK's order; `GeoLocation.of(geometry)` is shorter.
+
     Raises:
         UsageError: CDF would refuse it.
     """
 
-    geometry: Geometry
-    properties: dict[str, Any] | None = None
     type: Literal["Feature"] = "Feature"
+    geometry: Geometry = None  # type: ignore[assignment] # left out, it is refused below
+    properties: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.type != "Feature":
@@ -83,7 +85,7 @@ class GeoLocation:
         Raises:
             UsageError: a number is outside its range.
         """
-        location = cls(Geometry("Point", (longitude, latitude)))
+        location = cls(geometry=Geometry("Point", (longitude, latitude)))
         if location.doubt:
             raise UsageError(location.doubt)
         return location
@@ -100,7 +102,7 @@ class GeoLocation:
         if isinstance(value, GeoLocation):
             return value
         if isinstance(value, Geometry):
-            return cls(value)
+            return cls(geometry=value)
         return _location(_as_mapping(value))
 
     @property
@@ -152,8 +154,8 @@ def _location(value: Mapping[str, Any]) -> GeoLocation:
             )
         return _location(_as_mapping(features[0]))
     if value.get("type") == "Feature":
-        return GeoLocation(_geometry(value.get("geometry")), value.get("properties"))
-    return GeoLocation(_geometry(value))
+        return GeoLocation("Feature", _geometry(value.get("geometry")), value.get("properties"))
+    return GeoLocation(geometry=_geometry(value))
 
 
 def _geometry(value: object) -> Geometry:

@@ -19,6 +19,7 @@ from cognite_nb_upload.models import (
     LIMITS,
     FileMetadata,
     GeoLocation,
+    Geometry,
     InvalidMetadata,
     Label,
     check_field,
@@ -135,7 +136,7 @@ def test_labels_of_every_make_are_taken():
 def test_the_official_geo_location_is_taken():
     official = OfficialGeoLocation("Feature", OfficialGeometry("Point", [10, 60]), {"well": 3})
     taken = FileMetadata.of(name="x", geo_location=official).geo_location
-    assert taken == GeoLocation(GeoLocation.point(10, 60).geometry, {"well": 3})
+    assert taken == GeoLocation("Feature", Geometry("Point", (10, 60)), {"well": 3})
 
 
 def test_numbers_and_times_of_a_dataframe_are_taken():

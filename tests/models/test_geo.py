@@ -131,6 +131,13 @@ def test_what_cdf_would_refuse_is_refused_with_its_place(value: Any, says: str):
     assert says in str(caught.value)
 
 
+def test_a_location_without_a_geometry_is_refused():
+    with pytest.raises(UsageError, match="a GeoJSON Feature or geometry, not NoneType"):
+        GeoLocation()
+    with pytest.raises(UsageError, match="a GeoJSON Feature, not 'Point'"):
+        GeoLocation("Point", Geometry("Point", (10.5, 60)))
+
+
 def test_swapped_degrees_are_noticed():
     with pytest.raises(UsageError, match=r"latitude 105 .* are the two swapped\?"):
         GeoLocation.point(60, 105)
