@@ -87,6 +87,12 @@ class FileMetadata(BaseModel):
         """Metadata from keywords; the same as `FileMetadata(...)`."""
         return cls(**values)
 
+    @classmethod
+    def from_cdf(cls, item: Mapping[str, Any]) -> Self:
+        """The metadata that `to_cdf` made `item` of; what else is in it is left out."""
+        given: Any = {field: item[camel(field)] for field in FIELDS if camel(field) in item}
+        return cls(**given)
+
     @field_validator("*", mode="before")
     @classmethod
     def _checked(cls, value: object, info: ValidationInfo) -> Any:

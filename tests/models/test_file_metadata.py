@@ -95,6 +95,13 @@ def test_keywords_made_from_metadata_make_the_same_metadata():
     assert FileMetadata.of(name="a").to_kwargs() == {"name": "a"}
 
 
+def test_what_was_sent_can_be_read_back():
+    for one in (FileMetadata.of(**EVERYTHING), FileMetadata.of(name="a", metadata={})):
+        assert FileMetadata.from_cdf(json.loads(json.dumps(one.to_cdf())) | {"id": 9}) == one
+    with pytest.raises(InvalidMetadata, match="name is missing"):
+        FileMetadata.from_cdf({"id": 9})
+
+
 @pytest.mark.skipif(not OPENAPI.exists(), reason="CDF's API description is not beside the checkout")
 def test_what_is_sent_fits_the_api_description():
     from jsonschema import Draft202012Validator
