@@ -40,5 +40,5 @@ def emulator(
         switches: The other fields of Settings, such as `faults=True` or `min_part_size=1`.
     """
     given = {"token": token} if token else {}
-    settings = Settings(project=project, **given, **switches)
+    settings = Settings.from_json({"project": project, **given, **switches})
     return Emulator(settings, root=root, port=port, process=process)

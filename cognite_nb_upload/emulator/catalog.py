@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from . import rules, seed
 from .disk import write_json
@@ -65,7 +64,7 @@ class Catalog:
     def assets_list(self, body: Json, query: Query, origin: str) -> Json:
         return page(self._filtered("assets", body), body, most=1000, default=100)
 
-    def securitycategories(self, body: Json, query: Query, origin: str) -> Json:
+    def categories_list(self, body: Json, query: Query, origin: str) -> Json:
         limit = rules.number(query, "limit", 1, 1000, 25)
         need(query.get("sort", "ASC") in ("ASC", "DESC"), "sort must be ASC or DESC")
         found = self.lists["securityCategories"][:: -1 if query.get("sort") == "DESC" else 1]
@@ -126,7 +125,7 @@ class Catalog:
     def assets_create(self, body: Json, query: Query, origin: str) -> Json:
         return self._add("assets", [self._placed(item) for item in rules.items(body, 1000)])
 
-    def securitycategories_create(self, body: Json, query: Query, origin: str) -> Json:
+    def categories_create(self, body: Json, query: Query, origin: str) -> Json:
         new = [
             rules.body(item, {"name": rules.text(255)}, ["name"])
             for item in rules.items(body, 1000)

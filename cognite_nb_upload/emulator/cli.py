@@ -1,4 +1,4 @@
-"""`python -m cognite_nb_upload emulator`: prints one JSON line, then serves until it is told to stop."""
+"""`python -m cognite_nb_upload emulator`: prints one JSON line, then serves until told to stop."""
 
 from __future__ import annotations
 

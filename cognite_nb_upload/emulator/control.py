@@ -1,4 +1,4 @@
-"""Routes under /_emulator: what tests ask of, and do to, an emulator. Guarded by the run's token."""
+"""Routes under /_emulator, guarded by the run's token: an emulator seen from behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Control:
         if what in ("content", "sha256"):
             return await self._content(what, int(rest))
         found: dict[str, Callable[[], Any]] = {
-            "requests": lambda: list(self._app.journal.rows),
+            "requests": lambda: [row.to_json() for row in self._app.journal.rows],
             "fired": lambda: self._app.faults.fired,
             "files": lambda: self._app.project.all_files(),
         }

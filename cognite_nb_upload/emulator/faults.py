@@ -7,18 +7,22 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from .journal import Row
+
 ROUTES = frozenset(
-    "init part put complete multiuploadlink uploadlink create byids get list search aggregate downloadlink "
-    "download delete update datasets_list datasets_byids datasets_aggregate datasets_create labels_list "
-    "labels_byids labels_create labels_delete assets_search assets_list assets_byids assets_create "
+    "init part put complete multiuploadlink uploadlink create byids get list search aggregate "
+    "downloadlink download delete update "
+    "datasets_list datasets_byids datasets_aggregate datasets_create "
+    "labels_list labels_byids labels_create labels_delete "
+    "assets_search assets_list assets_byids assets_create "
     "securitycategories securitycategories_create inspect token any".split()
 )
-
 #: The connection breaks, or the answer comes, while the body is still on its way.
 DURING = frozenset("reset_mid close_mid early_status stall slow".split())
 #: Nothing is done; the answer is not the one that was hoped for.
 INSTEAD = frozenset(
-    "reset_before close_before reset_after close_after status redirect garbage html xml_error".split()
+    "reset_before close_before reset_after close_after "
+    "status redirect garbage html xml_error".split()
 )
 #: The work is done, but the answer does not arrive as it should.
 ANSWER = frozenset("lost_answer close_answer half_answer stall_answer drip".split())
@@ -31,19 +35,21 @@ class Fault:
 
     `kind` is one of:
 
-    - `status`: the body is read, nothing is done, `status` + `body` + `headers` is the answer.
-    - `early_status`: that answer comes after `after_bytes` of the body, then the connection closes.
-    - `reset_before`, `reset_mid`, `reset_after`: a TCP reset before, after `after_bytes` of, or after the
-      body; nothing is stored. `close_before`, `close_mid`, `close_after`: the same with a plain close.
-    - `lost_answer`, `close_answer`, `half_answer`: the work is done, then a reset, a close, half an answer.
-    - `stall`: after `after_bytes` nothing more is read for `seconds` (None: until the client leaves).
-    - `stall_answer`: the work is done, then silence for `seconds` (None: until the client leaves).
+    - `status`: the body is read, nothing is done; the answer is `status`, `body`, `headers`.
+    - `early_status`: that answer after `after_bytes` of the body; then the connection closes.
+    - `reset_before`, `reset_mid`, `reset_after`: a TCP reset before the body, after `after_bytes`
+      of it, or after all of it; nothing is stored.
+    - `close_before`, `close_mid`, `close_after`: the same with a plain close.
+    - `lost_answer`, `close_answer`, `half_answer`: the work is done, then a reset, a close, or
+      half an answer and a close.
+    - `stall`: after `after_bytes` nothing is read for `seconds`; None: until the client leaves.
+    - `stall_answer`: the work is done, then silence for `seconds`, or until the client leaves.
     - `slow`: the body is read at `bytes_per_s`. `drip`: the answer comes a byte per `seconds` (1).
-    - `redirect`: 307 to `headers["location"]`. `garbage`: not HTTP. `html`: a captive portal's 200.
-      `xml_error`: 200 with a store's `<Error>` body.
+    - `redirect`: 307 to `headers["location"]`. `garbage`: not HTTP. `html`: the 200 of a captive
+      portal. `xml_error`: 200 with the `<Error>` of a store.
 
-    `part` counts from 0; None means any. The first `skip` matching requests pass unharmed, then `times`
-    of them are hit (None: all). `after_bytes` None means half of the body.
+    `part` counts from 0; None means any. The first `skip` requests that match pass unharmed, the
+    next `times` are hit (None: all that follow). `after_bytes` None means half of the body.
     """
 
     kind: str
@@ -123,17 +129,16 @@ class FaultBox:
         hit = [planted for planted in self._planted if planted.hits(route, part)]
         return (hit[0].no, hit[0].fault) if hit else None
 
-    def record(
-        self, no: int, fault: Fault, *, route: str, part: int | None, request: int, at: int
-    ) -> None:
-        """`fault` has really happened, to request number `request`, after `at` bytes of its body."""
+    def record(self, no: int, fault: Fault, row: Row, at: int) -> None:
+        """`fault` has really happened to the request of `row`, after `at` bytes of its body."""
+        row.fault = fault.kind
         self.fired.append(
             {
                 "fault": no,
                 "kind": fault.kind,
-                "route": route,
-                "part": part,
-                "request": request,
+                "route": row.route,
+                "part": row.part,
+                "request": row.no,
                 "at_bytes": at,
                 "time": time.time(),
             }

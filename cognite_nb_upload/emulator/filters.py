@@ -28,7 +28,10 @@ EQUALS = ("name", "mimeType", "source", "uploaded", "writeProtected")
 def matches(item: Json, wanted: Any, catalog: Catalog) -> bool:
     """Whether `item` passes every condition of the filter `wanted`."""
     need(isinstance(wanted, dict), "filter must be an object")
-    return all(_passes(item, name, value, catalog) for name, value in wanted.items())
+    try:
+        return all(_passes(item, name, value, catalog) for name, value in wanted.items())
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Refused("The filter has a field of the wrong type") from error
 
 
 def _passes(item: Json, name: str, value: Any, catalog: Catalog) -> bool:
@@ -48,12 +51,14 @@ def _passes(item: Json, name: str, value: Any, catalog: Catalog) -> bool:
 
 def _labels(item: Json, value: Json) -> bool:
     has = {each["externalId"] for each in item.get("labels", [])}
-    asked = {each["externalId"] for each in value.get("containsAny", value.get("containsAll", []))}
-    return asked <= has if "containsAll" in value else bool(asked & has)
+    need(isinstance(value, dict) and len(value) == 1, "labels has containsAny or containsAll")
+    ((how, labels),) = value.items()
+    asked = {each["externalId"] for each in labels}
+    return asked <= has if how == "containsAll" else bool(asked & has)
 
 
 def _related(item: Json, name: str, value: Any, catalog: Catalog) -> bool:
-    assets = set(item.get("assetIds", [item["id"]] if "rootId" in item else []))
+    assets = {item["id"]} if "rootId" in item else set(item.get("assetIds", []))
     if name == "dataSetIds":
         return item.get("dataSetId") in catalog.ids("dataSets", value)
     if name == "assetIds":
@@ -75,7 +80,7 @@ def _related(item: Json, name: str, value: Any, catalog: Catalog) -> bool:
 
 
 def page(found: Sequence[Json], request: Json, *, most: int, default: int) -> Json:
-    """The page of `found` that `cursor`, `limit` and `partition` ask for, and where the next begins."""
+    """The page that `cursor`, `limit` and `partition` ask for, and where the next begins."""
     limit = request.get("limit", default)
     rules.whole(1, most)("limit", limit)
     items = _partition(found, request.get("partition"))
@@ -88,10 +93,8 @@ def page(found: Sequence[Json], request: Json, *, most: int, default: int) -> Js
 def _partition(found: Sequence[Json], partition: str | None) -> Sequence[Json]:
     if partition is None:
         return found
-    parts = re.fullmatch(r"(\d+)/(\d+)", partition)
-    need(parts, "partition is written as m/n")
-    assert parts  # noqa: S101 - for the type checker; refused above
-    mine, of = int(parts[1]), int(parts[2])
+    need(re.fullmatch(r"\d+/\d+", partition), "partition is written as m/n")
+    mine, of = (int(each) for each in partition.split("/"))
     need(1 <= mine <= of <= 10, "partition m/n needs 1 <= m <= n <= 10")
     return [item for item in found if zlib.crc32(str(item.get("id")).encode()) % of == mine - 1]
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 
+from .journal import Row
 from .storage import PartWriter
 from .wire import Gone, Wire
 
@@ -21,18 +22,16 @@ BUFFERS = 3  # per connection: one is being filled, one written, one is ready
 WORTH_IT = 256 * 1024  # bytes; below, uvicorn's own way is as fast
 
 
-async def take_body(
-    request: Request, writer: PartWriter, size: int | None, came: Callable[[int], None] | None
-) -> None:
-    """All of the body into `writer`. Without `came`, which is told of each byte, the slow way."""
-    wire = Wire.of(request.scope)
-    early = wire.early_body() if came and size and size > WORTH_IT else None
-    if early is None or came is None or size is None:
+async def take_body(request: Request, writer: PartWriter, size: int | None) -> None:
+    """All of the body into `writer`; past the parser if it is large and nothing is to befall it."""
+    wire, row = Wire.of(request.scope), Row.of(request.scope)
+    early = wire.early_body() if row.direct and size and size > WORTH_IT else None
+    if early is None or size is None:
         await pump(request.stream(), writer)
         return
-    came(len(early))
+    row.came(len(early))
     writer.write([early])
-    await Intake(wire, size - len(early), came).into(writer)
+    await Intake(wire, size - len(early), row.came).into(writer)
 
 
 async def pump(chunks: AsyncIterator[bytes], writer: PartWriter) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .faults import ANSWER, DURING, Fault
+from .rules import Refused
 from .wire import Gone, Wire
 
 CAPTIVE_PORTAL = (
@@ -129,9 +131,8 @@ class Mischief:
             headers["retry-after"] = str(self.fault.retry_after)
         text = self.fault.body
         if text is None:
-            text = (
-                '{"error": {"code": %d, "message": "A fault that was asked for"}}' % self.fault.code
-            )
+            refusal = Refused("A fault that was asked for", status=self.fault.code)
+            text = json.dumps(refusal.to_json())
         kind = "application/xml" if text.lstrip().startswith("<") else "application/json"
         kind = headers.pop("content-type", kind)
         return PlainTextResponse(

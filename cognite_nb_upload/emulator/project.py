@@ -6,7 +6,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,19 @@ from .disk import Shelf, secret_key
 from .filters import matches, page, score
 from .rules import Json, Refused, need
 from .settings import Settings
-from .storage import LocalStorage, Signer, Storage
+from .signing import Signer
+from .storage import LocalStorage, Storage
 
 Query = Mapping[str, str]
 FILE_IDS = ("id", "externalId", "instanceId")
-OVERWRITE_KEEPS = ("directory", "source")  # not updated by an overwrite: files-api.md, section 1
 
 
 class Project:
-    """One project: files, uploads that are under way, and the catalogue that they refer to."""
+    """One project: its files, and what they refer to. `uploads.py` is how content gets in.
+
+    A file's document is `{"meta", "content", "pending"}`: what the API shows, where its bytes are,
+    and where those are that will become its content when they are assembled.
+    """
 
     def __init__(
         self,
@@ -39,177 +43,20 @@ class Project:
         self.clock = clock
         self.lock = threading.RLock()
         self.signer = Signer(secret_key(root / "key"), clock)
-        self.local = LocalStorage(
-            root / "store", self.signer, settings.quota_bytes, settings.checksums
-        )
+        quota, checksums = settings.quota_bytes, settings.checksums
+        self.local = LocalStorage(root / "store", self.signer, quota, checksums)
         self.storage: Storage = storage or self.local
         self.catalog = Catalog(root / "catalog.json", clock)
-        self.files = Shelf(root / "files")
         self.uploads = Shelf(root / "uploads")
-        if not self.files.docs and not self.uploads.docs:
+        self._files = Shelf(root / "files")
+        if not self._files.docs and not self.uploads.docs:
             for meta in seed.data_model_files(self.now()):
-                self._put({"meta": meta, "content": None, "pending": None})
+                self.put({"meta": meta, "content": None, "pending": None})
 
     def now(self) -> int:
         return int(self.clock() * 1000)
 
-    # ---- uploading ----------------------------------------------------------------------------
-
-    def init(self, body: Json, query: Query, origin: str) -> Json:
-        """POST /files/initmultipartupload: a file's metadata, and a URL for each part."""
-        parts = rules.number(query, "parts", 1, rules.MAX_PARTS)
-        doc = self._new_or_overwritten(body, rules.flag(query, "overwrite"))
-        return self._open(doc, parts, origin)
-
-    def create(self, body: Json, query: Query, origin: str) -> Json:
-        """POST /files: a file's metadata, and one URL for all of it."""
-        doc = self._new_or_overwritten(body, rules.flag(query, "overwrite"))
-        return self._open_single(doc, origin)
-
-    def multiuploadlink(self, body: Json, query: Query, origin: str) -> Json:
-        """POST /files/multiuploadlink: URLs for the parts of a file that exists."""
-        parts = rules.number(query, "parts", 1, rules.MAX_PARTS)
-        return {"items": [self._open(self._existing(body), parts, origin)]}
-
-    def uploadlink(self, body: Json, query: Query, origin: str) -> Json:
-        """POST /files/uploadlink: one URL for the content of a file that exists."""
-        return {"items": [self._open_single(self._existing(body), origin)]}
-
-    def complete(self, body: Json, query: Query, origin: str) -> Json:
-        """POST /files/completemultipartupload: the parts become the file."""
-        need(isinstance(body.get("uploadId"), str), "Missing required field: uploadId")
-        doc = self._find([{k: v for k, v in body.items() if k != "uploadId"}], FILE_IDS)[0]
-        upload = self.uploads.docs.get(body["uploadId"])
-        if not upload or upload["fileId"] != doc["meta"]["id"] or upload["single"]:
-            raise Refused("The uploadId does not belong to an upload of this file")
-        self._may_write(doc["meta"].get("dataSetId"))
-        if upload["done"]:
-            need(self.settings.repeated_complete == "ok", "The upload is completed already")
-            return {}
-        self._parts_are_whole(upload)
-        self._arrived(doc, upload, "remote", self.storage.complete(upload["store"]))
-        return {}
-
-    def _new_or_overwritten(self, body: Json, overwrite: bool) -> Json:
-        meta = rules.body(body, rules.FILE, required=["name"])
-        self._may_write(meta.get("dataSetId"))
-        self._known(meta)
-        old = self._by_external_id(meta.get("externalId"))
-        if old is None:
-            return self._create(meta)
-        if not overwrite:
-            raise Refused(
-                "Duplicate external ids",
-                status=409,
-                duplicated=[{"externalId": meta["externalId"]}],
-            )
-        self._may_write(old["meta"].get("dataSetId"))
-        kept = {name: value for name, value in meta.items() if name not in OVERWRITE_KEEPS}
-        old["meta"] |= kept | {"lastUpdatedTime": self.now()}
-        self._put(old)
-        return old
-
-    def _create(self, meta: Json) -> Json:
-        now = self.now()
-        added = {
-            "id": self._new_id(),
-            "uploaded": False,
-            "createdTime": now,
-            "lastUpdatedTime": now,
-        }
-        doc: Json = {"meta": meta | added, "content": None, "pending": None}
-        self._put(doc)
-        return doc
-
-    def _existing(self, body: Json) -> Json:
-        doc = self._find(rules.items(body, 1), ("externalId", "instanceId"))[0]
-        self._may_write(doc["meta"].get("dataSetId"))
-        return doc
-
-    def _open(self, doc: Json, parts: int, origin: str) -> Json:
-        upload_id = secrets.token_hex(16)
-        store = self.storage.begin(upload_id, parts)
-        self._remember_upload(upload_id, doc, parts, store, single=False)
-        origin = "" if self.settings.relative_urls and self.storage is self.local else origin
-        life = self.settings.url_life_s
-        urls = [self.storage.part_url(store, no, origin=origin, life_s=life) for no in range(parts)]
-        return self._shown(doc) | {"uploadId": upload_id, "uploadUrls": urls}
-
-    def _open_single(self, doc: Json, origin: str) -> Json:
-        upload_id = secrets.token_hex(16)
-        store = self.local.begin(upload_id, 1)
-        self._remember_upload(upload_id, doc, 1, store, single=True)
-        origin = "" if self.settings.relative_urls else origin
-        url = self.local.put_url(store, origin=origin, life_s=self.settings.url_life_s)
-        return self._shown(doc) | {"uploadUrl": url}
-
-    def _remember_upload(
-        self, upload_id: str, doc: Json, parts: int, store: Json, *, single: bool
-    ) -> None:
-        self.uploads.put(
-            upload_id,
-            {
-                "id": upload_id,
-                "fileId": doc["meta"]["id"],
-                "parts": parts,
-                "store": store,
-                "single": single,
-                "done": False,
-                "created": self.now(),
-            },
-        )
-
-    def _parts_are_whole(self, upload: Json) -> None:
-        sizes, parts = self.storage.part_sizes(upload["store"]), upload["parts"]
-        missing = [no for no in range(parts) if no not in sizes]
-        need(
-            not missing, f"Parts are missing (the first part is 0): {', '.join(map(str, missing))}"
-        )
-        least = self.settings.min_part_size
-        small = [no for no in range(parts - 1) if sizes[no] < least]
-        need(not small, f"Parts are smaller than {least} bytes: {', '.join(map(str, small))}")
-
-    def upload_of(self, upload_id: str, *, single: bool = False) -> Json | None:
-        """The upload that a store URL speaks of, while it is open."""
-        upload = self.uploads.docs.get(upload_id)
-        return upload if upload and upload["single"] is single and not upload["done"] else None
-
-    def single_arrived(self, upload_id: str) -> None:
-        """The one PUT of a file that is not cut into parts has come in whole."""
-        upload = self.uploads.docs[upload_id]
-        doc = self.files.docs[str(upload["fileId"])]
-        self._arrived(doc, upload, "local", self.local.complete(upload["store"]))
-
-    def _arrived(self, doc: Json, upload: Json, store: str, content: Json) -> None:
-        self._settle(doc)
-        if doc["pending"]:
-            self._delete_content(doc["pending"])
-        ready = self.now() + round(self.settings.uploaded_delay_s * 1000)
-        local = store == "local" or self.storage is self.local
-        doc["pending"] = {"local": local, "content": content, "ready": ready}
-        self.uploads.put(upload["id"], upload | {"done": True})
-        self._put(doc)
-        self._settle(doc)
-
-    def _settle(self, doc: Json) -> Json:
-        """What was assembled becomes the content when its time has come."""
-        pending = doc["pending"]
-        if pending and self.now() >= pending["ready"]:
-            if doc["content"]:
-                self._delete_content(doc["content"])
-            doc["content"], doc["pending"] = pending, None
-            moment = pending["ready"]
-            doc["meta"] |= {"uploaded": True, "uploadedTime": moment, "lastUpdatedTime": moment}
-            self._put(doc)
-        return doc
-
-    def _delete_content(self, content: Json) -> None:
-        self._store_of(content).delete(content["content"])
-
-    def _store_of(self, content: Json) -> Storage:
-        return self.local if content["local"] else self.storage
-
-    # ---- reading ------------------------------------------------------------------------------
+    # ---- endpoints: reading -------------------------------------------------------------------
 
     def byids(self, body: Json, query: Query, origin: str) -> Json:
         items = rules.items(body, 1000, ("ignoreUnknownIds",))
@@ -217,27 +64,26 @@ class Project:
         twice = [item for item, key in zip(items, seen, strict=True) if seen.count(key) > 1]
         if twice:
             raise Refused("The ids must be unique", duplicated=twice)
-        found = self._find(items, FILE_IDS, ignore=body.get("ignoreUnknownIds", False))
-        return {"items": [self._shown(doc) for doc in found]}
+        found = self.find(items, FILE_IDS, ignore=body.get("ignoreUnknownIds", False))
+        return {"items": [self.shown(doc) for doc in found]}
 
     def get_file(self, body: Json, query: Query, origin: str) -> Json:
         need(query["id"].isdigit(), "The id must be an integer")
-        return self._shown(self._find([{"id": int(query["id"])}], ("id",))[0])
+        return self.shown(self.find([{"id": int(query["id"])}], ("id",))[0])
 
     def list_files(self, body: Json, query: Query, origin: str) -> Json:
         return page(self._filtered(body), body, most=1000, default=100)
 
     def search(self, body: Json, query: Query, origin: str) -> Json:
-        wanted = body.get("search", {})
+        wanted, limit = body.get("search", {}), body.get("limit", 100)
         need(isinstance(wanted, dict) and wanted.keys() <= {"name"}, "search may have a name")
+        rules.whole(1, 1000)("limit", limit)
         found = self._filtered(body)
-        if name := wanted.get("name"):
-            ranked = sorted(
-                ((score(name, [meta["name"]]), meta) for meta in found), key=lambda pair: -pair[0]
-            )
+        if "name" in wanted:
+            ranked = [(score(wanted["name"], [meta["name"]]), meta) for meta in found]
+            ranked.sort(key=lambda pair: -pair[0])
             found = [meta for points, meta in ranked if points]
-        rules.whole(1, 1000)("limit", body.get("limit", 100))
-        return {"items": found[: body.get("limit", 100)]}
+        return {"items": found[:limit]}
 
     def aggregate(self, body: Json, query: Query, origin: str) -> Json:
         return {"items": [{"count": len(self._filtered(body))}]}
@@ -245,204 +91,209 @@ class Project:
     def downloadlink(self, body: Json, query: Query, origin: str) -> Json:
         items = rules.items(body, 100)
         life_s = 3600.0 if rules.flag(query, "extendedExpiration") else 30.0
-        docs = self._find(items, FILE_IDS)
-        empty = [item for item, doc in zip(items, docs, strict=True) if not doc["content"]]
+        pairs = list(zip(items, self.find(items, FILE_IDS), strict=True))
+        empty = [item for item, doc in pairs if not doc["content"]]
         if empty:
             raise Refused("Files are not uploaded yet", missing=empty)
-        return {
-            "items": [
-                item | {"downloadUrl": self._download_url(doc, origin, life_s)}
-                for item, doc in zip(items, docs, strict=True)
-            ]
-        }
+        links = [item | {"downloadUrl": self._link(doc, origin, life_s)} for item, doc in pairs]
+        return {"items": links}
 
-    def _download_url(self, doc: Json, origin: str, life_s: float) -> str:
-        meta, content = doc["meta"], doc["content"]
-        store = self._store_of(content)
-        origin = "" if self.settings.relative_urls and store is self.local else origin
-        mime = meta.get("mimeType", "application/octet-stream")
-        return store.download_url(
-            content["content"], origin=origin, life_s=life_s, name=meta["name"], mime=mime
-        )
-
-    def blob(self, upload_id: str) -> tuple[Json, Json] | None:
-        """The metadata and the content notes of what one upload made, while it is a file's content."""
-        upload = self.uploads.docs.get(upload_id)
-        doc = self.files.docs.get(str(upload["fileId"])) if upload else None
-        content = self._settle(doc)["content"] if doc else None
-        if not doc or not content or content["content"].get("upload") != upload_id:
-            return None
-        return doc["meta"], content["content"]
-
-    def content(self, file_id: int) -> Iterable[bytes]:
-        """A file's bytes, piece by piece."""
-        doc = self._find([{"id": file_id}], ("id",))[0]
-        need(doc["content"], "The file is not uploaded")
-        return self._store_of(doc["content"]).read(doc["content"]["content"])
-
-    def all_files(self) -> list[Json]:
-        return [self._shown(doc) for doc in self.files.docs.values()]
-
-    # ---- changing -----------------------------------------------------------------------------
+    # ---- endpoints: changing ------------------------------------------------------------------
 
     def delete(self, body: Json, query: Query, origin: str) -> Json:
         items = rules.items(body, 1000, ("ignoreUnknownIds",))
-        docs = self._find(items, ("id", "externalId"), ignore=body.get("ignoreUnknownIds", False))
+        ignore = body.get("ignoreUnknownIds", False)
+        docs = self.find(items, ("id", "externalId"), ignore=ignore)
         for doc in docs:
-            self._may_write(doc["meta"].get("dataSetId"))
+            self.may_write(doc["meta"])
         for doc in docs:
             self._forget(doc)
         return {}
 
     def update(self, body: Json, query: Query, origin: str) -> Json:
-        changes = rules.items(body, 1000)
-        for item in changes:
-            need(isinstance(item.get("update"), dict), "Missing required field: update")
-        docs = self._find(
-            [{k: v for k, v in item.items() if k != "update"} for item in changes], FILE_IDS
+        items = rules.items(body, 1000)
+        need(
+            all(isinstance(item.get("update"), dict) for item in items),
+            "Missing required field: update",
         )
-        new = [self._patched(doc, item["update"]) for doc, item in zip(docs, changes, strict=True)]
-        for doc, meta in zip(docs, new, strict=True):
+        ids = [{key: item[key] for key in item if key != "update"} for item in items]
+        pairs = list(zip(self.find(ids, FILE_IDS), items, strict=True))
+        changed = [(doc, self._patched(doc, item["update"])) for doc, item in pairs]
+        for doc, meta in changed:
             doc["meta"] = meta
-            self._put(doc)
-        return {"items": [self._shown(doc) for doc in docs]}
+            self.put(doc)
+        return {"items": [self.shown(doc) for doc, _ in changed]}
 
     def _patched(self, doc: Json, update: Json) -> Json:
         meta = dict(doc["meta"])
-        self._may_write(meta.get("dataSetId"))
+        self.may_write(meta)
         for name, change in update.items():
             need(name in rules.FILE and name != "name", f"Unexpected field: {name}")
-            value = _patch(name, meta.get(name), change)
-            meta.pop(name, None)
+            value = rules.patched(name, meta.pop(name, None), change)
             if value not in (None, []):
                 rules.FILE[name](name, value)
                 meta[name] = value
-        self._may_write(meta.get("dataSetId"))
-        self._known(meta)
-        twin = self._by_external_id(meta.get("externalId"))
+        self.may_write(meta)
+        self.references_exist(meta)
+        twin = self.by_external_id(meta.get("externalId"))
         if twin is not None and twin is not doc:
-            raise Refused(
-                "Duplicate external ids",
-                status=409,
-                duplicated=[{"externalId": meta["externalId"]}],
-            )
+            raise duplicated(meta)
         return meta | {"lastUpdatedTime": self.now()}
 
-    # ---- what they share ----------------------------------------------------------------------
+    # ---- files --------------------------------------------------------------------------------
 
-    def _filtered(self, body: Json) -> list[Json]:
-        wanted = body.get("filter", {})
-        self._sweep()
-        metas = [self._shown(doc) for doc in self.files.docs.values()]
-        return sorted(
-            (meta for meta in metas if matches(meta, wanted, self.catalog)),
-            key=lambda meta: (meta["createdTime"], meta["id"]),
-        )
-
-    def _find(
+    def find(
         self, items: list[Json], allowed: tuple[str, ...], *, ignore: bool = False
     ) -> list[Json]:
+        """The documents that `items` name; Refused with `missing` if one is not there."""
         self._sweep()
         found = [(item, self._one(*rules.one_of(item, allowed))) for item in items]
         missing = [item for item, doc in found if doc is None]
         if missing and not ignore:
             raise Refused("Files not found", missing=missing)
-        return [self._settle(doc) for _, doc in found if doc is not None]
+        return [self.settled(doc) for _, doc in found if doc is not None]
 
     def _one(self, kind: str, value: Any) -> Json | None:
         if kind == "id":
-            return self.files.docs.get(str(value))
+            return self._files.docs.get(str(value))
         if kind == "externalId":
-            return self._by_external_id(value)
+            return self.by_external_id(value)
         wanted = {"space": value[0], "externalId": value[1]}
-        return next(
-            (doc for doc in self.files.docs.values() if doc["meta"].get("instanceId") == wanted),
-            None,
-        )
+        docs = self._files.docs.values()
+        return next((doc for doc in docs if doc["meta"].get("instanceId") == wanted), None)
 
-    def _by_external_id(self, external_id: str | None) -> Json | None:
+    def by_external_id(self, external_id: str | None) -> Json | None:
         if external_id is None:
             return None
-        return next(
-            (d for d in self.files.docs.values() if d["meta"].get("externalId") == external_id),
-            None,
-        )
+        docs = self._files.docs.values()
+        return next((doc for doc in docs if doc["meta"].get("externalId") == external_id), None)
 
-    def _known(self, meta: Json) -> None:
-        """Refuses references to what is not there."""
-        self.catalog.require(
-            "data sets", "dataSets", [{"id": meta["dataSetId"]}] if "dataSetId" in meta else []
-        )
-        self.catalog.require("labels", "labels", meta.get("labels", []))
-        self.catalog.require(
-            "assets", "assets", [{"id": each} for each in meta.get("assetIds", [])]
-        )
-        self.catalog.require(
-            "security categories",
-            "securityCategories",
-            [{"id": each} for each in meta.get("securityCategories", [])],
-        )
+    def by_id(self, file_id: int) -> Json | None:
+        doc = self._files.docs.get(str(file_id))
+        return self.settled(doc) if doc else None
 
-    def _may_write(self, data_set_id: int | None) -> None:
-        scope = self.settings.write_scope
-        if scope is not None and data_set_id not in scope:
-            raise Refused("The token has insufficient access rights to write this file", status=403)
-        if data_set_id is not None and self.catalog.write_protected(data_set_id):
-            raise Refused(
-                "The token has insufficient access rights: the data set is write protected",
-                status=403,
-            )
-
-    def _shown(self, doc: Json) -> Json:
-        return dict(self._settle(doc)["meta"])
-
-    def _put(self, doc: Json) -> None:
-        self.files.put(str(doc["meta"]["id"]), doc)
-
-    def _new_id(self) -> int:
-        while str(new := secrets.randbelow(rules.MAX_ID) + 1) in self.files.docs:
+    def add(self, meta: Json) -> Json:
+        """A new file, without content yet."""
+        while str(new_id := secrets.randbelow(rules.MAX_ID) + 1) in self._files.docs:
             pass
-        return new
+        times = {"createdTime": self.now(), "lastUpdatedTime": self.now()}
+        meta = meta | {"id": new_id, "uploaded": False} | times
+        doc: Json = {"meta": meta, "content": None, "pending": None}
+        self.put(doc)
+        return doc
+
+    def put(self, doc: Json) -> None:
+        self._files.put(str(doc["meta"]["id"]), doc)
+
+    def shown(self, doc: Json) -> Json:
+        """A file as the API shows it."""
+        return dict(self.settled(doc)["meta"])
+
+    def all_files(self) -> list[Json]:
+        return [self.shown(doc) for doc in self._files.docs.values()]
+
+    def _filtered(self, body: Json) -> list[Json]:
+        self._sweep()
+        wanted = body.get("filter", {})
+        found = [meta for meta in self.all_files() if matches(meta, wanted, self.catalog)]
+        return sorted(found, key=lambda meta: (meta["createdTime"], meta["id"]))
 
     def _forget(self, doc: Json) -> None:
-        key = str(doc["meta"]["id"])
-        if key not in self.files.docs:  # named twice in one request
-            return
+        file_id = doc["meta"]["id"]
         for content in (doc["content"], doc["pending"]):
             if content:
                 self._delete_content(content)
-        for upload_id, upload in list(self.uploads.docs.items()):
-            if upload["fileId"] == doc["meta"]["id"]:
-                if not upload["done"]:
-                    (self.local if upload["single"] else self.storage).abandon(upload["store"])
-                self.uploads.drop(upload_id)
-        self.files.drop(key)
+        for upload in [each for each in self.uploads.docs.values() if each["fileId"] == file_id]:
+            if not upload["done"]:
+                (self.local if upload["single"] else self.storage).abandon(upload["store"])
+            self.uploads.drop(upload["id"])
+        self._files.drop(str(file_id))
 
     def _sweep(self) -> None:
-        """Files that got no content in time are deleted, as the service does after a week."""
+        """A file that gets no content within a week is deleted, as the service does."""
         oldest = self.now() - round(self.settings.file_life_s * 1000)
-        for doc in list(self.files.docs.values()):
-            late = doc["meta"]["createdTime"] < oldest and "instanceId" not in doc["meta"]
-            if late and not doc["content"] and not doc["pending"]:
+        for doc in [doc for doc in self._files.docs.values() if not doc["content"]]:
+            meta = doc["meta"]
+            if meta["createdTime"] < oldest and not doc["pending"] and "instanceId" not in meta:
                 self._forget(doc)
 
+    # ---- content ------------------------------------------------------------------------------
 
-def _patch(name: str, old: Any, change: Any) -> Any:
-    """The new value of a field: set, setNull, or add and remove of an array or an object."""
-    need(
-        isinstance(change, dict) and change,
-        f"{name} must be an object with set, setNull, add or remove",
-    )
-    if "set" in change:
-        need(change.keys() == {"set"}, f"{name}: set stands alone")
-        return change["set"]
-    if "setNull" in change:
-        need(change == {"setNull": True}, f"{name}: setNull must be true")
-        return None
-    need(change.keys() <= {"add", "remove"}, f"{name}: unexpected {', '.join(change)}")
-    if name == "metadata":
-        left = {k: v for k, v in (old or {}).items() if k not in change.get("remove", [])}
-        return left | change.get("add", {})
-    need(name in ("assetIds", "securityCategories", "labels"), f"{name} takes set or setNull")
-    left_items = [each for each in old or [] if each not in change.get("remove", [])]
-    return left_items + [each for each in change.get("add", []) if each not in left_items]
+    def arrived(self, doc: Json, content: Json, *, local: bool) -> None:
+        """`content` will be the file's when the delay until `uploaded` has passed."""
+        self.settled(doc)
+        if doc["pending"]:
+            self._delete_content(doc["pending"])
+        ready = self.now() + round(self.settings.uploaded_delay_s * 1000)
+        doc["pending"] = {"local": local, "content": content, "ready": ready}
+        self.put(doc)
+        self.settled(doc)
+
+    def settled(self, doc: Json) -> Json:
+        """`doc`, after what was assembled has become its content, if the time for it has come."""
+        old, new = doc["content"], doc["pending"]
+        if new and self.now() >= new["ready"]:
+            if old and old["content"] != new["content"]:
+                self._delete_content(old)
+            doc["content"], doc["pending"] = new, None
+            times = {"uploadedTime": new["ready"], "lastUpdatedTime": new["ready"]}
+            doc["meta"] |= {"uploaded": True} | times
+            self.put(doc)
+        return doc
+
+    def content(self, file_id: int) -> Iterator[bytes]:
+        """A file's bytes, piece by piece."""
+        found = self.find([{"id": file_id}], ("id",))[0]["content"]
+        if not found:
+            raise Refused("The file is not uploaded")
+        return self._store_of(found).read(found["content"])
+
+    def blob(self, upload_id: str) -> tuple[Json, Json] | None:
+        """Metadata and content notes of what one upload made, while it is a file's content."""
+        upload = self.uploads.docs.get(upload_id)
+        doc = self.by_id(upload["fileId"]) if upload else None
+        content = doc["content"]["content"] if doc and doc["content"] else {}
+        return (doc["meta"], content) if doc and content.get("upload") == upload_id else None
+
+    def url_origin(self, store: Storage, origin: str) -> str:
+        """What a URL begins with: nothing, if relative URLs of our own are asked for."""
+        return "" if self.settings.relative_urls and store is self.local else origin
+
+    def _link(self, doc: Json, origin: str, life_s: float) -> str:
+        store, content = self._store_of(doc["content"]), doc["content"]["content"]
+        origin = self.url_origin(store, origin)
+        return store.download_url(content, origin=origin, life_s=life_s)
+
+    def _delete_content(self, content: Json) -> None:
+        self._store_of(content).delete(content["content"])
+
+    def _store_of(self, content: Json) -> Storage:
+        return self.local if content["local"] else self.storage
+
+    # ---- rights and references ----------------------------------------------------------------
+
+    def references_exist(self, meta: Json) -> None:
+        """Refuses a file that refers to what is not there."""
+        named = [{"id": meta["dataSetId"]}] if "dataSetId" in meta else []
+        self.catalog.require("data sets", "dataSets", named)
+        self.catalog.require("labels", "labels", meta.get("labels", []))
+        for what, kind, field in (
+            ("assets", "assets", "assetIds"),
+            ("security categories", "securityCategories", "securityCategories"),
+        ):
+            self.catalog.require(what, kind, [{"id": each} for each in meta.get(field, [])])
+
+    def may_write(self, meta: Json) -> None:
+        """Refuses a file in a data set that the token must not write to."""
+        scope, data_set_id = self.settings.write_scope, meta.get("dataSetId")
+        if scope is not None and data_set_id not in scope:
+            raise Refused("The token has insufficient access rights for this file", status=403)
+        if data_set_id is not None and self.catalog.write_protected(data_set_id):
+            text = "The token has insufficient access rights: the data set is write protected"
+            raise Refused(text, status=403)
+
+
+def duplicated(meta: Json) -> Refused:
+    """The external id is that of another file."""
+    twice = [{"externalId": meta["externalId"]}]
+    return Refused("Duplicate external ids", status=409, duplicated=twice)

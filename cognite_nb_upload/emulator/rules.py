@@ -268,3 +268,21 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     given = query.get(name, "false")
     need(given in ("true", "false"), f"{name} must be true or false")
     return given == "true"
+
+
+def patched(name: str, old: Any, change: Any) -> Any:
+    """The new value of a field: set, setNull, or add and remove of an array or an object."""
+    need(isinstance(change, dict) and change, f"{name} must be set, setNull, add or remove")
+    need(change.keys() <= {"set", "setNull", "add", "remove"}, f"Unexpected field in {name}")
+    if "set" in change:
+        need(change.keys() == {"set"}, f"{name}: set stands alone")
+        return change["set"]
+    if "setNull" in change:
+        need(change == {"setNull": True}, f"{name}: setNull is true, and stands alone")
+        return None
+    added, removed = change.get("add", []), change.get("remove", [])
+    if name == "metadata":
+        return {k: v for k, v in (old or {}).items() if k not in removed} | dict(added)
+    need(name in ("assetIds", "securityCategories", "labels"), f"{name} takes set or setNull")
+    kept = [each for each in old or [] if each not in removed]
+    return kept + [each for each in added if each not in kept]

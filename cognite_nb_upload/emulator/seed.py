@@ -62,7 +62,7 @@ def data_model_files(now: int) -> list[Json]:
             "uploaded": False,
             "createdTime": now,
             "lastUpdatedTime": now,
-            "instanceId": {"space": "scans", "externalId": f"deck-{n + 1}"},
+            "instanceId": {"space": "scans", "externalId": f"deck_{n + 1}"},
         }
         for n, name in enumerate(names)
     ]

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -81,8 +81,9 @@ async def serve(
         for task in list(state.tasks):
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)
-        while state.connections:
-            await asyncio.sleep(0)
+        for _ in range(100):  # turns of the loop, for the connections to be told
+            if state.connections:
+                await asyncio.sleep(0)
 
 
 class Emulator:
@@ -159,7 +160,7 @@ class Emulator:
         self._ask("DELETE", "faults")
 
     def fired(self) -> list[dict[str, Any]]:
-        """What went wrong on purpose so far: kind, route, part, request number, bytes of the body."""
+        """What went wrong on purpose so far: kind, route, part, request, at_bytes of its body."""
         found: list[dict[str, Any]] = (
             self._last["fired"] if self._last else self._ask("GET", "fired")
         )
@@ -274,11 +275,11 @@ class _Process:
     def start(self, root: Path) -> int:
         command = [sys.executable, "-m", "cognite_nb_upload.emulator", "--from-stdin"]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
-        assert self._child.stdin and self._child.stdout  # noqa: S101 - pipes were asked for
+        stdin, stdout = self._pipes()
         told = {"settings": self._settings.to_json(), "root": str(root), "port": self._port}
-        self._child.stdin.write(json.dumps(told).encode() + b"\n")
-        self._child.stdin.flush()
-        line = self._child.stdout.readline()
+        stdin.write(json.dumps(told).encode() + b"\n")
+        stdin.flush()
+        line = stdout.readline()
         if not line:
             self.stop()
             raise RuntimeError("The emulator's process did not start.")
@@ -286,12 +287,17 @@ class _Process:
         return int(json.loads(line)["base_url"].rpartition(":")[2])
 
     def stop(self) -> None:
-        assert self._child.stdin and self._child.stdout  # noqa: S101 - pipes were asked for
+        stdin, stdout = self._pipes()
         self._child.terminate()
-        self._child.stdin.close()
-        self._child.stdout.close()
+        stdin.close()
+        stdout.close()
         try:
             self._child.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        if self._child.stdin is None or self._child.stdout is None:
+            raise RuntimeError("Pipes were asked for.")
+        return self._child.stdin, self._child.stdout

@@ -1,4 +1,4 @@
-"""The connection under a request, within reach: to break it, to hold it, to speak nonsense on it."""
+"""The connection under a request, within reach: to break it, to hold it, to talk nonsense."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Wire(HttpToolsProtocol):
         self.transport.abort()
 
     def close(self) -> None:
-        """An end of what we send. What the client still sends is read and thrown away for a while."""
+        """An end of what we send; what the client still sends is thrown away for a while."""
         self.forget()
         if not self.transport.can_write_eof():  # TLS
             self.transport.close()
@@ -91,7 +91,7 @@ class Wire(HttpToolsProtocol):
         self.loop.call_later(LINGER_S, self.transport.abort)
 
     def close_hard(self) -> None:
-        """What was written is sent, then the connection closes, whatever the client is still sending."""
+        """What was written is sent, then the connection closes, even on a client that sends."""
         self.forget()
         with contextlib.suppress(OSError, RuntimeError):
             self.transport.write_eof()
