@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
-from cognite_nb_upload.api.client import AsyncCogniteClient
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.session import FileMultipartUploadSession
 from cognite_nb_upload.blocking import CogniteClient
+from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import (
     APIError,
@@ -25,6 +25,9 @@ from cognite_nb_upload.errors import (
     VerifyError,
 )
 from cognite_nb_upload.models import CDFFile, FileMetadata, GeoLocation, Geometry, Label, NodeId
+from cognite_nb_upload.resuming import resume, uploads
+from cognite_nb_upload.transfer.files import DryRun
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 __all__ = [
     "AsyncCogniteClient",
@@ -35,6 +38,11 @@ __all__ = [
     "Credentials",
     "Retry",
     "FileMultipartUploadSession",
+    "Upload",
+    "Uploaded",
+    "DryRun",
+    "uploads",
+    "resume",
     "CDFFile",
     "FileMetadata",
     "GeoLocation",

@@ -10,17 +10,20 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 
+from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-P = ParamSpec("P")
+from cognite_nb_upload.core.stop import Stop
+
 T = TypeVar("T")
 
-# How long an interrupted call may take to put its house in order, in seconds.
+# How long what was interrupted may take to put its house in order, in seconds.
 _GRACE_S: Final = 5.0
+_NAME: Final = "cognite_nb_upload"
 _lock = threading.Lock()
 _running: tuple[int, AbstractContextManager[BlockingPortal], BlockingPortal] | None = None
 
@@ -30,17 +33,10 @@ def portal() -> BlockingPortal:
     global _running
     with _lock:
         if _running is None or _running[0] != os.getpid():
-            manager = start_blocking_portal(name="cognite_nb_upload")
+            manager = start_blocking_portal(name=_NAME)
             _running = (os.getpid(), manager, manager.__enter__())
             atexit.register(_end, os.getpid(), manager)
         return _running[2]
-
-
-def _end(pid: int, manager: AbstractContextManager[BlockingPortal]) -> None:
-    """At exit: stop what still runs there. A forked child leaves its parent's loop alone."""
-    if pid == os.getpid():
-        with suppress(SystemExit):
-            manager.__exit__(SystemExit, SystemExit(), None)
 
 
 def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
@@ -53,10 +49,64 @@ def call(function: Callable[..., Awaitable[T]], *args: object) -> T:
 
     An interrupt of the waiting thread cancels the work and lets it clean up (5 s at most).
     """
-    future = start(function, *args)
+    began, ended = threading.Event(), threading.Event()
+
+    async def body() -> T:
+        began.set()
+        try:
+            return await function(*args)
+        finally:
+            ended.set()
+
+    future = start(body)
     try:
         return future.result()
     except BaseException:
-        if future.cancel() or not future.done():
-            wait([future], timeout=_GRACE_S)
+        future.cancel()
+        if began.is_set():
+            ended.wait(_GRACE_S)
         raise
+
+
+def is_running() -> bool:
+    """True where the loop has been started in this process."""
+    return _running is not None and _running[0] == os.getpid()
+
+
+def in_own_loop() -> bool:
+    """True in the thread of the package's loop, which must never be blocked."""
+    return threading.current_thread().name == _NAME
+
+
+async def in_thread(
+    work: Callable[[Stop], None], stop: Stop, limiter: CapacityLimiter | None = None
+) -> None:
+    """Run `work(own)` in a worker thread; being cancelled sets `own`, and waits for the thread.
+
+    `own` is set with `stop` too. The wait ends when the thread has let go of its socket.
+    """
+    own, began, ended = Stop(), threading.Event(), threading.Event()
+
+    def body() -> None:
+        began.set()
+        try:
+            with stop.waking(lambda: own.set(stop.reason)):
+                work(own)
+        finally:
+            ended.set()
+
+    try:
+        await to_thread.run_sync(body, abandon_on_cancel=True, limiter=limiter)
+    except BaseException:
+        own.set(stop.reason or "cancelled")
+        if began.is_set():
+            with CancelScope(shield=True):
+                await to_thread.run_sync(ended.wait, _GRACE_S)
+        raise
+
+
+def _end(pid: int, manager: AbstractContextManager[BlockingPortal]) -> None:
+    """At exit: stop what still runs there. A forked child leaves its parent's loop alone."""
+    if pid == os.getpid():
+        with suppress(SystemExit):
+            manager.__exit__(SystemExit, SystemExit(), None)

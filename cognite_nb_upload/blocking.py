@@ -9,15 +9,35 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
-from cognite_nb_upload.api.client import AsyncCogniteClient
 from cognite_nb_upload.api.config import ClientConfig
-from cognite_nb_upload.api.files import AsyncFiles
+from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.transfer.files import (
+    AsyncFiles,
+    DryRun,
+    Uploadable,
+    UploadContentFields,
+    UploadFields,
+)
+from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,8 +49,9 @@ class _Face(Generic[A]):
         self._twin = twin
 
 
-class _HasTwin(Protocol[A]):
-    _twin: A
+class _HasTwin(Protocol[A_co]):
+    @property
+    def _twin(self) -> A_co: ...
 
 
 def _blocking(
@@ -49,7 +70,58 @@ def _blocking(
 
 
 class Files(_Face[AsyncFiles]):
-    """Files in CDF: upload in parts, look up, download, delete."""
+    """Files in CDF: upload, look up, download, delete."""
+
+    @property
+    def limits(self) -> SharedLimits:
+        """What all uploads of this client share: parts at once, bandwidth."""
+        return self._twin.limits
+
+    def start_upload(self, content: Uploadable, /, **fields: Unpack[UploadFields]) -> Upload:
+        """Start an upload and return its handle at once; takes what `AsyncFiles.upload` takes."""
+        return self._twin.upload(content, **fields)
+
+    def start_upload_content(
+        self, content: Uploadable, /, **fields: Unpack[UploadContentFields]
+    ) -> Upload:
+        """Start `upload_content` and return its handle at once."""
+        return self._twin.upload_content(content, **fields)
+
+    @overload
+    def upload(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[False] = False,
+        **fields: Unpack[UploadFields],
+    ) -> Uploaded: ...
+
+    @overload
+    def upload(
+        self, content: Uploadable, /, *, dry_run: Literal[True], **fields: Unpack[UploadFields]
+    ) -> DryRun: ...
+
+    def upload(
+        self, content: Uploadable, /, *, dry_run: bool = False, **fields: Unpack[UploadFields]
+    ) -> Uploaded | DryRun:
+        """Upload a file and wait until it is in CDF; takes what `AsyncFiles.upload` takes.
+
+        Interrupting it stops the upload; the same call goes on from the journal.
+        """
+        if dry_run:
+            return self._twin.upload(content, dry_run=True, **fields)
+        return _finished(self._twin.upload(content, **fields))
+
+    def upload_content(
+        self, content: Uploadable, /, **fields: Unpack[UploadContentFields]
+    ) -> Uploaded:
+        """Upload the content of a file that exists, and wait; as `AsyncFiles.upload_content`."""
+        return _finished(self._twin.upload_content(content, **fields))
+
+    def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Uploaded:
+        """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
+        return _finished(self._twin.resume_upload(upload_id, source))
 
     multipart_upload_session = _blocking(AsyncFiles.multipart_upload_session)
     multipart_upload_content_session = _blocking(AsyncFiles.multipart_upload_content_session)
@@ -59,6 +131,15 @@ class Files(_Face[AsyncFiles]):
     download_url = _blocking(AsyncFiles.download_url)
     size = _blocking(AsyncFiles.size)
     download = _blocking(AsyncFiles.download)
+
+
+def _finished(upload: Upload) -> Uploaded:
+    """Wait for it; stop it, rather than only the wait, when the caller is interrupted."""
+    try:
+        return upload.result()
+    except BaseException:
+        upload.stop()
+        raise
 
 
 class Catalog(_Face[AsyncCatalog]):

@@ -7,17 +7,19 @@ repeated only where it is known that nothing was made.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from anyio import to_thread
 
+from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.download import Download
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.api.storage import Storage
+from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.plan import check_part_count
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
@@ -33,12 +35,28 @@ from cognite_nb_upload.models import (
 _NO_RIGHTS: Final = "insufficient access rights"
 
 
-class AsyncFiles:
+class FileEndpoints:
     """Files in CDF: upload in parts, look up, download, delete."""
 
     def __init__(self, rpc: Rpc, storage: Storage) -> None:
         self._rpc = rpc
         self._storage = storage
+
+    @property
+    def config(self) -> ClientConfig:
+        """The client's settings."""
+        return self._rpc.config
+
+    @property
+    def storage(self) -> Storage:
+        """The stores' side, without credentials."""
+        return self._storage
+
+    def session(
+        self, opened: OpenUpload, *, feed: Feed, sizes: tuple[int | None, ...] = ()
+    ) -> FileMultipartUploadSession:
+        """A session of what CDF has handed out, which tells `feed` what happens."""
+        return FileMultipartUploadSession(self._rpc, self._storage, opened, feed=feed, sizes=sizes)
 
     # --- uploading in parts -----------------------------------------------------------------
 
@@ -103,7 +121,7 @@ class AsyncFiles:
             source_modified_time=source_modified_time,
             security_categories=security_categories,
         )
-        return Opening(lambda: self._open_new(about, parts, overwrite))
+        return self._opening(lambda: self.open_new(about, parts, overwrite))
 
     def multipart_upload_content_session(
         self,
@@ -124,28 +142,23 @@ class AsyncFiles:
         """
         check_part_count(parts)
         target = identifier(external_id=external_id, instance_id=instance_id)
-        return Opening(lambda: self._open_existing(target, parts))
+        return self._opening(lambda: self.open_existing(target, parts))
 
-    async def _open_new(
-        self, about: FileMetadata, parts: int, overwrite: bool
-    ) -> FileMultipartUploadSession:
+    def _opening(self, open_it: Callable[[], Awaitable[OpenUpload]]) -> Opening:
+        async def opened() -> FileMultipartUploadSession:
+            return FileMultipartUploadSession(self._rpc, self._storage, await open_it())
+
+        return Opening(opened)
+
+    async def open_new(self, about: FileMetadata, parts: int, overwrite: bool) -> OpenUpload:
+        """Begin the upload of a new file, and take what CDF hands out (initmultipartupload)."""
         reply = await self._init(about, parts, overwrite)
-        opened = OpenUpload(
-            CDFFile.from_cdf(reply),
-            Secret(str(reply["uploadId"])),
-            _urls(reply, parts),
-            after=(lambda file: self._mend_overwritten(file, about)) if overwrite else None,
-        )
-        return FileMultipartUploadSession(self._rpc, self._storage, opened)
+        mend = (lambda file: self._mend_overwritten(file, about)) if overwrite else None
+        return _opened(reply, parts, mend)
 
-    async def _open_existing(
-        self, target: Mapping[str, Any], parts: int
-    ) -> FileMultipartUploadSession:
-        reply = await self._link(target, parts)
-        opened = OpenUpload(
-            CDFFile.from_cdf(reply), Secret(str(reply["uploadId"])), _urls(reply, parts)
-        )
-        return FileMultipartUploadSession(self._rpc, self._storage, opened)
+    async def open_existing(self, target: Mapping[str, Any], parts: int) -> OpenUpload:
+        """Begin the upload of content for a file that exists (multiuploadlink)."""
+        return _opened(await self._link(target, parts), parts, None)
 
     async def _init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
         try:
@@ -250,14 +263,9 @@ class AsyncFiles:
         instance_id: NodeIdLike | None = None,
     ) -> Secret:
         """A signed URL of the content, good for an hour; `.reveal()` shows it (downloadlink)."""
-        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        reply = await self._rpc.post(
-            "/files/downloadlink",
-            {"items": [target]},
-            params={"extendedExpiration": "true"},
-            what="for a download link",
+        return await self._fresh_url(
+            identifier(id=id, external_id=external_id, instance_id=instance_id)
         )
-        return Secret(str(reply["items"][0]["downloadUrl"]))
 
     async def size(
         self,
@@ -311,6 +319,15 @@ def identifier(
     if "instanceId" in found:
         found["instanceId"] = as_node_id(found["instanceId"]).to_cdf()
     return found
+
+
+def _opened(
+    reply: Mapping[str, Any],
+    parts: int,
+    after: Callable[[CDFFile], Awaitable[CDFFile]] | None,
+) -> OpenUpload:
+    upload_id = Secret(str(reply.get("uploadId", "")))
+    return OpenUpload(CDFFile.from_cdf(reply), upload_id, _urls(reply, parts), after)
 
 
 def _urls(reply: Mapping[str, Any], parts: int) -> tuple[Secret, ...]:

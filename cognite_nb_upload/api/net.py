@@ -1,7 +1,8 @@
-"""What both of our HTTP clients share: trust, checked URLs, quiet logs, errors put in words.
+"""What both of our HTTP clients share: trust, checked URLs, sealed frames, errors put in words.
 
 Rules of this file: certificates are always verified; a URL is https, or http to this machine when
-CDF itself is on this machine; no log line of httpx or httpcore shows a URL's query.
+CDF itself is on this machine; no log line of httpx or httpcore shows a URL's query; no traceback
+leads into a frame that holds a token or a signed URL.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from types import TracebackType
 from typing import Final
 
 import httpx
 
-from cognite_nb_upload.errors import ConfigError, TransferError
+from cognite_nb_upload.core.secret import REDACTED, Secret
+from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
 
 _QUERY: Final = re.compile(r"\?[^\s'\"<>]*")
 _BEARER: Final = re.compile(r"(?i)(authorization'?\"?[:,]\s*b?'?\"?)[^\s'\"]+(\s+[^\s'\")]+)?")
@@ -79,35 +84,78 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def checked_base_url(text: str) -> str:
-    """A base URL without its last slash: https, or http to this machine.
+def checked_base_url(text: str, name: str = "base_url") -> str:
+    """A URL without its last slash: https, or http to this machine.
 
     Raises:
         ConfigError: anything else.
     """
-    url = httpx.URL(text)
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
     if not url.host or url.userinfo or url.scheme not in ("https", "http"):
-        raise ConfigError(f"base_url {redacted(text)!r} is not of the form https://host.")
+        raise ConfigError(f"{name} {redacted(text)!r} is not of the form https://host.")
     if url.scheme == "http" and not is_loopback(url.host):
-        raise ConfigError(f"base_url {text!r} is not encrypted; use https.")
+        raise ConfigError(f"{name} {redacted(text)!r} is not encrypted; use https.")
     return text.rstrip("/")
 
 
-def checked_upload_url(text: str, base_url: str) -> str:
+class SignedURL(httpx.URL):
+    """A URL of a store: it goes out letter for letter, and shows no more than its host.
+
+    httpx would normalise it, which may break its signature.
+    """
+
+    def __init__(self, url: Secret, base: httpx.URL) -> None:
+        text = url.reveal()
+        if not httpx.URL(text).host:
+            text = str(base.copy_with(raw_path=b"/")) + text.lstrip("/")
+        super().__init__(text)
+        target = re.sub(r"^[a-zA-Z]+://[^/?#]*", "", text).partition("#")[0]
+        self._target = (target if target.startswith("/") else "/" + target).encode("ascii")
+
+    @property
+    def raw_path(self) -> bytes:
+        """Path and query, as they were handed out."""
+        return self._target
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.netloc.decode()}/{REDACTED}"
+
+    def __repr__(self) -> str:
+        return f"SignedURL({str(self)!r})"
+
+
+def checked_upload_url(url: Secret, base_url: str) -> SignedURL:
     """An upload URL that may be used: joined to the base URL where it is relative.
 
     Raises:
-        TransferError: not https (http only between loopback hosts), a user name in it, or an
-            address that only this machine's network reaches.
+        TransferError: it cannot be read; it is not https (http only between loopback hosts), has a
+            user name in it, or an address that only this machine's network reaches.
     """
     base = httpx.URL(base_url)
-    url = httpx.URL(text)
-    if not url.host:
-        text = str(base.copy_with(raw_path=b"/")).rstrip("/") + "/" + text.lstrip("/")
-        url = httpx.URL(text)
-    if problem := _url_problem(url, base):
-        raise TransferError(f"CDF handed out an upload URL to {url.host} that {problem}.")
-    return text
+    signed = _signed(url, base)
+    if signed is None:
+        raise TransferError("CDF handed out an upload URL that cannot be read.")
+    if problem := _url_problem(signed, base):
+        raise TransferError(f"CDF handed out an upload URL to {signed.host} that {problem}.")
+    return signed
+
+
+def _signed(url: Secret, base: httpx.URL) -> SignedURL | None:
+    try:
+        return SignedURL(url, base)
+    except (httpx.InvalidURL, ValueError):  # ValueError: it is not ASCII
+        return None
+
+
+def host_of(text: str) -> str:
+    """The host that a URL names; "" where it names none."""
+    try:
+        return httpx.URL(text).host
+    except httpx.InvalidURL:
+        return ""
 
 
 def _url_problem(url: httpx.URL, base: httpx.URL) -> str | None:
@@ -122,6 +170,48 @@ def _url_problem(url: httpx.URL, base: httpx.URL) -> str | None:
     except ValueError:
         return None
     return "is a link-local address" if address.is_link_local else None
+
+
+class Sealed:
+    """Within the block, frames hold secrets: no traceback leads into them.
+
+    Debuggers and IPython's `%xmode Verbose` print what a frame holds. The error itself stays, and
+    so does what it came from; of a foreign error, a note says where it was raised.
+    """
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, Exception) and not isinstance(error, UploadToolkitError):
+            error.add_note(_place(frames))
+        for one in _family(error):
+            one.__traceback__ = None
+
+
+def _place(frames: TracebackType | None) -> str:
+    innermost = traceback.extract_tb(frames)[-1]
+    file = PurePath(innermost.filename).name
+    return f"Raised in {innermost.name}, line {innermost.lineno} of {file}."
+
+
+def _family(error: BaseException) -> Iterator[BaseException]:
+    """The error, and everything that is printed with it."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            left += [one.__cause__, one.__context__]
+            yield one
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -143,6 +233,10 @@ CERTIFICATE_HINT: Final = (
     "If your company inspects TLS, put its certificate in a file and set SSL_CERT_FILE to its path."
 )
 PROXY_HINT: Final = "The proxy asks for a login: set HTTPS_PROXY=http://user:password@host:port."
+
+
+# What is on this machine is reached directly, whatever HTTP_PROXY says.
+DIRECT: Final[Mapping[str, None]] = {"all://127.0.0.1": None, "all://[::1]": None}
 
 
 def proxy_refused(error: BaseException) -> bool:
@@ -176,5 +270,6 @@ _WORDS: Final = {
     "WriteError": "the connection broke while sending",
     "RemoteProtocolError": "the connection was closed without a whole answer",
     "ProxyError": "the proxy refused",
+    "DecodingError": "the answer could not be read",
     "PoolTimeout": "no connection was free in time",
 }

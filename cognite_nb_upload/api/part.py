@@ -19,7 +19,7 @@ from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import PartFailed, UploadStopped, UploadToolkitError
 from cognite_nb_upload.sources import Source
 
-Pace = Callable[[int, Stop], None]
+Pace = Callable[[int, Stop], int]
 Checksums = tuple[tuple[str, str], ...]
 
 
@@ -40,7 +40,8 @@ class PartJob:
     """Bytes `[start, start + size)` of a source, to be stored as part `no` at `url`.
 
     Attributes:
-        pace: is called with the number of bytes about to go out, and returns when they may.
+        pace: is called with the number of bytes about to go out, and returns, when some of them
+            may, how many.
         digests: makes the checksums of one try; None: none are computed.
     """
 
@@ -131,7 +132,9 @@ class PartSender:
         attempt = self._budget.attempt
         wait_s = None if self._stop else self._budget.wait_s(verdict, self._missing())
         reason = ("offline: " if verdict.offline else "") + verdict.reason
-        self._emit(ev.PartLost(self._job.no, attempt, reason, wait_s, verdict.status))
+        self._emit(
+            ev.PartLost(self._job.no, attempt, reason, wait_s, verdict.status, verdict.overloaded)
+        )
         if self._stop or (wait_s is not None and self._stop.wait(wait_s)):
             raise self._stopped()
         if wait_s is None:

@@ -1,8 +1,8 @@
 """`FileMultipartUploadSession`: an open multipart upload, sent part by part.
 
 Rules of this file: a part is sent by the thread that asks for it; the state is the session's
-events, folded; leaving completes, leaving with an exception sends nothing more. What is stored stays
-stored, and a session that was left can be entered again.
+events, folded; leaving completes, leaving with an exception sends nothing more. What is stored
+stays stored, and a session that was left can be entered again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import anyio
-from anyio import to_thread
 from anyio.lowlevel import RunVar
 
 from cognite_nb_upload import background, models
@@ -28,26 +27,30 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import check_part
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
 
 # architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
 _PARTS_AT_ONCE: Final = 12
-# How long a cancelled part may take to let go of its socket, in seconds.
-_GRACE_S: Final = 10.0
 _threads: RunVar[anyio.CapacityLimiter] = RunVar("cognite_nb_upload_part_threads")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """What CDF handed out for one multipart upload. The URLs are a week's write access."""
+    """What CDF handed out for one multipart upload. The URLs are a week's write access.
+
+    Attributes:
+        after: is awaited with the file once it is complete, and returns it as it is then.
+        again: it was opened before, and its state is known already.
+    """
 
     file: models.CDFFile
     upload_id: Secret
     urls: tuple[Secret, ...]
     after: Callable[[models.CDFFile], Awaitable[models.CDFFile]] | None = None
+    again: bool = False
 
 
 class FileMultipartUploadSession:
@@ -62,28 +65,35 @@ class FileMultipartUploadSession:
     """
 
     def __init__(
-        self, rpc: Rpc, storage: Storage, opened: OpenUpload, sizes: tuple[int | None, ...] = ()
+        self,
+        rpc: Rpc,
+        storage: Storage,
+        opened: OpenUpload,
+        *,
+        feed: Feed | None = None,
+        sizes: tuple[int | None, ...] = (),
     ) -> None:
         self.file_metadata = opened.file
         self.parts = len(opened.urls)
         self._rpc = rpc
         self._storage = storage
         self._opened = opened
-        self._feed = Feed(time.monotonic)
+        self._feed = feed or Feed(time.monotonic)
         self._stop = Stop()
         self._lock = threading.Lock()
         self._in_flight: set[int] = set()
         self._refused: PartFailed | SourceChanged | None = None
         self._finished = False
-        self._feed.emit(
-            ev.Opened(
-                file_id=opened.file.id,
-                upload_id=opened.upload_id,
-                urls=opened.urls,
-                sizes=sizes or (None,) * self.parts,
-                name=opened.file.name or "",
+        if feed is None or not opened.again:
+            self._feed.emit(
+                ev.Opened(
+                    file_id=opened.file.id,
+                    upload_id=opened.upload_id,
+                    urls=opened.urls,
+                    sizes=sizes or (None,) * self.parts,
+                    name=opened.file.name,
+                )
             )
-        )
 
     # --- what it is -------------------------------------------------------------------------
 
@@ -141,7 +151,9 @@ class FileMultipartUploadSession:
         self._check_part_no(part_no)
         source = await as_source_async(content, length)
         stop = self._stop
-        await in_thread(lambda own: self._send_content(part_no, content, source, own), stop)
+        await background.in_thread(
+            lambda own: self._send_content(part_no, content, source, own), stop, _limiter()
+        )
 
     def _send_content(self, part_no: int, content: object, source: Source, stop: Stop) -> None:
         try:
@@ -226,6 +238,7 @@ class FileMultipartUploadSession:
             raise UsageError("This upload is complete; begin another one.")
         if self._stop:
             self._stop = Stop()
+        if self.state.phase in (Phase.PAUSED, Phase.FAILED):
             self._feed.emit(ev.Resumed())
         self._refused = None
         return self
@@ -270,27 +283,36 @@ class FileMultipartUploadSession:
         if error is None:
             await self.complete()
 
-    async def complete(self) -> models.CDFFile:
+    async def complete(
+        self,
+        *,
+        verify: Callable[[models.CDFFile], Awaitable[str]] | None = None,
+        wait_s: float | None = None,
+    ) -> models.CDFFile:
         """Tell CDF that all parts are there, and wait until it says `uploaded`.
 
-        Where CDF still says otherwise after `uploaded_wait_s` (90 s), it returns all the same:
-        the parts are with CDF, which puts them together in its own time.
+        Where CDF still says otherwise after `wait_s`, it returns all the same: the parts are with
+        CDF, which puts them together in its own time.
+
+        Args:
+            verify: is awaited with the uploaded file, and says in words what it has verified.
+            wait_s: seconds; the client's `uploaded_wait_s` (90) when None.
 
         Raises:
             APIError: CDF refused; the session stays usable.
             CDFUnreachable: CDF gave no answer that says whether it is complete.
         """
-        if not self._finished:
-            work = Completion(
-                self._rpc, self.file_metadata, self._opened.upload_id, self._feed.emit
-            )
-            uploaded = await work.run(self._rpc.config.uploaded_wait_s)
-            self._finished = True
-            self.file_metadata = work.file
-            if self._opened.after is not None:
-                self.file_metadata = await self._opened.after(work.file)
-            if uploaded:
-                self._feed.emit(ev.Completed())
+        if self._finished:
+            return self.file_metadata
+        emit = self._feed.emit
+        work = Completion(self._rpc, self.file_metadata, self._opened.upload_id, emit)
+        uploaded = await work.run(self._rpc.config.uploaded_wait_s if wait_s is None else wait_s)
+        self._finished = True
+        self.file_metadata = work.file
+        if self._opened.after is not None:
+            self.file_metadata = await self._opened.after(work.file)
+        if uploaded:
+            emit(ev.Completed(verified=await verify(work.file) if verify else ""))
         return self.file_metadata
 
 
@@ -322,31 +344,6 @@ class Opening(Awaitable[FileMultipartUploadSession]):
 
     def __repr__(self) -> str:
         return repr(self._session) if self._session else "<Opening: await it, or use async with>"
-
-
-async def in_thread(work: Callable[[Stop], None], stop: Stop) -> None:
-    """Run `work(own)` in a worker thread; being cancelled sets `own`, and waits for the thread.
-
-    `own` is set with `stop` too. The wait ends when the thread has let go of its socket.
-    """
-    own, began, ended = Stop(), threading.Event(), threading.Event()
-
-    def body() -> None:
-        began.set()
-        try:
-            with stop.waking(lambda: own.set(stop.reason)):
-                work(own)
-        finally:
-            ended.set()
-
-    try:
-        await to_thread.run_sync(body, abandon_on_cancel=True, limiter=_limiter())
-    except BaseException:
-        own.set("cancelled")
-        if began.is_set():
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(ended.wait, _GRACE_S)
-        raise
 
 
 def _limiter() -> anyio.CapacityLimiter:

@@ -73,7 +73,8 @@ class Body:
     """Bytes `[start, start + size)` of a source, read once per try.
 
     Attributes:
-        pace: is called with the bytes about to go out, and returns when they may.
+        pace: is called with the number of bytes about to go out, and returns, when some of them
+            may, how many.
         digest: is called with each piece that goes out.
     """
 
@@ -81,7 +82,7 @@ class Body:
     start: int
     size: int
     on_sent: Callable[[int], None]
-    pace: Callable[[int, Stop], None] | None = None
+    pace: Callable[[int, Stop], int] | None = None
     digest: Callable[[bytes | memoryview], None] | None = None
 
 
@@ -262,7 +263,7 @@ def _pieces(
 
 def _next_data(body: Body, sent: int, wanted: int, stop: Stop) -> bytes | memoryview:
     if body.pace is not None:
-        body.pace(wanted, stop)
+        wanted = body.pace(wanted, stop)
     if stop:
         raise httpx.WriteError(stop.reason)
     data = body.source.read_at(body.start + sent, wanted)

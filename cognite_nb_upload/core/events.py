@@ -1,8 +1,8 @@
 """What can happen to an upload: the one vocabulary that state, journal, bars and widgets share.
 
 Rule of this file: an event is a fact in the past tense, frozen, with everything that is needed to
-replay it. `at_s` is the monotonic clock of the process that saw it, in seconds; it is for rates, never
-for dates. Part numbers count from 0; sizes are bytes.
+replay it. `at_s` is the monotonic clock of the process that saw it, in seconds; it is for rates,
+never for dates. Part numbers count from 0; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -49,13 +49,17 @@ class PartSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class PartLost(Event):
-    """This try of a part failed; its bytes are taken back. `wait_s` is None when it was the last."""
+    """This try of a part failed; its bytes are taken back. `wait_s` None: it was the last.
+
+    `overloaded`: the store, or the way to it, asks for less at once.
+    """
 
     no: int
     attempt: int
     reason: str
     wait_s: float | None
     status: int | None = None
+    overloaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class PartStored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Event):
-    """The whole upload waits for something: `offline`, `CDF says 503, retry 2 in 4 s`. "" ends it."""
+    """The whole upload waits for something, `offline` or `CDF says 503`; "" ends it."""
 
     reason: str
 

@@ -47,6 +47,11 @@ class Feed:
         """The state after the last event."""
         return self._state
 
+    def restore(self, state: UploadState) -> None:
+        """Go on from a state of an earlier process; no event is told of it."""
+        with self._lock:
+            self._state = replace(state, at_s=self._clock(), samples=())
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(state, event)` from now on; returns what ends it."""
         with self._lock:

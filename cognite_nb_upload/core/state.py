@@ -54,7 +54,8 @@ _STOPPED: Final = frozenset({Phase.PAUSED, Phase.CANCELLED})
 # event -> (the phases it may come in, the phase that follows; None: the same)
 TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] = {
     ev.Opened: (_ANY - {Phase.DONE}, Phase.SENDING),
-    ev.PartStarted: (_OPEN - {Phase.PAUSED}, Phase.SENDING),
+    # A part may begin in the instant in which the upload is paused; its stop follows at once.
+    ev.PartStarted: (_ANY - {Phase.NEW, Phase.DONE}, None),
     ev.PartSent: (_ANY, None),
     ev.PartLost: (_ANY, None),
     ev.PartStored: (_ANY - {Phase.NEW, Phase.DONE}, None),
@@ -234,7 +235,7 @@ def _part_lost(state: UploadState, event: ev.PartLost) -> UploadState:
         return state
     return _part(
         state, event.no, sent=0, phase=PartPhase.LOST,
-        lost=part.lost + 1, reason=event.reason, wait_s=event.wait_s,
+        lost=part.lost + (event.wait_s is not None), reason=event.reason, wait_s=event.wait_s,
     )  # fmt: skip
 
 

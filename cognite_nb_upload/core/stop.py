@@ -1,7 +1,7 @@
 """One switch that stops work in other threads, at once.
 
-Rule of this file: whoever waits, waits on the switch; whoever blocks elsewhere (a socket) registers a
-way to be woken.
+Rule of this file: whoever waits, waits on the switch; whoever blocks elsewhere (a socket) registers
+a way to be woken.
 """
 
 from __future__ import annotations

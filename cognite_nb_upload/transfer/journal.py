@@ -175,18 +175,19 @@ class Journal:
 
     def record(self, state: UploadState, event: ev.Event) -> None:
         """Write what matters for resuming; a listener. 30 us, or as long as the disk syncs."""
-        if self._fd is None or not self._is_mine():
+        if self._fd is None or not self._is_mine() or type(event).__name__ not in KEPT:
             return
         with self._mutex:
-            if self._matters(event):
-                self._state = advance(self._state, event)
-                self._add(type(event).__name__, plain(event))
-                self._flush(sync=self._is_urgent(event), at_s=event.at_s)
+            before, self._state = self._state, advance(self._state, event)
+            if isinstance(event, ev.PartStarted) and _same(before, self._state):
+                return
+            self._add(type(event).__name__, plain(event))
+            self._flush(sync=self._is_urgent(event), at_s=event.at_s)
 
     def archive(self, outcome: str) -> None:
         """It has ended: keep what is worth knowing, without the URLs, and let go of it."""
         with self._mutex:
-            if self.path and self._is_mine() and self._state.phase is not Phase.NEW:
+            if self.path and self._is_mine() and self._was_opened():
                 self._flush()
                 self._close_file()
                 path, self.path = self.path, None  # what comes to be there next is not ours
@@ -200,7 +201,7 @@ class Journal:
                 return
             self._close_file()
             path, self.path = self.path, None
-            if path and self._state.phase is Phase.NEW:
+            if path and not self._was_opened():
                 shelf.delete(path)
             if self._lock is not None:
                 self._lock.release()
@@ -237,11 +238,9 @@ class Journal:
         """Not in a forked child, whose copy of this is not to be used."""
         return os.getpid() == self._pid
 
-    def _matters(self, event: ev.Event) -> bool:
-        """A part that starts matters only where it brings the upload back to sending."""
-        if isinstance(event, ev.PartStarted):
-            return self._state.phase is not Phase.SENDING
-        return type(event).__name__ in KEPT
+    def _was_opened(self) -> bool:
+        """True where CDF has made a file, of which something may have been sent."""
+        return bool(self._state.parts)
 
     def _is_urgent(self, event: ev.Event) -> bool:
         if isinstance(event, ev.PartStored):
@@ -292,6 +291,11 @@ class Journal:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _same(one: UploadState, two: UploadState) -> bool:
+    """True where a restart makes the same of both."""
+    return (one.phase, one.missing_parts) == (two.phase, two.missing_parts)
 
 
 def _claim(path: Path, mark: Fingerprint, resume: bool, now: Clock) -> Replayed | None:

@@ -33,11 +33,13 @@ URLS_LIVE: Final = timedelta(days=7)
 # The checksum's 8 hex digits and the space.
 _MARGIN: Final = 9
 
+# What becomes of bytes on their way ends with the process; a part that starts is kept where it was
+# stored before.
 KEPT: Final[dict[str, type[ev.Event]]] = {
     kind.__name__: kind
     for kind in (
-        ev.Opened, ev.PartStarted, ev.PartStored, ev.Paused, ev.Resumed, ev.Completing,
-        ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
+        ev.Opened, ev.PartStarted, ev.PartStored, ev.Paused, ev.Resumed, ev.Completing, ev.Assembling,
+        ev.Completed, ev.Failed, ev.Cancelled,
     )
 }  # fmt: skip
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from anyio import to_thread
+
+from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
-from cognite_nb_upload.api.files import AsyncFiles
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.storage import Storage, StorageTimeouts
 from cognite_nb_upload.interop import config_from_sdk
+from cognite_nb_upload.transfer.files import AsyncFiles
 
 
 class AsyncCogniteClient:
@@ -56,6 +59,8 @@ class AsyncCogniteClient:
     async def close(self) -> None:
         """Close the connections to CDF and to the stores; the client may still be used after."""
         await self._rpc.close()
+        if background.is_running():  # uploads ask CDF from there
+            await to_thread.run_sync(background.call, self._rpc.close)
         self._storage.close()
 
     async def __aenter__(self) -> Self:

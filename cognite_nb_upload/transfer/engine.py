@@ -1,0 +1,103 @@
+"""Parts of a source into a sink, several at once.
+
+Rules of this file: the engine knows a source and a sink, not a network. Workers take parts from one
+iterator. When one part fails for good no new ones start, and those in flight may finish. A stop
+ends everything at once. Users see our error, never a group of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+import anyio
+
+from cognite_nb_upload.background import in_thread
+from cognite_nb_upload.core.plan import Part
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import UploadStopped
+from cognite_nb_upload.sources import Source
+from cognite_nb_upload.transfer.limits import SharedLimits
+
+_TICK_S: Final = 0.2
+
+
+class Sink(Protocol):
+    """Where a part goes: returns once it is stored, and raises when it cannot be."""
+
+    def __call__(self, part: Part, source: Source, stop: Stop, /) -> None:
+        """Store one part; blocks its thread."""
+        ...
+
+
+class Engine:
+    """Sends parts until all are stored, one fails for good, or it is stopped.
+
+    Args:
+        source: where the bytes are.
+        sink: where they go.
+        limits: what this client's uploads share.
+        at_once: says how many of this upload's parts may go at once, at any moment.
+    """
+
+    def __init__(
+        self, source: Source, sink: Sink, limits: SharedLimits, at_once: Callable[[], int]
+    ) -> None:
+        self._source, self._sink, self._limits, self._at_once = source, sink, limits, at_once
+        self._threads = anyio.CapacityLimiter(limits.most_at_once)
+        self._busy = 0
+        self._freed: anyio.Event | None = None
+        self._error: Exception | None = None
+
+    async def run(self, parts: Iterable[Part], stop: Stop) -> None:
+        """Send all of `parts`.
+
+        Raises:
+            PartFailed: the first part that failed for good.
+            SourceChanged: the source is not what it was.
+            UploadStopped: `stop` was set.
+        """
+        self._error = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch)
+            async with anyio.create_task_group() as workers:
+                for part in parts:
+                    await self._turn()
+                    if self._error or stop:
+                        break
+                    self._busy += 1
+                    workers.start_soon(self._send, part, stop)
+            group.cancel_scope.cancel()
+        if self._error:
+            raise self._error
+        if stop:
+            raise UploadStopped(f"The upload was stopped: {stop.reason}.")
+
+    async def _turn(self) -> None:
+        """Wait until one more may start."""
+        while self._busy >= self._at_once():
+            self._freed = freed = anyio.Event()
+            with anyio.move_on_after(_TICK_S):  # the number may change meanwhile
+                await freed.wait()
+
+    async def _send(self, part: Part, stop: Stop) -> None:
+        try:
+            await self._limits.lanes.acquire()
+            try:
+                if not (self._error or stop):
+                    await in_thread(
+                        lambda own: self._sink(part, self._source, own), stop, self._threads
+                    )
+            finally:
+                self._limits.lanes.release()
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            self._busy -= 1
+            if self._freed is not None:
+                self._freed.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await anyio.sleep(_TICK_S)
+            self._limits.lanes.look()

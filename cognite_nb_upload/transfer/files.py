@@ -1,0 +1,307 @@
+"""`client.files`: the endpoints, and the upload that nobody has to plan by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
+
+from cognite_nb_upload.api.files import FileEndpoints, identifier
+from cognite_nb_upload.api.rpc import Rpc
+from cognite_nb_upload.api.storage import Storage
+from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.errors import SourceChanged, UsageError
+from cognite_nb_upload.models import (
+    CDFFile,
+    FileMetadata,
+    MetadataFields,
+    NodeIdLike,
+    guess_mime_type,
+)
+from cognite_nb_upload.sources import Source, as_source
+from cognite_nb_upload.transfer import shelf
+from cognite_nb_upload.transfer.journal import Replayed, replay
+from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.run import Order, Run
+from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
+from cognite_nb_upload.transfer.verify import Verify, check_mode
+
+Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Source
+
+# Several at once hide each other's waits; more than 16 starve the caller's loop (architecture.md).
+DEFAULT_CONCURRENCY: Final = 8
+
+
+class UploadFields(MetadataFields, total=False):
+    """The keywords of `upload`: the file's metadata, and how it is sent."""
+
+    part_size: int | None
+    max_concurrency: int | None
+    overwrite: bool
+    resume: bool
+    verify: Verify
+    max_bandwidth: float | None
+
+
+class UploadContentFields(TypedDict, total=False):
+    """The keywords of `upload_content`."""
+
+    external_id: str | None
+    instance_id: NodeIdLike | None
+    part_size: int | None
+    max_concurrency: int | None
+    resume: bool
+    verify: Verify
+    max_bandwidth: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What an upload would do; nothing was sent.
+
+    Attributes:
+        plan: the parts.
+        requests: each request that CDF itself would get, as `(method, path, body)`; the parts go
+            to the store in between.
+    """
+
+    plan: Plan
+    requests: tuple[tuple[str, str, Mapping[str, Any]], ...]
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        lines = [f"{show_bytes(plan.size)} in {show_parts(len(plan.parts), plan.part_size)}:"]
+        lines += [f"  {method} {path} {dict(body)}" for method, path, body in self.requests]
+        return "\n".join(lines)
+
+
+class AsyncFiles(FileEndpoints):
+    """Files in CDF: upload, look up, download, delete."""
+
+    def __init__(self, rpc: Rpc, storage: Storage) -> None:
+        super().__init__(rpc, storage)
+        self.limits = SharedLimits()
+
+    @overload
+    def upload(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[False] = False,
+        **fields: Unpack[UploadFields],
+    ) -> Upload: ...
+
+    @overload
+    def upload(
+        self, content: Uploadable, /, *, dry_run: Literal[True], **fields: Unpack[UploadFields]
+    ) -> DryRun: ...
+
+    def upload(
+        self, content: Uploadable, /, *, dry_run: bool = False, **fields: Unpack[UploadFields]
+    ) -> Upload | DryRun:
+        """Upload a file; returns at once what can be awaited, paused, cancelled and watched.
+
+        The same call goes on where an earlier one stopped, also after the kernel died: only parts
+        that were in flight are sent again.
+
+        Args:
+            content: a path, bytes, a binary file object from its current position, or an fsspec
+                file. By position only: the keyword `source` is the metadata field.
+            dry_run: return the plan and the request bodies, and send nothing.
+            **fields: the metadata of `multipart_upload_session` (`name` is the file's own unless
+                given; `mime_type` is guessed from it), and:
+
+                - `part_size`: bytes of each part but the last; above 5 MiB, at most 4000 MiB.
+                - `max_concurrency`: parts at once, 1 to 16 (8). The engine starts low, adds while
+                  the rate grows, and halves when the store asks for less.
+                - `overwrite`: replace the file that has this external id.
+                - `resume`: False begins anew, whatever is known of an earlier call.
+                - `verify`: "size" asks the store; "checksum" compares MD5 and CRC32C of each part;
+                  "download" reads everything back; "none".
+                - `max_bandwidth`: bytes per second, shared by all uploads of this client.
+
+        Raises:
+            UsageError: something cannot be; every field is named, and nothing was sent.
+        """
+        order, how = self._order(content, dict(fields))
+        if dry_run:
+            return self._dry_run(order, "/files/initmultipartupload")
+        return self._start(order, how)
+
+    def upload_content(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        part_size: int | None = None,
+        max_concurrency: int | None = None,
+        resume: bool = True,
+        verify: Verify = "size",
+        max_bandwidth: float | None = None,
+    ) -> Upload:
+        """Upload the content of a file that exists already, data-model files among them.
+
+        Args:
+            content: what `upload` takes.
+            external_id: of a classic file; give this or `instance_id`.
+            instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
+            part_size: as in `upload`, like the rest.
+            max_concurrency: parts at once, 1 to 16.
+            resume: False begins anew.
+            verify: "size", "checksum", "download" or "none".
+            max_bandwidth: bytes per second.
+
+        Raises:
+            UsageError: something cannot be; nothing was sent.
+        """
+        target = identifier(external_id=external_id, instance_id=instance_id)
+        check_mode(verify)
+        how = _How(max_concurrency, max_bandwidth)
+        source = _opened(content, "")
+        order = Order(
+            source=source,
+            name=external_id or str(target.get("instanceId", {}).get("externalId", "")),
+            plan=plan_parts(source.size, part_size),
+            opener=lambda parts: self.open_existing(target, parts),
+            reopener=lambda parts: self.open_existing(target, parts),
+            about={},
+            target=str(target),
+            replaces=True,
+            verify=verify,
+            resume=resume,
+            folder=shelf.state_folder(),
+        )
+        return self._start(order, how)
+
+    def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Upload:
+        """Go on with an unfinished upload by its id, as `uploads()` lists it.
+
+        Args:
+            upload_id: the id.
+            source: the file, where it is not at its old path any more.
+
+        Raises:
+            UsageError: there is no such unfinished upload, it is of another project, or its
+                file is gone.
+        """
+        folder = shelf.state_folder()
+        known = replay(shelf.path_of_id(upload_id, folder))
+        mark, config = known.fingerprint, self.config
+        if (mark.project, mark.base_url) != (config.project, config.base_url.rstrip("/")):
+            raise UsageError(
+                f"The upload {upload_id} goes to project {mark.project!r} at {mark.base_url}; this "
+                f"client is for {config.project!r} at {config.base_url}."
+            )
+        if source is None and not mark.source:
+            raise UsageError(f"The upload {upload_id} has no path; give its bytes as source=...")
+        return self._start(self._order_again(known, source or Path(mark.source)), _How())
+
+    # --- behind them ------------------------------------------------------------------------
+
+    def _order(self, source: Uploadable, fields: dict[str, Any]) -> tuple[Order, _How]:
+        how = _How(fields.pop("max_concurrency", None), fields.pop("max_bandwidth", None))
+        part_size = fields.pop("part_size", None)
+        overwrite = bool(fields.pop("overwrite", False))
+        resume = bool(fields.pop("resume", True))
+        verify = fields.pop("verify", "size")
+        check_mode(verify)
+        content = _opened(source, str(fields.get("name") or ""))
+        try:
+            about = _about(content, fields)
+            plan = plan_parts(content.size, part_size)
+            order = self._new_order(content, about, plan, overwrite=overwrite)
+        except BaseException:
+            content.close()
+            raise
+        return replace(order, resume=resume, verify=verify), how
+
+    def _new_order(
+        self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
+    ) -> Order:
+        link = {"externalId": about.external_id}
+        return Order(
+            source=source,
+            name=about.name,
+            plan=plan,
+            opener=lambda parts: self.open_new(about, parts, overwrite),
+            reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
+            about=about.to_cdf(),
+            replaces=overwrite,
+            overwrite=overwrite,
+            folder=shelf.state_folder(),
+        )
+
+    def _order_again(self, known: Replayed, source: Uploadable) -> Order:
+        """The order that a journal tells of."""
+        mark = known.fingerprint
+        content = _opened(source, mark.name)
+        if content.size != mark.size:
+            content.close()
+            raise SourceChanged(
+                f"{mark.source or mark.name} has {content.size} bytes; the unfinished upload is "
+                f"of {mark.size}."
+            ).hint("Call upload(...) to send it as a new upload.")
+        plan = plan_parts(content.size, mark.part_size)
+        if mark.target:
+            raise UsageError("Go on with the same call of upload_content(...).")
+        about = FileMetadata.of(**CDFFile.from_cdf(known.metadata).to_kwargs())
+        return self._new_order(content, about, plan, overwrite=known.overwrite)
+
+    def _start(self, order: Order, how: _How) -> Upload:
+        if how.max_bandwidth is not None:
+            self.limits.bandwidth.set(how.max_bandwidth)
+        return Upload(
+            Run(self, self.limits, order),
+            name=order.name,
+            plan=order.plan,
+            limits=self.limits,
+            max_concurrency=how.max_concurrency,
+        )
+
+    def _dry_run(self, order: Order, path: str) -> DryRun:
+        order.source.close()
+        query = f"{path}?parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
+        complete = {"id": "<id>", "uploadId": "<uploadId>"}
+        return DryRun(
+            order.plan,
+            (
+                ("POST", query, dict(order.about)),
+                ("POST", "/files/completemultipartupload", complete),
+            ),
+        )
+
+
+class _How:
+    """How an upload is sent, checked."""
+
+    def __init__(
+        self, max_concurrency: int | None = None, max_bandwidth: float | None = None
+    ) -> None:
+        self.max_concurrency = checked_concurrency(
+            DEFAULT_CONCURRENCY if max_concurrency is None else max_concurrency
+        )
+        if max_bandwidth is not None and not max_bandwidth > 0:
+            raise UsageError(f"max_bandwidth is bytes per second, above 0, not {max_bandwidth!r}.")
+        self.max_bandwidth = max_bandwidth
+
+
+def _opened(source: Uploadable, name: str) -> Source:
+    if isinstance(source, str):
+        return as_source(Path(source), name=name)
+    if hasattr(source, "read_at"):
+        return cast("Source", source)
+    return as_source(source, name=name)
+
+
+def _about(source: Source, fields: dict[str, Any]) -> FileMetadata:
+    name = fields.pop("name", None) or source.name
+    if not name:
+        raise UsageError("These bytes have no name; give name='...'.")
+    if fields.get("mime_type") is None:
+        fields["mime_type"] = guess_mime_type(name)
+    return FileMetadata.of(name=name, **fields)

@@ -1,0 +1,141 @@
+"""What the uploads of one client share: connections at once, and bandwidth.
+
+Rules of this file: one token bucket and one number of lanes for all; both change while uploads run;
+waiting for either ends when the upload is stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Final
+
+import anyio
+
+from cognite_nb_upload.core.adapt import MOST, Concurrency
+from cognite_nb_upload.core.plan import KIB
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import UsageError
+
+# A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
+_PIECE_S: Final = 0.1
+_SMALLEST: Final = 16 * KIB
+# A change of the limit is felt within this many seconds.
+_SLICE_S: Final = 0.2
+
+
+class Bandwidth:
+    """A token bucket in bytes per second, for any number of threads; None is no limit.
+
+    Whoever takes may run into debt by one piece, and the next one waits until it is paid.
+    """
+
+    def __init__(self, rate: float | None = None) -> None:
+        self._lock = threading.Lock()
+        self._rate: float | None = None
+        self._tokens = 0.0
+        self._at_s = time.monotonic()
+        self.moved = 0
+        self.set(rate)
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second; None is no limit."""
+        return self._rate
+
+    def set(self, rate: float | None) -> None:
+        """Another limit, from now on."""
+        if rate is not None and not rate > 0:
+            raise UsageError(f"max_bandwidth is bytes per second, above 0, not {rate!r}.")
+        with self._lock:
+            self._rate, self._tokens, self._at_s = rate, 0.0, time.monotonic()
+
+    def take(self, wanted: int, stop: Stop) -> int:
+        """Wait until some of the `wanted` bytes may go; returns how many, at least 1."""
+        while True:
+            with self._lock:
+                wait_s, granted = self._grant(wanted)
+                self.moved += granted
+            if granted or stop.wait(min(wait_s, _SLICE_S)):
+                return granted or wanted
+
+    def _grant(self, wanted: int) -> tuple[float, int]:
+        if self._rate is None:
+            return 0.0, wanted
+        now_s = time.monotonic()
+        most = self._rate * _PIECE_S
+        self._tokens = min(most, self._tokens + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        if self._tokens < 0:
+            return -self._tokens / self._rate, 0
+        granted = min(wanted, max(_SMALLEST, int(most)))
+        self._tokens -= granted
+        return 0.0, granted
+
+
+class Lanes:
+    """How many parts go at once, over all uploads; first come, first served.
+
+    Used on the package's own loop alone.
+    """
+
+    def __init__(self, bandwidth: Bandwidth) -> None:
+        self._bandwidth = bandwidth
+        self._adapt = Concurrency()
+        self._waiting: deque[anyio.Event] = deque()
+        self.busy = 0
+
+    @property
+    def limit(self) -> int:
+        """How many may go at once now; it adapts."""
+        return self._adapt.limit
+
+    async def acquire(self) -> None:
+        """Wait for a lane."""
+        while self.busy >= self._adapt.limit or self._waiting:
+            turn = anyio.Event()
+            self._waiting.append(turn)
+            try:
+                await turn.wait()
+            finally:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+            if self.busy < self._adapt.limit:
+                break
+        self.busy += 1
+        self._wake()
+
+    def release(self) -> None:
+        """Give a lane back."""
+        self.busy -= 1
+        self._wake()
+
+    def look(self) -> None:
+        """See whether more at once would help; cheap, called several times a second."""
+        self._adapt = self._adapt.look(time.monotonic(), self._bandwidth.moved, self.busy)
+        self._wake()
+
+    def overloaded(self) -> None:
+        """A store asked for less: half as many from now on."""
+        self._adapt = self._adapt.overloaded(time.monotonic())
+
+    def cap(self, most: int) -> None:
+        """At most so many at once, 1 to 16, over all uploads."""
+        self._adapt = self._adapt.capped(most)
+        self._wake()
+
+    def _wake(self) -> None:
+        for turn in list(self._waiting)[: max(0, self._adapt.limit - self.busy)]:
+            self._waiting.remove(turn)
+            turn.set()
+
+
+class SharedLimits:
+    """The limits of one client's uploads: `bandwidth`, `lanes`, and the stated maximum of both."""
+
+    most_at_once: Final = MOST
+
+    def __init__(self) -> None:
+        self.bandwidth = Bandwidth()
+        self.lanes = Lanes(self.bandwidth)

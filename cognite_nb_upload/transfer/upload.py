@@ -1,0 +1,298 @@
+"""`Upload`: the handle that a notebook holds and awaits, and the work behind it.
+
+Rules of this file: the work runs on the package's own loop, so a busy cell does not stop it; who
+interrupts a cell that awaits pauses the upload; after `cancel` no byte follows; whatever ends it
+but completion and cancellation leaves a journal to go on from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from cognite_nb_upload import background
+from cognite_nb_upload.core.feed import Feed, Listener
+from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts
+from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import UploadStopped, UsageError
+from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.transfer.limits import SharedLimits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A file that is in CDF, and how it got there. Sizes are bytes; times seconds.
+
+    Attributes:
+        verified: what was verified, and by what; "" is nothing.
+        notes: what a reader should know, such as that an upload was begun anew.
+    """
+
+    file: CDFFile
+    size: int
+    parts: int
+    seconds: float
+    retries: int
+    verified: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> int | None:
+        """CDF's id of the file."""
+        return self.file.id
+
+    @property
+    def name(self) -> str:
+        """The file's name in CDF."""
+        return self.file.name
+
+    def __repr__(self) -> str:
+        parts = "1 part" if self.parts == 1 else f"{self.parts} parts"
+        verified = f", verified: {self.verified}" if self.verified else ""
+        rate = f", {show_bytes(self.size / self.seconds)}/s" if self.seconds > 0 else ""
+        return (
+            f"<Uploaded {self.name}: {show_bytes(self.size)} in {parts}, id {self.id}, "
+            f"{self.seconds:.1f} s{rate}{verified}>"
+        )
+
+
+class Upload(Awaitable[Uploaded]):
+    """A running upload: await it in any cell, any number of times; it goes on between them.
+
+    `await upload` gives the `Uploaded`. Interrupting a cell that awaits pauses the upload; awaiting
+    it again goes on. In plain Python `result()` waits.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Upload], Awaitable[Uploaded]],
+        *,
+        name: str,
+        plan: Plan,
+        limits: SharedLimits,
+        max_concurrency: int,
+    ) -> None:
+        self.name = name
+        self.plan = plan
+        self.feed = Feed(time.monotonic)
+        self.stop_switch = Stop()
+        self.max_concurrency = max_concurrency
+        self.cancelled = False
+        self.delete_on_cancel = False
+        self._work = work
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._go_on = threading.Event()
+        self._paused = self._interrupted = self._closing = self._began = False
+        self._done: Future[Uploaded] = Future()
+        self._running: Future[None] = background.start(self._run)
+        self._running.add_done_callback(self._never_began)
+
+    # --- what it is -------------------------------------------------------------------------
+
+    @property
+    def state(self) -> UploadState:
+        """An immutable snapshot: phase, parts, rate, ETA, what it waits for."""
+        return self.feed.state
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(state, event)` from now on, from other threads; returns what ends it."""
+        return self.feed.listen(listener)
+
+    def done(self) -> bool:
+        """True once it is complete, has failed, or was cancelled or stopped."""
+        return self._done.done()
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each part: sizes in bytes, tries, why it waits."""
+        from cognite_nb_upload.progress.table import to_frame  # pandas is slow to import
+
+        return to_frame(self.state)
+
+    def __repr__(self) -> str:
+        state = self.state
+        share = f"{100 * state.sent / self.plan.size:.0f} %" if self.plan.size else "0 bytes"
+        parts = show_parts(len(self.plan.parts), self.plan.part_size)
+        what = f"{show_bytes(self.plan.size)} in {parts}"
+        text = f"<Upload {self.name}: {what}, {state.phase.value}, {share}"
+        if state.phase is Phase.SENDING and state.rate:
+            text += f", {show_bytes(state.rate)}/s"
+        if state.waiting_for or state.error:
+            text += f", {state.error or state.waiting_for}"
+        return f"{text}>"
+
+    # --- waiting for it ---------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Uploaded]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Uploaded:
+        if self._interrupted:
+            self.resume()
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake(_: object) -> None:
+            with suppress(RuntimeError):  # that loop is gone, and who waited with it
+                loop.call_soon_threadsafe(ended.set)
+
+        self._done.add_done_callback(wake)
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            self._interrupt("`await` it again")
+            raise
+        return self._outcome()
+
+    def result(self, timeout_s: float | None = None) -> Uploaded:
+        """Wait up to `timeout_s` seconds (None: as long as it takes) and return the result.
+
+        Raises:
+            TimeoutError: it still runs, and goes on.
+            UploadToolkitError: why it ended.
+        """
+        if self._interrupted:
+            self.resume()
+        try:
+            self._done.exception(timeout_s)
+        except KeyboardInterrupt:
+            self._interrupt("call `result()` again")
+            raise
+        return self._outcome()
+
+    def _outcome(self) -> Uploaded:
+        error = self._done.exception()
+        if error is not None:
+            raise error.with_traceback(None)
+        return self._done.result()
+
+    def _interrupt(self, again: str) -> None:
+        if self.done():
+            return
+        self.pause("interrupted")
+        self._interrupted = True
+        print(f"Paused {self.name}: {again} to go on, or `.cancel()` to give it up.")
+
+    # --- steering it ------------------------------------------------------------------------
+
+    def pause(self, reason: str = "paused") -> None:
+        """Stop the parts in flight and send nothing more, until `resume()`."""
+        with self._lock:
+            if self._paused or self.done():
+                return
+            self._paused = True
+            self._go_on.clear()
+            self.stop_switch.set(reason)
+
+    def resume(self) -> None:
+        """Go on: parts that were in flight are sent again from their first byte."""
+        with self._lock:
+            self._interrupted = False
+            if not self._paused or self._closing:
+                return
+            self._paused = False
+            self.stop_switch = Stop()
+            self._go_on.set()
+
+    def cancel(self, delete: bool = False) -> None:
+        """Give it up; returns when no byte will follow.
+
+        Args:
+            delete: also delete the file in CDF that this upload made. Never done where a file
+                existed before (`overwrite=True`, or content for an existing file).
+        """
+        with self._lock:
+            if self.done():
+                return
+            self.cancelled, self.delete_on_cancel = True, delete
+        self._end("cancelled")
+
+    def stop(self) -> None:
+        """End it, and keep what is needed to go on later; returns when no byte will follow.
+
+        The same call, or `resume(...)`, goes on from the journal.
+        """
+        if not self.done():
+            self._end("stopped")
+
+    def _end(self, reason: str) -> None:
+        with self._lock:
+            self._closing = True
+            self.stop_switch.set(reason)
+            self._go_on.set()
+        self._running.cancel()
+        if not background.in_own_loop():
+            with suppress(BaseException):
+                self._done.exception()
+
+    def set_limits(
+        self, *, max_concurrency: int | None = None, max_bandwidth: float | None = None
+    ) -> None:
+        """Change the limits while it runs.
+
+        Args:
+            max_concurrency: parts of this upload at once, 1 to 16.
+            max_bandwidth: bytes per second, shared by all uploads of this client; `math.inf` is
+                no limit.
+        """
+        if max_concurrency is not None:
+            self.max_concurrency = checked_concurrency(max_concurrency)
+        if max_bandwidth is not None:
+            unlimited = max_bandwidth == float("inf")
+            self._limits.bandwidth.set(None if unlimited else max_bandwidth)
+
+    # --- for the work -----------------------------------------------------------------------
+
+    @property
+    def closing(self) -> bool:
+        """True once it was cancelled or stopped: nothing more is to be begun."""
+        return self._closing
+
+    async def until_resumed(self) -> None:
+        """Wait while it is paused."""
+        while not self._go_on.is_set():
+            await to_thread.run_sync(self._go_on.wait, 0.5, abandon_on_cancel=True)
+
+    async def _run(self) -> None:
+        self._began = True
+        try:
+            result = await self._work(self)
+        except asyncio.CancelledError:
+            self._set(UploadStopped(f"The upload of {self.name} was {self.stop_switch.reason}."))
+            raise
+        except BaseException as error:
+            self._set(error)
+        else:
+            self._done.set_result(result)
+
+    def _never_began(self, running: Future[None]) -> None:
+        """It was ended before its first step, which then never comes."""
+        if running.cancelled() and not self._began:
+            self._set(UploadStopped(f"The upload of {self.name} was {self.stop_switch.reason}."))
+
+    def _set(self, error: BaseException) -> None:
+        with self._lock:
+            if not self._done.done():
+                self._done.set_exception(error)
+
+
+def checked_concurrency(most: int) -> int:
+    """The number of parts at once, 1 to 16.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 16:
+        raise UsageError(f"max_concurrency is 1 to {SharedLimits.most_at_once}, not {most!r}.")
+    return most
