@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from functools import partial
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from .control import Control
 from .faults import FaultBox
+from .guard import check_host_and_origin
 from .journal import Journal
 from .mischief import Mischief
 from .objects import Objects, xml_error
@@ -33,7 +33,6 @@ from .wire import Gone, Wire
 
 log = logging.getLogger("cognite_nb_upload.emulator")
 
-LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 MAX_JSON = 16 * 1024**2
 PREFIX = "/api/v1/projects/{project}"
 
@@ -206,15 +205,6 @@ class App:
         projects = [{"projectUrlName": self.settings.project, "groups": [1]}]
         found = {"subject": "emulator", "projects": projects, "capabilities": capabilities}
         return JSONResponse(found)
-
-
-def check_host_and_origin(request: Request) -> None:
-    """Another name in Host is a rebound DNS; another in Origin, a web page's request."""
-    hosts = [urlsplit(f"//{request.headers.get('host', '')}").hostname]
-    if "origin" in request.headers:
-        hosts.append(urlsplit(request.headers["origin"]).hostname)
-    if not set(hosts) <= LOOPBACK:
-        raise Refused("The emulator answers requests of this machine alone", status=403)
 
 
 def origin_of(request: Request) -> str:

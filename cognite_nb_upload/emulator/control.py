@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from .faults import Fault
+from .guard import check_host_and_origin
 from .rules import Refused
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Control:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        check_host_and_origin(request)
         given = request.headers.get(TOKEN_HEADER, "").encode()
         if not hmac.compare_digest(given, self._app.settings.token.encode()):
             raise Refused("Unauthorized", status=401)

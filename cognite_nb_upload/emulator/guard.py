@@ -1,0 +1,20 @@
+"""Who is answered at all: this machine, under a name of its own."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from .rules import Refused
+
+LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
+
+
+def check_host_and_origin(request: Request) -> None:
+    """Another name in Host is a rebound DNS; another in Origin, a web page's request."""
+    hosts = [urlsplit(f"//{request.headers.get('host', '')}").hostname]
+    if "origin" in request.headers:
+        hosts.append(urlsplit(request.headers["origin"]).hostname)
+    if not set(hosts) <= LOOPBACK:
+        raise Refused("The emulator answers requests of this machine alone", status=403)
