@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import httpx
 
-from cognite_nb_upload.api.net import tls_context
+from cognite_nb_upload.api.net import DIRECT, Sealed, checked_base_url, in_words, tls_context
+from cognite_nb_upload.core.retry import RETRYABLE
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
 
@@ -61,6 +62,9 @@ class OAuthClientCredentials:
         scopes: e.g. `["https://westeurope-1.cognitedata.com/.default"]`.
         audience: where the provider asks for one.
         timeout_s: how long one request to the provider may take, in seconds.
+
+    Raises:
+        ConfigError: `token_url` is not https (http only on this machine).
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class OAuthClientCredentials:
         timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.token_url = token_url
+        self.token_url = checked_base_url(token_url, "token_url")
         self.client_id = client_id
         self._secret = Secret(client_secret)
         self._scopes = scopes if isinstance(scopes, str) else " ".join(scopes)
@@ -111,6 +115,10 @@ class OAuthClientCredentials:
             self._token = None
 
     def _fetch(self) -> None:
+        with Sealed():
+            self._take(self._ask())
+
+    def _ask(self) -> httpx.Response:
         form = {
             "grant_type": "client_credentials",
             "client_id": self.client_id,
@@ -120,29 +128,43 @@ class OAuthClientCredentials:
         }
         form = {key: value for key, value in form.items() if value}
         try:
-            with httpx.Client(timeout=self._timeout_s, verify=tls_context()) as client:
-                reply = client.post(self.token_url, data=form)
-        except httpx.TransportError as error:
+            with httpx.Client(
+                timeout=self._timeout_s, verify=tls_context(), mounts=DIRECT
+            ) as client:
+                return client.post(self.token_url, data=form)
+        except httpx.RequestError as error:
             raise CDFUnreachable(
-                f"The identity provider at {httpx.URL(self.token_url).host} gave no answer "
-                f"({type(error).__name__})."
-            ) from None
-        self._take(reply)
+                f"The identity provider at {self._host} gave no answer ({in_words(error)})."
+            ) from error
 
     def _take(self, reply: httpx.Response) -> None:
+        if reply.status_code in RETRYABLE:
+            raise CDFUnreachable(f"The identity provider at {self._host} says {reply.status_code}.")
         facts = _json_object(reply)
         if reply.status_code != 200 or "access_token" not in facts:
             said = facts.get("error_description") or facts.get("error") or "no token in its answer"
             raise APIError(
                 str(said).splitlines()[0],
                 code=reply.status_code,
-                what=f"a token (by {httpx.URL(self.token_url).host})",
+                what=f"a token (by {self._host})",
             ).hint("Check the client id, the client secret, the tenant and the scopes.")
         self._token = Secret(str(facts["access_token"]))
-        self._ends_s = self._clock() + float(facts.get("expires_in", 300))
+        self._ends_s = self._clock() + _seconds(facts.get("expires_in"))
+
+    @property
+    def _host(self) -> str:
+        return httpx.URL(self.token_url).host
 
     def __repr__(self) -> str:
         return f"OAuthClientCredentials({self.token_url!r}, {self.client_id!r}, <secret>)"
+
+
+def _seconds(life: object) -> float:
+    """How long a token lives; 5 min where its maker does not say so."""
+    try:
+        return float(str(life))
+    except ValueError:
+        return 300.0
 
 
 def _json_object(reply: httpx.Response) -> dict[str, Any]:

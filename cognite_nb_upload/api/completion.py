@@ -78,7 +78,7 @@ class Completion:
     async def _post(self) -> None:
         await self._rpc.post(
             "/files/completemultipartupload",
-            {"id": self.file.id, "uploadId": self._upload_id.reveal()},
+            {"id": self.file.id, "uploadId": self._upload_id},
             repeatable=False,
             what="to complete the upload",
             waiting=lambda reason: self._emit(ev.Waiting(reason=reason)),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
 from cognite_nb_upload.api.net import checked_base_url
 from cognite_nb_upload.core.retry import Retry
+from cognite_nb_upload.core.secret import REDACTED
 from cognite_nb_upload.errors import ConfigError
 
 
@@ -76,7 +77,7 @@ class ClientConfig:
         Raises:
             ConfigError: names every variable that is missing; never shows a value.
         """
-        env = os.environ if env is None else env
+        env = _Variables(os.environ if env is None else env)
         hosted = bool(env.get("COGNITE_TOKEN") and env.get("COGNITE_PROJECT"))
         base_url = env.get("COGNITE_BASE_URL" if hosted else "CDF_URL") or _cluster_url(env)
         project = env.get("COGNITE_PROJECT" if hosted else "CDF_PROJECT")
@@ -87,6 +88,25 @@ class ClientConfig:
             raise ConfigError(f"Missing in the environment: {', '.join(missing)}.")
         given: dict[str, Any] = {"client_name": "cognite_nb_upload", **settings}
         return cls(project=project or "", base_url=base_url, credentials=credentials, **given)
+
+
+class _Variables(Mapping[str, str]):
+    """The environment, without a repr that shows it: a traceback may print what a frame holds."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+
+    def __getitem__(self, name: str) -> str:
+        return self._env[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._env)
+
+    def __len__(self) -> int:
+        return len(self._env)
+
+    def __repr__(self) -> str:
+        return REDACTED
 
 
 def _cluster_url(env: Mapping[str, str]) -> str:

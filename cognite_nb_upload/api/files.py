@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 from anyio import to_thread
 
 from cognite_nb_upload.api.config import ClientConfig
@@ -161,43 +162,55 @@ class FileEndpoints:
         return _opened(await self._link(target, parts), parts, None)
 
     async def _init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
-        try:
-            return await self._rpc.post(
-                "/files/initmultipartupload",
-                about.to_cdf(),
-                params={"parts": parts, "overwrite": "true" if overwrite else "false"},
-                repeatable=False,
-                what=f"to begin the upload of {about.name!r}",
-            )
-        except APIError as error:
-            raise _with_advice(error, about) from None
-        except Unanswered as error:
-            return await self._init_after_silence(about, parts, overwrite, error)
+        """Make the file. After a lost answer CDF is asked what it has before this is repeated."""
+        attempt, unsure = 0, False
+        while True:
+            attempt += 1
+            try:
+                return await self._post_init(about, parts, overwrite)
+            except APIError as error:
+                if not (unsure and error.code == 409):  # else it may be the file of the first try
+                    raise _with_advice(error, about) from None
+                return await self._link_begun(about, parts)
+            except Unanswered as silence:
+                unsure = True
+                if about.external_id is None:
+                    raise _orphan(about) from silence
+                found = None if overwrite else await self.retrieve(external_id=about.external_id)
+                if found is not None:
+                    return await self._link_begun(about, parts, found)
+                if (wait_s := self._rpc.config.retry.wait_s(attempt)) is None:
+                    raise
+            await anyio.sleep(wait_s)
 
-    async def _init_after_silence(
-        self, about: FileMetadata, parts: int, overwrite: bool, silence: Unanswered
+    async def _post_init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
+        return await self._rpc.post(
+            "/files/initmultipartupload",
+            about.to_cdf(),
+            params={"parts": parts, "overwrite": "true" if overwrite else "false"},
+            repeatable=False,
+            what=f"to begin the upload of {about.name!r}",
+        )
+
+    async def _link_begun(
+        self, about: FileMetadata, parts: int, found: CDFFile | None = None
     ) -> dict[str, Any]:
-        """The answer to init was lost: the file may have been made, or not. Look before repeating.
+        """URLs for the file that an init made whose answer was lost.
 
-        With an external id the file can be looked up; without one, saying so is all there is.
+        Raises:
+            APIError: the file with this external id is another one.
         """
-        if about.external_id is None:
-            raise CDFUnreachable(
-                f"CDF did not say whether it began the upload of {about.name!r}."
-            ).hint(
-                "Nothing was sent twice. CDF may hold an empty file of this name, and deletes it "
-                "after a week. Begin again; with an external_id this is resolved by itself."
-            ) from silence
-        found = await self.retrieve(external_id=about.external_id)
-        if found is None or (overwrite and found.uploaded):
-            return await self._init(about, parts, overwrite)
-        if found.uploaded or found.name != about.name:
-            raise APIError(
-                f"external id {about.external_id!r} exists already",
-                code=409,
-                duplicated=[{"externalId": about.external_id}],
-                what=f"to begin the upload of {about.name!r}",
-            ).hint("Use overwrite=True to replace that file, or choose another external_id.")
+        found = found or await self.retrieve(external_id=about.external_id)
+        if found is None or found.uploaded or found.name != about.name:
+            raise _with_advice(
+                APIError(
+                    f"external id {about.external_id!r} exists already",
+                    code=409,
+                    duplicated=[{"externalId": about.external_id}],
+                    what=f"to begin the upload of {about.name!r}",
+                ),
+                about,
+            )
         return await self._link({"externalId": about.external_id}, parts)
 
     async def _link(self, target: Mapping[str, Any], parts: int) -> dict[str, Any]:
@@ -299,7 +312,8 @@ class FileEndpoints:
             params={"extendedExpiration": "true"},
             what="for a download link",
         )
-        return Secret(str(reply["items"][0]["downloadUrl"]))
+        url: Secret = reply["items"][0]["downloadUrl"]
+        return url
 
 
 def identifier(
@@ -326,18 +340,20 @@ def _opened(
     parts: int,
     after: Callable[[CDFFile], Awaitable[CDFFile]] | None,
 ) -> OpenUpload:
-    upload_id = Secret(str(reply.get("uploadId", "")))
-    return OpenUpload(CDFFile.from_cdf(reply), upload_id, _urls(reply, parts), after)
-
-
-def _urls(reply: Mapping[str, Any], parts: int) -> tuple[Secret, ...]:
-    urls = reply.get("uploadUrls")
-    if not isinstance(urls, list) or len(urls) != parts:
-        count = len(urls) if isinstance(urls, list) else 0
+    urls, upload_id = reply.get("uploadUrls"), reply.get("uploadId")
+    count = len(urls) if isinstance(urls, list) else 0
+    if not isinstance(urls, list) or count != parts or not upload_id:
         raise APIError(
             f"it handed out {count} upload URLs for {parts} parts", code=201, what="a usable answer"
         )
-    return tuple(Secret(str(url)) for url in urls)
+    return OpenUpload(CDFFile.from_cdf(reply), upload_id, tuple(urls), after)
+
+
+def _orphan(about: FileMetadata) -> CDFUnreachable:
+    return CDFUnreachable(f"CDF did not say whether it began the upload of {about.name!r}.").hint(
+        "Nothing was sent twice. CDF may hold an empty file of this name, and deletes it after a "
+        "week. Begin again; with an external_id this is resolved by itself."
+    )
 
 
 def _with_advice(error: APIError, about: FileMetadata) -> APIError:

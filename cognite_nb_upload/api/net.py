@@ -94,7 +94,9 @@ def checked_base_url(text: str, name: str = "base_url") -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL:
         url = httpx.URL()
-    if not url.host or url.userinfo or url.scheme not in ("https", "http"):
+    if url.userinfo:
+        raise ConfigError(f"{name} carries a user name; give https://host alone.")
+    if not url.host or url.scheme not in ("https", "http"):
         raise ConfigError(f"{name} {redacted(text)!r} is not of the form https://host.")
     if url.scheme == "http" and not is_loopback(url.host):
         raise ConfigError(f"{name} {redacted(text)!r} is not encrypted; use https.")
@@ -197,7 +199,7 @@ class Sealed:
 
 
 def _place(frames: TracebackType | None) -> str:
-    innermost = traceback.extract_tb(frames)[-1]
+    *_, innermost = traceback.extract_tb(frames)
     file = PurePath(innermost.filename).name
     return f"Raised in {innermost.name}, line {innermost.lineno} of {file}."
 
@@ -210,7 +212,7 @@ def _family(error: BaseException) -> Iterator[BaseException]:
         one = left.pop()
         if one is not None and id(one) not in seen:
             seen.add(id(one))
-            left += [one.__cause__, one.__context__]
+            left += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
             yield one
 
 

@@ -24,12 +24,14 @@ from anyio import to_thread
 from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api import net
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
 
 # These statuses are an answer of CDF's front door: the request was not carried out.
 _NOT_DONE: Final = frozenset({429, 503})
 _GZIP_FROM: Final = 1024
 _PAGE: Final = 1000
+_ACCESS: Final = frozenset({"uploadId", "uploadUrl", "uploadUrls", "downloadUrl"})
 _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
 
 
@@ -114,7 +116,7 @@ class Rpc:
             attempt += 1
             try:
                 reply = await self._once(send)
-            except (httpx.TransportError, CDFUnreachable) as error:
+            except (httpx.RequestError, CDFUnreachable) as error:
                 wait_s = self._wait_after(error, send, attempt, time.monotonic() - began)
                 reason = net.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
             else:
@@ -130,19 +132,21 @@ class Rpc:
             send.tell("")
 
     async def _once(self, send: _Send) -> httpx.Response:
-        name, value = await self._authorization()
-        headers = {**self._headers(), name: value}
-        content = None
-        if send.body is not None:
-            content = json.dumps(send.body, separators=(",", ":"), allow_nan=False).encode()
-            headers["content-type"] = "application/json"
-            if len(content) >= _GZIP_FROM:
-                content = gzip.compress(content, 6, mtime=0)
-                headers["content-encoding"] = "gzip"
-        client = self._client()
-        return await client.request(
-            send.method, send.url, params=send.params, content=content, headers=headers
-        )
+        with net.Sealed():
+            name, value = await self._authorization()
+            headers = {**self._headers(), name: value}
+            content = None
+            if send.body is not None:
+                content = json.dumps(
+                    send.body, separators=(",", ":"), allow_nan=False, default=_revealed
+                ).encode()
+                headers["content-type"] = "application/json"
+                if len(content) >= _GZIP_FROM:
+                    content = gzip.compress(content, 6, mtime=0)
+                    headers["content-encoding"] = "gzip"
+            return await self._client().request(
+                send.method, send.url, params=send.params, content=content, headers=headers
+            )
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -160,7 +164,10 @@ class Rpc:
         if client is None:
             limits = httpx.Limits(max_connections=20, keepalive_expiry=20)
             client = httpx.AsyncClient(
-                verify=net.tls_context(), timeout=self.config.timeout_s, limits=limits
+                verify=net.tls_context(),
+                timeout=self.config.timeout_s,
+                limits=limits,
+                mounts=net.DIRECT,
             )
             self._clients[loop] = client
         return client
@@ -235,7 +242,7 @@ class Rpc:
 
 
 class _Send:
-    """What is asked for; its repr is safe since the body holds no secret that is printed."""
+    """What is asked for. A `Secret` in the body is revealed only where it is sent."""
 
     def __init__(
         self,
@@ -265,7 +272,22 @@ def _object(reply: httpx.Response, send: _Send) -> dict[str, Any]:
         raise APIError(
             "the answer is not the JSON that CDF gives", code=reply.status_code, what=send.what
         ).hint("Is base_url right, and is there a login page between you and CDF?")
+    return _hidden(facts)
+
+
+def _hidden(facts: dict[str, Any]) -> dict[str, Any]:
+    """The answer, with what gives access to a file as `Secret`s from here on."""
+    for one in (facts, *_dicts(facts.get("items"))):
+        for key in _ACCESS & one.keys():
+            many = isinstance(one[key], list)
+            one[key] = [Secret(str(url)) for url in one[key]] if many else Secret(str(one[key]))
     return facts
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not JSON.")
 
 
 def _api_error(reply: httpx.Response, what: str) -> APIError:

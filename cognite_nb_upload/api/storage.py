@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,8 +35,10 @@ _LARGEST_PIECE: Final = MIB
 # A part that moves less than this within the stall time-out stands still, whatever drips.
 _STALL_BYTES: Final = 64 * KIB
 _ANSWER_READ: Final = 64 * KIB
+# Where Linux's struct tcp_info holds tcpi_bytes_acked, a u64.
+_TCP_INFO_ACKED: Final = 120
+_TCP_INFO_END: Final = 128
 _CODE: Final = re.compile(r"<Code>([^<]{1,100})</Code>")
-_SERVER_TIME: Final = re.compile(r"<ServerTime>([^<]{1,60})</ServerTime>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class _Lane:
 
     client: httpx.Client
     sock: socket.socket | None = None
+    confirmed: int = 0
     moved: int = 0
     seen: int = 0
     since_s: float = 0.0
@@ -101,8 +105,10 @@ class _Lane:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Keep the socket of a connection that was just made."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        # The prefix is `connection`, or `proxy` where TLS begins behind a proxy.
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self.sock = info["return_value"].get_extra_info("socket")
+            self.confirmed = 0
             if self.cut:
                 self.wake()
 
@@ -113,6 +119,13 @@ class _Lane:
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
             except OSError:
                 pass  # it is closed already
+
+    def progress(self) -> int:
+        """Bytes that moved so far: what the other side has confirmed, where that can be asked.
+
+        A large piece on a slow link is with the network for minutes before it is all gone.
+        """
+        return max(self.moved, _confirmed(self.sock) - self.confirmed)
 
     def end(self, why: str) -> None:
         """Cut this try short."""
@@ -147,25 +160,27 @@ class Storage:
             SourceChanged: the source gave fewer bytes than it has.
             TransferError: the URL is not one to send anything to.
         """
-        target = net.checked_upload_url(url.reveal(), self._base_url)
+        target = net.checked_upload_url(url, self._base_url)
         with (
+            net.Sealed(),
             self._lane() as lane,
             self._watchdog.watching(lane),
             stop.waking(lambda: lane.end("stopped")),
         ):
             try:
                 return self._exchange(lane, target, body, stop)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 return _no_answer(error, lane, stop)
 
-    def _exchange(self, lane: _Lane, target: str, body: Body, stop: Stop) -> Verdict:
+    def _exchange(self, lane: _Lane, target: net.SignedURL, body: Body, stop: Stop) -> Verdict:
         request = httpx.Request(
             "PUT",
             target,
             headers={"content-length": str(body.size)},
             content=cast("Iterator[bytes]", _pieces(lane, body, stop, self._timeouts)),
-            extensions=self._extensions(lane, target),
+            extensions=self._extensions(lane),
         )
+        request.url = target
         reply = lane.client.send(request, stream=True)
         try:
             text = _read_some(reply)
@@ -173,18 +188,15 @@ class Storage:
             reply.close()
         return judge(reply.status_code, reply.headers, text)
 
-    def _extensions(self, lane: _Lane, target: str) -> dict[str, Any]:
+    def _extensions(self, lane: _Lane) -> dict[str, Any]:
         waits = self._timeouts
         timeout = {
             "connect": waits.connect_s,
             "read": waits.answer_s,
-            "write": waits.stall_s,
+            "write": None,  # the watchdog sees further: what is slow but steady may go on
             "pool": waits.connect_s,
         }
-        # The URL is opaque: its path and query go out letter for letter, never normalised.
-        raw = re.sub(r"^[a-zA-Z]+://[^/?#]*", "", target).partition("#")[0]
-        raw = raw if raw.startswith("/") else "/" + raw
-        return {"timeout": timeout, "trace": lane.trace, "target": raw.encode("ascii", "strict")}
+        return {"timeout": timeout, "trace": lane.trace}
 
     @contextmanager
     def _lane(self) -> Iterator[_Lane]:
@@ -192,6 +204,7 @@ class Storage:
             lane = self._idle.pop() if self._idle else None
         lane = lane or _Lane(_new_client())
         lane.moved = lane.seen = 0
+        lane.confirmed = _confirmed(lane.sock)
         lane.resting, lane.cut = False, ""
         try:
             yield lane
@@ -212,14 +225,22 @@ class Storage:
     @contextmanager
     def reading(self, url: Secret, first: int, last: int | None = None) -> Iterator[httpx.Response]:
         """The answer to GET with `Range: bytes=first-last`, without credentials or redirects."""
-        target = net.checked_upload_url(url.reveal(), self._base_url)
+        target = net.checked_upload_url(url, self._base_url)
         span = f"bytes={first}-{'' if last is None else last}"
-        headers = {"range": span, "accept-encoding": "identity"}
-        with (
-            httpx.Client(verify=net.tls_context(), timeout=self._timeouts.stall_s) as client,
-            client.stream("GET", target, headers=headers) as reply,
-        ):
-            yield reply
+        waits = httpx.Timeout(self._timeouts.stall_s)
+        with net.Sealed(), _new_client() as client:
+            request = httpx.Request(
+                "GET",
+                target,
+                headers={"range": span, "accept-encoding": "identity"},
+                extensions={"timeout": waits.as_dict()},
+            )
+            request.url = target
+            reply = client.send(request, stream=True)
+            try:
+                yield reply
+            finally:
+                reply.close()
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -227,6 +248,17 @@ class Storage:
             idle, self._idle = self._idle, []
         for lane in idle:
             lane.client.close()
+
+
+def _confirmed(sock: socket.socket | None) -> int:
+    """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
+    if sock is None or not hasattr(socket, "TCP_INFO"):
+        return 0
+    try:
+        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_END)
+    except OSError:  # it is closed
+        return 0
+    return int.from_bytes(info[_TCP_INFO_ACKED:], sys.byteorder)
 
 
 def _total(reply: httpx.Response) -> int | None:
@@ -240,7 +272,9 @@ def _total(reply: httpx.Response) -> int | None:
 
 def _new_client() -> httpx.Client:
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=20)
-    return httpx.Client(verify=net.tls_context(), limits=limits, follow_redirects=False)
+    return httpx.Client(
+        verify=net.tls_context(), limits=limits, follow_redirects=False, mounts=net.DIRECT
+    )
 
 
 def _pieces(
@@ -306,12 +340,12 @@ def judge(status: int, headers: Mapping[str, str], text: str) -> Verdict:
         return Verdict(True, status=status, checksums=_checksums(headers))
     words = f"the store says {status}" + (f" {said}" if said else "")
     if 300 <= status < 400:
-        host = httpx.URL(headers.get("location", "")).host or "another address"
+        host = net.host_of(headers.get("location", "")) or "another address"
         return Verdict(
             False, f"{words}, and points to {host}; redirects are not followed", status=status
         )
-    if status == 403:
-        return _forbidden(words, headers, text)
+    if status == 403 or (status == 400 and _says_expired(text)):  # GCS says so with 400
+        return _forbidden(status, words, headers, text)
     asked = headers.get("cdf-is-auto-retryable", "").lower() == "true"
     return Verdict(
         False,
@@ -325,21 +359,32 @@ def judge(status: int, headers: Mapping[str, str], text: str) -> Verdict:
     )
 
 
-def _forbidden(words: str, headers: Mapping[str, str], text: str) -> Verdict:
-    """403: the URL has expired, this machine's clock is off, or the signature does not fit."""
+def _forbidden(status: int, words: str, headers: Mapping[str, str], text: str) -> Verdict:
+    """The URL has expired, this machine's clock is off, or the signature does not fit."""
     there = server_time(headers)
-    lower = text.lower()
-    if "requesttimetooskewed" in lower and there is not None:
+    if "requesttimetooskewed" in text.lower() and there is not None:
         off = abs((datetime.now(there.tzinfo) - there).total_seconds()) / 60
-        hint = f"This machine's clock is off by {off:.0f} min; set it, and go on."
-        return Verdict(False, f"{words}: your clock is off by {off:.0f} min", status=403, hint=hint)
-    expired = "expired" in lower or "signature not valid in the specified time frame" in lower
+        return Verdict(
+            False,
+            f"{words}: your clock is off by {off:.0f} min",
+            status=status,
+            hint=f"This machine's clock is off by {off:.0f} min; set it, and go on.",
+        )
+    expired = _says_expired(text)
     return Verdict(
         False,
         f"{words}: the upload URL has expired" if expired else words,
-        status=403,
+        status=status,
         expired=expired,
         hint="Open the upload again: CDF then hands out fresh URLs." if expired else "",
+    )
+
+
+def _says_expired(text: str) -> bool:
+    """S3 and GCS say "expired"; Azure names the time frame."""
+    lower = text.lower()
+    return "<error" in lower and (
+        "expired" in lower or "signature not valid in the specified time frame" in lower
     )
 
 
@@ -366,7 +411,7 @@ def _checksums(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _no_answer(error: httpx.TransportError, lane: _Lane, stop: Stop) -> Verdict:
+def _no_answer(error: httpx.RequestError, lane: _Lane, stop: Stop) -> Verdict:
     if stop:
         return Verdict(False, stop.reason or "stopped")
     if lane.cut:
@@ -429,7 +474,7 @@ class _Watchdog:
         if lane.answer_by_s:
             if now_s > lane.answer_by_s:
                 lane.end(f"no whole answer within {self.waits.answer_s:.0f} s")
-        elif lane.resting or lane.moved - lane.seen >= _STALL_BYTES:
-            lane.seen, lane.since_s = lane.moved, now_s
+        elif lane.resting or lane.progress() - lane.seen >= _STALL_BYTES:
+            lane.seen, lane.since_s = lane.progress(), now_s
         elif now_s - lane.since_s > self.waits.stall_s:
             lane.end(f"less than 64 KiB moved in {self.waits.stall_s:.0f} s")
