@@ -7,7 +7,6 @@ upload is over its widgets are closed, and text and HTML that need no widget tak
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,8 @@ from typing import Any, Final
 
 import ipywidgets
 from IPython.display import display
+from ipywidgets.widgets.widget_int import ProgressStyle
+from ipywidgets.widgets.widget_string import HTMLStyle
 from tqdm.notebook import TqdmHBox, tqdm_notebook  # type: ignore[attr-defined] # not in stubs
 
 from cognite_nb_upload.core.state import UploadState
@@ -28,6 +29,8 @@ from cognite_nb_upload.progress.words import clean, show_amount, show_count, sum
 # see no more than a few a second. Measured with what a strip and eight bars need.
 MESSAGES_PER_S: Final = 9.0
 _BURST: Final = 4.0
+# What a notebook shows without widgets if it is saved before the end.
+_UNFINISHED: Final = "The progress of an upload, shown live; this copy was saved before it ended."
 # What is drawn first when not everything can be: the whole, then the strip, then parts.
 _WEIGHT_WHOLE, _WEIGHT_STRIP, _WEIGHT_PART = 3.0, 2.0, 1.0
 
@@ -55,16 +58,19 @@ class _Shared:
     """What all bars of an upload have in common: one model each, not one per bar."""
 
     def __init__(self) -> None:
-        self.row = ipywidgets.Layout(width="100%", display="flex", flex_flow="row wrap")
-        self.meter = ipywidgets.Layout(flex="1 1 20em", max_width="40em", width="auto")
-        self.text = ipywidgets.Layout(flex="1 1 auto", width="auto")
+        self.row = ipywidgets.Layout(width="100%", flex_flow="row wrap", align_items="center")
+        self.meter = ipywidgets.Layout(
+            flex="1 1 20em", max_width="38em", width="auto", height="22px", margin="0 6px 0 0"
+        )
+        self.text = ipywidgets.Layout(flex="1 1 16em", width="auto", min_height="22px", margin="0")
         self.hidden = ipywidgets.Layout(display="none")
-        self.style = ipywidgets.ProgressStyle(description_width="13em")
-        self.blank = ipywidgets.HTML(layout=self.hidden)
+        self.style = ProgressStyle(description_width="8.5em")
+        self.text_style = HTMLStyle()
+        self.blank = ipywidgets.HTML(layout=self.hidden, style=self.text_style)
 
     def close(self) -> None:
         """Close all of them."""
-        for widget in (self.blank.style, *vars(self).values()):
+        for widget in vars(self).values():
             widget.close()
 
 
@@ -72,31 +78,41 @@ class WidgetBar(tqdm_notebook):  # type: ignore[type-arg] # generic in stubs onl
     """A bar whose texts are ours; label and percentage are the meter's own description."""
 
     monitor_interval = 0  # bars are refreshed by hand: no thread of tqdm's is needed
-    text = " "
+    text = ""
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _Shared, line: Line) -> None:
         self._shared = shared
-        super().__init__(total=1, display=False, bar_format="{bar}{text}")
+        self._first = line
+        self.text = line.text
+        super().__init__(total=line.total, initial=line.n, display=False)
 
     def status_printer(self, *_: object, **__: object) -> TqdmHBox:  # type: ignore[override]
         """The three widgets of a bar, as tqdm expects them: left text, meter, right text."""
-        shared = self._shared
-        self.meter = ipywidgets.FloatProgress(max=1, layout=shared.meter, style=shared.style)
-        self.right = ipywidgets.HTML(layout=shared.text)
+        shared, line = self._shared, self._first
+        self.meter = ipywidgets.FloatProgress(
+            value=line.n,
+            max=line.total,
+            bar_style=line.mood,
+            description=_description(line),
+            layout=shared.meter,
+            style=shared.style,
+        )
+        text = escape(self.text)
+        self.right = ipywidgets.HTML(text, layout=shared.text, style=shared.text_style)
         return TqdmHBox(children=[shared.blank, self.meter, self.right], layout=shared.row)
 
-    @property
-    def format_dict(self) -> Any:
-        """What `bar_format` may name."""
-        return {**super().format_dict, "text": self.text}
+    def display(self, *_: object, **__: object) -> None:
+        """Draw what has changed."""
+        self.meter.value = self.n
+        self.right.value = escape(self.text)
 
     def show(self, line: Line) -> None:
         """Draw `line`: one message for the meter, one for the text beside it if that is new."""
         with self.meter.hold_sync():
             self.meter.max = line.total
             self.meter.bar_style = line.mood
-            self.meter.description = f"{line.label} \u00b7 {line.percent}"
-            self.n, self.total, self.text = line.n, line.total, line.text or " "
+            self.meter.description = _description(line)
+            self.n, self.total, self.text = line.n, line.total, line.text
             self.refresh()
 
     def close(self) -> None:
@@ -104,18 +120,21 @@ class WidgetBar(tqdm_notebook):  # type: ignore[type-arg] # generic in stubs onl
         if self.disable:
             return
         super(tqdm_notebook, self).close()
-        for widget in (self.container, self.meter, self.right.style, self.right):
+        for widget in (self.container, self.meter, self.right):
             widget.close()
+
+
+def _description(line: Line) -> str:
+    return f"{line.label} \u00b7 {line.percent}"
 
 
 class _Row:
     """One bar of the notebook, drawn where it has changed and there are messages left for it."""
 
-    def __init__(self, shared: _Shared, weight: float) -> None:
+    def __init__(self, shared: _Shared, weight: float, line: Line, now_s: float) -> None:
         self._weight = weight
-        self._drawn: Line | None = None
-        self._drawn_s = -math.inf
-        self.bar = WidgetBar(shared)
+        self._drawn, self._drawn_s = line, now_s
+        self.bar = WidgetBar(shared, line)
         self.widget: ipywidgets.Widget = self.bar.container
 
     def matters(self, line: Line, now_s: float) -> float:
@@ -123,12 +142,12 @@ class _Row:
         drawn = self._drawn
         if line == drawn:
             return 0.0
-        another = drawn is None or (drawn.label, drawn.mood) != (line.label, line.mood)
+        another = (drawn.label, drawn.mood) != (line.label, line.mood)
         return self._weight * (now_s - self._drawn_s + another)
 
     def messages(self, line: Line) -> int:
         """One for the meter, and one for the text beside it if that is new."""
-        return 1 + (self._drawn is None or self._drawn.text != line.text)
+        return 1 + (self._drawn.text != line.text)
 
     def draw(self, line: Line, now_s: float) -> None:
         """Draw it."""
@@ -143,10 +162,10 @@ class _Row:
 class _Strip:
     """The strip of all parts, as a row like the others."""
 
-    def __init__(self, weight: float) -> None:
+    def __init__(self, weight: float, html: str, now_s: float) -> None:
         self._weight = weight
-        self._drawn_s = -math.inf
-        self.widget = ipywidgets.HTML()
+        self._drawn_s = now_s
+        self.widget = ipywidgets.HTML(html)
 
     def matters(self, html: str, now_s: float) -> float:
         """How much it matters to draw `html` now; 0 where nothing has changed."""
@@ -176,20 +195,19 @@ class Notebook:
         self._handle: Any = None  # a DisplayHandle
         self._still: ipywidgets.HTML | None = None
         self._open_rows: _Rows | None = None
-        self.container = ipywidgets.VBox()
-        self.container.add_class("cnbu")
+        self.container = ipywidgets.VBox(_dom_classes=("cnbu",))
 
-    def show(self, state: UploadState) -> None:
+    def show(self) -> None:
         """Display the box in the cell that runs."""
         if self._handle is None:
-            bundle = self._live_bundle(state)
+            bundle = self._live_bundle()
             show: Any = display  # IPython's is not typed
             self._handle = show(bundle, raw=True, display_id=True)
 
     def paint(self, moment: Moment) -> bool:
         """Draw what matters most; True where something is left for the next time."""
-        rows = self._open_rows or self._open(moment)
         now_s = self._clock()
+        rows = self._open_rows or self._open(moment, now_s)
         wanted = rows.wanted(moment, now_s)
         for _, row, new in sorted(wanted, key=lambda one: -one[0]):
             if not self._budget.take(row.messages(new)):
@@ -209,28 +227,30 @@ class Notebook:
         if self._handle is not None:
             self._handle.update(_still_bundle(moment.state), raw=True)
 
-    def _open(self, moment: Moment) -> _Rows:
-        self._open_rows = _Rows(self.container, self._most, moment.state)
+    def _open(self, moment: Moment, now_s: float) -> _Rows:
+        self._open_rows = _Rows(self.container, self._most, moment, now_s)
         if self._still is not None and self._handle is not None:
             # It was over, and goes on: the still picture becomes widgets again.
-            self._handle.update(self._live_bundle(moment.state), raw=True)
+            self._handle.update(self._live_bundle(), raw=True)
         return self._open_rows
 
-    def _live_bundle(self, state: UploadState) -> dict[str, Any]:
+    def _live_bundle(self) -> dict[str, Any]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.container.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": summary(state)}
+        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNFINISHED}
 
 
 class _Rows:
     """The widgets of an upload that is not over, within the box they are shown in."""
 
-    def __init__(self, container: ipywidgets.VBox, slots: int, state: UploadState) -> None:
+    def __init__(
+        self, container: ipywidgets.VBox, slots: int, moment: Moment, now_s: float
+    ) -> None:
         self._container = container
         self._slots = Slots(slots)
         self._shared = _Shared()
-        self._head = ipywidgets.HTML(_head_html(state))
-        self._whole = _Row(self._shared, _WEIGHT_WHOLE)
-        self._strip = _Strip(_WEIGHT_STRIP)
+        self._head = ipywidgets.HTML(_head_html(moment.state))
+        self._whole = _Row(self._shared, _WEIGHT_WHOLE, _whole(moment), now_s)
+        self._strip = _Strip(_WEIGHT_STRIP, strip_html(moment.state), now_s)
         self._parts: list[_Row] = []
         self._place()
 
@@ -242,10 +262,12 @@ class _Rows:
         """The rows that have changed: how much each matters, and what it is to show."""
         self._head.value = _head_html(moment.state)
         news: list[tuple[_Row | _Strip, Any]] = [
-            (self._whole, replace(whole_line(moment), label="all parts")),
+            (self._whole, _whole(moment)),
             (self._strip, strip_html(moment.state)),
         ]
-        news += zip(self._part_rows(lines := self._part_lines(moment)), lines, strict=True)
+        lines = self._part_lines(moment)
+        self._grow(lines, now_s)
+        news += zip(self._parts, lines, strict=True)
         rated = [(row.matters(new, now_s), row, new) for row, new in news]
         return [one for one in rated if one[0] > 0]
 
@@ -253,13 +275,11 @@ class _Rows:
         parts = moment.state.parts
         return [part_line(parts[no], moment.again_s.get(no)) for no in self._slots.assign(parts)]
 
-    def _part_rows(self, lines: list[Line]) -> list[_Row]:
-        if len(lines) > len(self._parts):
-            self._parts += [
-                _Row(self._shared, _WEIGHT_PART) for _ in range(len(lines) - len(self._parts))
-            ]
+    def _grow(self, lines: list[Line], now_s: float) -> None:
+        new = lines[len(self._parts) :]
+        self._parts += [_Row(self._shared, _WEIGHT_PART, line, now_s) for line in new]
+        if new:
             self._place()
-        return self._parts
 
     def close(self) -> None:
         """Close every model; the box has other children by now."""
@@ -268,6 +288,11 @@ class _Rows:
             row.close()
         _close(self._head)
         self._shared.close()
+
+
+def _whole(moment: Moment) -> Line:
+    """The name of the file stands above, in full."""
+    return replace(whole_line(moment), label="all parts")
 
 
 def _close(widget: ipywidgets.HTML) -> None:

@@ -71,14 +71,14 @@ def share(part: PartState) -> float:
     return min(1.0, part.sent / part.size) if part.size else 0.0
 
 
-def strip_html(state: UploadState) -> str:
-    """The strip as HTML of about 6 KB for 250 parts, to be shown together with `STYLE`."""
+def strip_html(state: UploadState, *, with_words: bool = True) -> str:
+    """The strip as HTML, about 6 KB for 250 parts, to be shown together with `STYLE`."""
+    if not state.parts:
+        return ""
     words = escape(parts_words(state))
     drawn = "".join(map(_cell_html, cells(state)))
-    return (
-        f'<div class="cnbu-strip" role="img" aria-label="{words}">{drawn}</div>'
-        f'<div class="cnbu-words">{words}</div>'
-    )
+    strip = f'<div class="cnbu-strip" role="img" aria-label="{words}">{drawn}</div>'
+    return strip + f'<div class="cnbu-words">{words}</div>' * with_words
 
 
 def _cell_html(cell: Cell) -> str:
@@ -97,7 +97,7 @@ STYLE: Final = f"""<style>
 .cnbu{{color:var(--jp-ui-font-color1,inherit);font-family:var(--jp-ui-font-family,sans-serif);
 font-size:var(--jp-ui-font-size1,13px);line-height:1.5}}
 .cnbu-name{{font-weight:600;overflow-wrap:anywhere}}
-.cnbu-words{{color:var(--jp-ui-font-color2,inherit)}}
+.cnbu-words{{color:var(--jp-ui-font-color2,inherit);line-height:1.5}}
 .cnbu-strip{{display:flex;flex-wrap:wrap;gap:2px;margin:4px 0;max-width:66em}}
 .cnbu-strip i{{box-sizing:border-box;width:11px;height:11px;border-radius:2px;
 border:1px solid var(--jp-border-color1,#bdbdbd)}}
@@ -113,8 +113,6 @@ background:var(--jp-layout-color3,#e0e0e0)}}
 .cnbu-bar b{{display:block;height:100%;background:{_MOVES}}}
 .cnbu-bar .done{{background:{_GOOD}}}
 .cnbu-bar .failed{{background:var(--jp-error-color1,#d32f2f)}}
-.cnbu .progress-bar{{transition:width .4s linear}}
-@media (prefers-reduced-motion:reduce){{.cnbu .progress-bar{{transition:none}}}}
 </style>"""
 
 # One character per mark; sending is drawn by how full it is.

@@ -53,13 +53,8 @@ def _dtype(kind: str) -> Any:
 
 def state_html(state: UploadState) -> str:
     """The snapshot as escaped HTML: no widget, script or kernel; without styles it is text."""
-    return f'{STYLE}<div class="cnbu"><div>{escape(summary(state))}</div>{_drawn(state)}</div>'
-
-
-def _drawn(state: UploadState) -> str:
-    if not state.parts:
-        return ""
-    return _bar_html(state) + strip_html(state)
+    drawn = _bar_html(state) + strip_html(state, with_words=False)
+    return f'{STYLE}<div class="cnbu"><div>{escape(summary(state))}</div>{drawn}</div>'
 
 
 def _bar_html(state: UploadState) -> str:

@@ -97,7 +97,7 @@ class Terminal:
         self.strip = self.strip or self._bar("{desc}")
         ncols = self.strip.format_dict["ncols"] or 100
         words = parts_words(state) if state.parts else ""
-        room = max(10, ncols - len(words) - 4)
+        room = max(ncols // 2, ncols - len(words) - 4)  # the words may be cut, the strip is not
         drawn = strip_text(state, room, ascii_only=self.strip.ascii is True)
         self.strip.set_description_str(f"[{drawn}] {words}" if words else "")
 

@@ -88,7 +88,7 @@ def _notebook_bars(observed: Observable, slots: int, display: bool) -> Bars:
 
     face = Notebook(slots=slots)
     if display:
-        face.show(observed.state)
+        face.show()
     return Bars(observed, face)
 
 
@@ -171,7 +171,7 @@ class Bars:
         """As the last line of a cell: shown now, unless they are on the screen already."""
         show = getattr(self._face, "show", None)
         if show is not None:
-            show(self._state)
+            show()
 
     # -- what is heard, in whatever thread it happens; each holds `_news` ------------------------
 
@@ -219,8 +219,9 @@ class Bars:
         try:
             while self._face and self._draw(self._face):
                 pass
-        except Exception:
-            _log.warning("The bars of an upload cannot be drawn; it goes on.", exc_info=True)
+        except Exception as error:
+            _log.warning("The bars of an upload cannot be drawn (%r); it goes on.", error)
+            _log.debug("Why bars could not be drawn", exc_info=True)
             self._stop()
             with self._news:
                 self._face = None

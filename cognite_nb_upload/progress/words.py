@@ -146,7 +146,7 @@ _VERB: Final = {
 def _facts(state: UploadState) -> list[str]:
     facts = [_amount(state)]
     if state.phase is Phase.FAILED and state.error:
-        facts.insert(0, clean(state.error, 300))
+        facts.insert(0, clean(state.error, 300).rstrip("."))
     if state.file_id is not None:
         facts.append(f"id {state.file_id}")
     if state.elapsed_s > 0 and state.phase is not Phase.NEW:
