@@ -120,7 +120,9 @@ class App:
             await work(row.counting(receive), row.noting(send))
             return
         fired = partial(self.faults.record, *found, row)
-        mischief = Mischief(found[1], scope, row.counting(receive), row.noting(send), fired)
+        dress = partial(self._dressed, Request(scope))
+        channel = row.counting(receive), row.noting(send)
+        mischief = Mischief(found[1], scope, channel, dress, fired)
         await mischief.act(work)
 
     def _route(self, scope: Scope) -> Route | None:
@@ -151,8 +153,8 @@ class App:
 
     def _dressed(self, request: Request, response: Response) -> Response:
         headers = MutableHeaders(raw=response.raw_headers)
-        headers["x-request-id"] = secrets.token_hex(16)
-        headers["date"] = formatdate(self.project.clock(), usegmt=True)
+        headers.setdefault("x-request-id", secrets.token_hex(16))
+        headers.setdefault("date", formatdate(self.project.clock(), usegmt=True))
         origin = request.headers.get("origin")
         if self.settings.cors and origin and request.url.path.startswith("/store/"):
             headers["access-control-allow-origin"] = origin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -49,7 +50,8 @@ class Fault:
       portal. `xml_error`: 200 with the `<Error>` of a store.
 
     `part` counts from 0; None means any. The first `skip` requests that match pass unharmed, the
-    next `times` are hit (None: all that follow). `after_bytes` None means half of the body.
+    next `times` are hit (None: all that follow); of several faults the oldest hits first, and the
+    others do not count that request. `after_bytes` None means half of the body.
     """
 
     kind: str
@@ -99,13 +101,15 @@ class _Planted:
     fault: Fault
     seen: int = 0
 
-    def hits(self, route: str, part: int | None) -> bool:
+    def takes(self, route: str, part: int | None) -> bool:
         fault = self.fault
         if fault.route not in (route, "any") or fault.part not in (None, part):
             return False
+        end = math.inf if fault.times is None else fault.skip + fault.times
+        if self.seen >= end:
+            return False
         self.seen += 1
-        end = float("inf") if fault.times is None else fault.skip + fault.times
-        return fault.skip < self.seen <= end
+        return self.seen > fault.skip
 
 
 class FaultBox:
@@ -125,9 +129,11 @@ class FaultBox:
         self._planted.clear()
 
     def take(self, route: str, part: int | None) -> tuple[int, Fault] | None:
-        """The first fault that this request meets. Every fault counts the requests it saw."""
-        hit = [planted for planted in self._planted if planted.hits(route, part)]
-        return (hit[0].no, hit[0].fault) if hit else None
+        """The fault that this request meets: the oldest one that takes it; the others wait."""
+        for planted in self._planted:
+            if planted.takes(route, part):
+                return planted.no, planted.fault
+        return None
 
     def record(self, no: int, fault: Fault, row: Row, at: int) -> None:
         """`fault` has really happened to the request of `row`, after `at` bytes of its body."""

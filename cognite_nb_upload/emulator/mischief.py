@@ -23,19 +23,30 @@ STORE_ERROR = (
 GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\r\n\r\n"
 DRIP_S = 1.0
 
+Dress = Callable[[Response], Response]
 Work = Callable[[Receive, Send], Awaitable[None]]
 
 
 class Mischief:
-    """One fault, done to one request. `fired` is called when it has really happened."""
+    """One fault, done to one request.
+
+    `dress` gives an answer the headers that all have; `fired` is told when it has really happened,
+    and after how many bytes of the body.
+    """
 
     def __init__(
-        self, fault: Fault, scope: Scope, receive: Receive, send: Send, fired: Callable[[int], None]
+        self,
+        fault: Fault,
+        scope: Scope,
+        channel: tuple[Receive, Send],
+        dress: Dress,
+        fired: Callable[[int], None],
     ) -> None:
         self.fault = fault
         self.wire = Wire.of(scope)
         self.length = _content_length(scope)
-        self._receive, self._send, self._fired = receive, send, fired
+        self._receive, self._send = channel
+        self._dress, self._fired = dress, fired
         self._scope = scope
         self._read = 0
         self._done = False
@@ -87,7 +98,7 @@ class Mischief:
                 await self.wire.hold(self.fault.seconds)
 
     def _early(self) -> Response:
-        response = self._status()
+        response = self._dress(self._status())
         response.headers["connection"] = "close"
         return response
 
@@ -109,7 +120,8 @@ class Mischief:
                 self.wire.transport.write(GARBAGE)
                 self._break(self.wire.close)
             case _:
-                await self._substitute()(self._scope, self._receive, self._send)
+                response = self._dress(self._substitute())
+                await response(self._scope, self._receive, self._send)
 
     def _substitute(self) -> Response:
         match self.fault.kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import select
 import socket
 import struct
@@ -105,13 +106,13 @@ class Wire(HttpToolsProtocol):
     async def hold(self, seconds: float | None) -> None:
         """Reads nothing for `seconds`, or without end; raises Gone if the client leaves."""
         self.flow.pause_reading()
-        end = None if seconds is None else self.loop.time() + seconds
-        while end is None or self.loop.time() < end:
+        end = math.inf if seconds is None else self.loop.time() + seconds
+        while (left := end - self.loop.time()) > 0:
             if self._client_left():
                 self.forget()
                 self.transport.abort()
                 raise Gone
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(min(LOOK_EVERY_S, left))
 
     def _client_left(self) -> bool:
         if self.transport.is_closing():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,6 +137,19 @@ class Api:
 
     def download(self, file_id: int, **headers: str) -> httpx.Response:
         return self.store.get(self.link(file_id), headers=headers)
+
+
+def eventually(true: Callable[[], bool], within_s: float = 10) -> None:
+    """Returns when `true()` is; for what a server does after its client has left."""
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture(name="eventually", scope="session")
+def _eventually() -> Callable[..., None]:
+    return eventually
 
 
 @pytest.fixture(scope="session")
