@@ -24,6 +24,7 @@ from cognite_nb_upload.errors import (
     UsageError,
     VerifyError,
 )
+from cognite_nb_upload.many import upload_many
 from cognite_nb_upload.models import CDFFile, FileMetadata, GeoLocation, Geometry, Label, NodeId
 from cognite_nb_upload.resuming import resume, uploads
 from cognite_nb_upload.transfer.files import DryRun
@@ -41,6 +42,7 @@ __all__ = [
     "Upload",
     "Uploaded",
     "DryRun",
+    "upload_many",
     "uploads",
     "resume",
     "CDFFile",

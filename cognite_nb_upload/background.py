@@ -79,16 +79,21 @@ def in_own_loop() -> bool:
 
 
 async def in_thread(
-    work: Callable[[Stop], None], stop: Stop, limiter: CapacityLimiter | None = None
+    work: Callable[[Stop], None],
+    stop: Stop,
+    limiter: CapacityLimiter | None = None,
+    unused: Callable[[], None] | None = None,
 ) -> None:
     """Run `work(own)` in a worker thread; being cancelled sets `own`, and waits for the thread.
 
-    `own` is set with `stop` too. The wait ends when the thread has let go of its socket.
+    `own` is set with `stop` too. The wait ends when the thread has let go of its socket. Cancelled
+    while it waits for a thread, `unused()` is called in place of `work`.
     """
-    own, began, ended = Stop(), threading.Event(), threading.Event()
+    own, begun, ended = Stop(), threading.Lock(), threading.Event()
 
     def body() -> None:
-        began.set()
+        if not begun.acquire(blocking=False):
+            return  # it was cancelled a moment before
         try:
             with stop.waking(lambda: own.set(stop.reason)):
                 work(own)
@@ -99,9 +104,11 @@ async def in_thread(
         await to_thread.run_sync(body, abandon_on_cancel=True, limiter=limiter)
     except BaseException:
         own.set(stop.reason or "cancelled")
-        if began.is_set():
+        if not begun.acquire(blocking=False):
             with CancelScope(shield=True):
                 await to_thread.run_sync(ended.wait, _GRACE_S)
+        elif unused is not None:
+            unused()
         raise
 
 

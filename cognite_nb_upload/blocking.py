@@ -10,6 +10,7 @@ import functools
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -26,6 +27,7 @@ from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.transfer.batch import Batch
 from cognite_nb_upload.transfer.files import (
     AsyncFiles,
     DryRun,
@@ -35,6 +37,9 @@ from cognite_nb_upload.transfer.files import (
 )
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 A = TypeVar("A")
 A_co = TypeVar("A_co", covariant=True)
@@ -119,6 +124,28 @@ class Files(_Face[AsyncFiles]):
         """Upload the content of a file that exists, and wait; as `AsyncFiles.upload_content`."""
         return _finished(self._twin.upload_content(content, **fields))
 
+    def start_many(
+        self,
+        files: object,
+        *,
+        recursive: bool = False,
+        hidden: bool = False,
+        **defaults: Unpack[UploadFields],
+    ) -> Batch:
+        """Start many uploads and return their handle at once; as `AsyncFiles.start_many`."""
+        return self._twin.start_many(files, recursive=recursive, hidden=hidden, **defaults)
+
+    def check_many(
+        self,
+        files: object,
+        *,
+        recursive: bool = False,
+        hidden: bool = False,
+        **defaults: Unpack[UploadFields],
+    ) -> pd.DataFrame:
+        """The frame that `start_many` would begin with: every bad row told, nothing sent."""
+        return self._twin.check_many(files, recursive=recursive, hidden=hidden, **defaults)
+
     def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Uploaded:
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
         return _finished(self._twin.resume_upload(upload_id, source))
@@ -126,6 +153,7 @@ class Files(_Face[AsyncFiles]):
     multipart_upload_session = _blocking(AsyncFiles.multipart_upload_session)
     multipart_upload_content_session = _blocking(AsyncFiles.multipart_upload_content_session)
     retrieve = _blocking(AsyncFiles.retrieve)
+    retrieve_all = _blocking(AsyncFiles.retrieve_all)
     list = _blocking(AsyncFiles.list)
     delete = _blocking(AsyncFiles.delete)
     download_url = _blocking(AsyncFiles.download_url)

@@ -10,21 +10,28 @@ raises `SourceChanged`; nobody's file is closed but our own.
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import inspect
 import io
+import lzma
 import mmap
 import os
 import stat
 import tempfile
 import threading
-from collections.abc import AsyncIterable, Iterable, Iterator
+import zipfile
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, cast
+from typing import IO, Any, Final, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
 
+import anyio
 from anyio import to_thread
 
 from cognite_nb_upload.core.plan import MIB, show_bytes
-from cognite_nb_upload.errors import SourceChanged, UsageError
+from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
 
 Content = (
     str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str] | IO[bytes]
@@ -32,6 +39,9 @@ Content = (
 )  # fmt: skip
 
 _COPY: Final = 4 * MIB
+# To go back in these is to decompress from their beginning: they are read once, and spooled.
+_COMPRESSED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile, zipfile.ZipExtFile)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +147,19 @@ class FileSource:
         try:
             data = self._pread(offset, size)
         except OSError:
-            data = self._pread(offset, size)
+            data = self._again(offset, size)
         if len(data) < size and size:
             data += self._rest(offset + len(data), size - len(data))
         return data
+
+    def _again(self, offset: int, size: int) -> bytes:
+        try:
+            return self._pread(offset, size)
+        except OSError as error:
+            raise TransferError(
+                f"{self._path or self.name} cannot be read at byte {self._start + offset}: "
+                f"{error.strerror}."
+            ) from error
 
     def _rest(self, offset: int, size: int) -> bytes:
         pieces = []
@@ -164,7 +183,11 @@ class FileSource:
 
     def check(self) -> None:
         """Compare with what was opened: size, mtime, and at its path still the same inode."""
-        was, now = self._as_opened, os.fstat(self._fd)
+        was = self._as_opened
+        try:
+            now = os.fstat(self._fd)
+        except OSError as error:  # ESTALE: its server has forgotten it
+            raise self._changed(f"cannot be looked at ({error.strerror})") from error
         if (now.st_size, now.st_mtime_ns) != (was.st_size, was.st_mtime_ns):
             raise self._changed(f"was {was.st_size} bytes and is {now.st_size}, or was written to")
         if self._path is None:
@@ -194,16 +217,32 @@ class FileSource:
                 self._closed = True
                 os.close(self._fd)
 
+    def __del__(self) -> None:
+        if hasattr(self, "_closed"):  # it was made
+            self.close()
+
 
 class SeekableSource:
-    """Bytes of a seekable file object without a descriptor (fsspec, spooled, in memory)."""
+    """Bytes of a seekable file object without a descriptor (fsspec, spooled, in memory).
 
-    def __init__(self, file: IO[bytes], *, name: str, start: int, size: int) -> None:
+    Several sources may be of one file object: they read one at a time.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        *,
+        name: str,
+        start: int,
+        size: int,
+        close: Callable[[], None] | None = None,
+    ) -> None:
         self.name = name
         self.size = size
         self._file = file
         self._start = start
-        self._lock = threading.Lock()
+        self._lock = _lock_of(file)
+        self._close = close
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; one reader at a time, position put back."""
@@ -225,7 +264,9 @@ class SeekableSource:
         return SourceFacts("", self.size, 0, 0)
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Close what was opened here; what was handed in is not ours to close."""
+        if self._close is not None:
+            self._close()
 
 
 def as_source(content: object, length: int | None = None, name: str = "") -> Source:
@@ -250,7 +291,7 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
     if hasattr(content, "read"):
         return _of_file(cast("IO[bytes]", content), length, name)
     if hasattr(content, "fs") and hasattr(content, "open"):  # fsspec's OpenFile, not yet opened
-        return _of_file(content.open(), length, name)
+        return _of_opened(content, length, name)
     if isinstance(content, AsyncIterable):
         raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
     if isinstance(content, Iterable):
@@ -270,7 +311,8 @@ async def as_source_async(content: object, length: int | None = None, name: str 
             return spool.source()
     if _is_quick(content):
         return as_source(content, length, name)
-    return await to_thread.run_sync(as_source, content, length, name)
+    async with _turn_of(content):  # who asks first has the first bytes
+        return await to_thread.run_sync(as_source, content, length, name, abandon_on_cancel=True)
 
 
 def give_back(content: object, source: Source) -> None:
@@ -279,14 +321,42 @@ def give_back(content: object, source: Source) -> None:
     if start is None:
         return
     file = cast("IO[bytes]", content)
-    if not file.closed and file.tell() == start + source.size:
-        file.seek(start)
+    with _lock_of(file):
+        if not file.closed and file.tell() == start + source.size:
+            file.seek(start)
 
 
 def _is_quick(content: object) -> bool:
-    return isinstance(
-        content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike | io.IOBase
-    )
+    """True where nothing is read to see what there is: it may be done on an event loop."""
+    if isinstance(content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike):
+        return True
+    closed = getattr(content, "closed", False) is True
+    return closed or isinstance(content, io.BytesIO) or _plain_descriptor(content) is not None
+
+
+_locks: MutableMapping[object, threading.RLock] = WeakKeyDictionary()
+_turns: MutableMapping[object, anyio.Lock] = WeakKeyDictionary()
+_keeping: Final = threading.Lock()
+
+
+def _lock_of(file: object) -> threading.RLock:
+    """One lock for each file object, since each has one position."""
+    return _kept(_locks, file, threading.RLock) or _one_for_the_rest
+
+
+_one_for_the_rest: Final = threading.RLock()
+
+
+def _turn_of(content: object) -> anyio.Lock:
+    return _kept(_turns, content, anyio.Lock) or anyio.Lock()
+
+
+def _kept(kept: MutableMapping[object, T], thing: object, make: Callable[[], T]) -> T | None:
+    with _keeping:
+        try:
+            return kept.setdefault(thing, make())
+        except TypeError:  # nothing can be kept for it, as for a list
+            return None
 
 
 def _memory(data: Any, length: int | None, name: str) -> BytesSource:
@@ -298,26 +368,55 @@ def _memory(data: Any, length: int | None, name: str) -> BytesSource:
     return BytesSource(view[:size], name)
 
 
-def _of_file(file: IO[bytes], length: int | None, name: str) -> Source:
+def _of_file(
+    file: IO[bytes], length: int | None, name: str, close: Callable[[], None] | None = None
+) -> Source:
     name = name or _name_of(file)
-    _refuse_text(file, name)
+    _refuse_unusable(file, name)
     if not _seekable(file):
         return _spool(_pieces(file, length), length, name)
-    start = file.tell()
+    with _lock_of(file):
+        start = file.tell()
+        source: Any
+        if isinstance(file, _COMPRESSED):
+            source = _spool(_pieces(file, length), length, name)
+        else:
+            source = _in_place(file, start, length, name, close)
+        source._claimed_from = start
+    return cast("Source", source)
+
+
+def _of_opened(openable: Any, length: int | None, name: str) -> Source:
+    """What fsspec's OpenFile opens, closed as soon as it is not needed."""
+    source = None
+    try:
+        source = _of_file(openable.open(), length, name, openable.close)
+        return source
+    finally:
+        if not isinstance(source, SeekableSource):
+            openable.close()
+
+
+def _in_place(
+    file: IO[bytes],
+    start: int,
+    length: int | None,
+    name: str,
+    close: Callable[[], None] | None,
+) -> FileSource | SeekableSource:
+    """The next `length` bytes, which the file's position then skips."""
     descriptor = _plain_descriptor(file)
     if descriptor is not None:
-        there = os.fstat(descriptor).st_size - start
+        end = os.fstat(descriptor).st_size
     else:
-        there = file.seek(0, os.SEEK_END) - start
-    size = _checked_length(max(0, there), length, name)
+        file.seek(0, os.SEEK_END)
+        end = file.tell()
+        file.seek(start)
+    size = _checked_length(max(0, end - start), length, name)
     file.seek(start + size)
-    source: Any
     if descriptor is not None:
-        source = FileSource(os.dup(descriptor), name=name, path=None, start=start, size=size)
-    else:
-        source = SeekableSource(file, name=name, start=start, size=size)
-    source._claimed_from = start
-    return cast("Source", source)
+        return FileSource(os.dup(descriptor), name=name, path=None, start=start, size=size)
+    return SeekableSource(file, name=name, start=start, size=size, close=close)
 
 
 def _plain_descriptor(file: object) -> int | None:
@@ -339,7 +438,11 @@ def _seekable(file: IO[bytes]) -> bool:
     return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
 
 
-def _refuse_text(file: IO[bytes], name: str) -> None:
+def _refuse_unusable(file: IO[bytes], name: str) -> None:
+    if inspect.iscoroutinefunction(file.read):
+        raise UsageError(f"{name} is an async file; give its path, or an async iterator of bytes.")
+    if getattr(file, "closed", False) is True:
+        raise UsageError(f"{name} is closed.")
     if isinstance(file, io.TextIOBase) or (_seekable(file) and isinstance(file.read(0), str)):
         raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
     readable = getattr(file, "readable", None)
@@ -387,7 +490,7 @@ class _Spool:
     def write(self, piece: object) -> None:
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise UsageError(f"{self._name} gave a {type(piece).__name__}; it has to give bytes.")
-        self._size += len(piece)
+        self._size += memoryview(piece).nbytes
         if self._length is not None and self._size > self._length:
             raise UsageError(f"{self._name} gave more than the {self._length} bytes of `length`.")
         try:

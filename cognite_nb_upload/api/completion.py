@@ -21,6 +21,8 @@ from cognite_nb_upload.models import CDFFile
 class Completion:
     """Completes one multipart upload, and waits until CDF says `uploaded`.
 
+    It may be run again after it was cancelled or has failed.
+
     Args:
         rpc: to CDF.
         file: the file as CDF described it when the upload was opened.
@@ -34,7 +36,7 @@ class Completion:
         self.file = file
         self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
         self._uploaded_before = file.uploaded_time
-        self._unsure = False
+        self._unsure = self._taken = False
 
     async def run(self, wait_s: float) -> bool:
         """True once CDF says `uploaded`; False where it took the completion, but does not yet.
@@ -45,25 +47,25 @@ class Completion:
         """
         self._emit(ev.Completing())
         try:
-            await self._tell_cdf()
+            if not self._taken:
+                await self._tell_cdf()
         except UploadToolkitError as error:
             self._emit(ev.Failed(reason=str(error)))
             raise
+        self._taken = True
         self._emit(ev.Assembling())
-        return await self._becomes(self._is_uploaded, wait_s)
+        return wait_s > 0 and await self._becomes(self._is_uploaded, wait_s)
 
     async def _tell_cdf(self) -> None:
         retry = self._rpc.config.retry
         attempt = 0
-        while True:
+        while not (self._unsure and await self._is_new_upload()):
             attempt += 1
             try:
                 await self._post()
                 return
             except Unanswered:
                 self._unsure = True
-                if await self._is_new_upload():
-                    return
                 if (wait_s := retry.wait_s(attempt)) is None:
                     raise
                 await anyio.sleep(wait_s)
@@ -74,6 +76,11 @@ class Completion:
                 if not (maybe_done and await self._becomes(self._is_new_upload, wait_s)):
                     raise
                 return
+            except UploadToolkitError:
+                raise
+            except BaseException:  # cancelled: it may be carried out all the same
+                self._unsure = True
+                raise
 
     async def _post(self) -> None:
         await self._rpc.post(

@@ -7,7 +7,7 @@ repeated only where it is known that nothing was made.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -145,9 +145,13 @@ class FileEndpoints:
         target = identifier(external_id=external_id, instance_id=instance_id)
         return self._opening(lambda: self.open_existing(target, parts))
 
+    def new_session(self, opened: OpenUpload) -> FileMultipartUploadSession:
+        """A session of what CDF has handed out, with a state of its own."""
+        return FileMultipartUploadSession(self._rpc, self._storage, opened)
+
     def _opening(self, open_it: Callable[[], Awaitable[OpenUpload]]) -> Opening:
         async def opened() -> FileMultipartUploadSession:
-            return FileMultipartUploadSession(self._rpc, self._storage, await open_it())
+            return self.new_session(await open_it())
 
         return Opening(opened)
 
@@ -254,6 +258,14 @@ class FileEndpoints:
             what="to look up the file",
         )
         return CDFFile.from_cdf(reply["items"][0]) if reply["items"] else None
+
+    async def retrieve_all(self, ids: Sequence[int]) -> list[CDFFile]:
+        """Files by their ids, at most 1000; those that CDF does not know are left out."""
+        items = [{"id": one} for one in ids]
+        reply = await self._rpc.post(
+            "/files/byids", {"items": items, "ignoreUnknownIds": True}, what="to look up files"
+        )
+        return [CDFFile.from_cdf(item) for item in reply["items"]]
 
     async def list(
         self, filter: Mapping[str, Any] | None = None, limit: int | None = 100

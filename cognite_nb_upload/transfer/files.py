@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast, overload
 
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
@@ -22,16 +22,25 @@ from cognite_nb_upload.models import (
 )
 from cognite_nb_upload.sources import Source, as_source
 from cognite_nb_upload.transfer import shelf
+from cognite_nb_upload.transfer.batch import Batch
 from cognite_nb_upload.transfer.journal import Replayed, replay
 from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.rows import frame_of, read_rows, write_rows
 from cognite_nb_upload.transfer.run import Order, Run
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Source
 
 # Several at once hide each other's waits; more than 16 starve the caller's loop (architecture.md).
 DEFAULT_CONCURRENCY: Final = 8
+
+
+# Of the keywords of `upload`, those that are not the file's metadata.
+_SENDING: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
 
 
 class UploadFields(MetadataFields, total=False):
@@ -178,6 +187,47 @@ class AsyncFiles(FileEndpoints):
         )
         return self._start(order, how)
 
+    def start_many(
+        self,
+        files: object,
+        *,
+        recursive: bool = False,
+        hidden: bool = False,
+        **defaults: Unpack[UploadFields],
+    ) -> Batch:
+        """Upload many files; returns at once what can be awaited for the frame.
+
+        Args:
+            files: a DataFrame with a column `path` and one for each metadata field that differs
+                between files; or paths, a glob, a folder. The result of an earlier call sends only
+                what is not done yet.
+            recursive: also the folders in a folder. Symlinks are never followed.
+            hidden: also what begins with a dot.
+            **defaults: metadata for all rows, and how large files are sent, as in `upload`.
+
+        Raises:
+            UsageError: nothing to upload, no column `path`, or a misspelt one. What is wrong with
+                a row is said in its `error` instead.
+        """
+        how = _sending(defaults)
+        if how.get("max_bandwidth") is not None:
+            self.limits.bandwidth.set(how.pop("max_bandwidth"))
+        frame = frame_of(files, recursive=recursive, hidden=hidden)
+        return Batch(self, frame, read_rows(frame, defaults), how)
+
+    def check_many(
+        self,
+        files: object,
+        *,
+        recursive: bool = False,
+        hidden: bool = False,
+        **defaults: Unpack[UploadFields],
+    ) -> pd.DataFrame:
+        """The frame that `start_many` would begin with: every bad row told, nothing sent."""
+        _sending(defaults)
+        frame = frame_of(files, recursive=recursive, hidden=hidden)
+        return write_rows(frame, read_rows(frame, defaults))
+
     def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.
 
@@ -274,6 +324,11 @@ class AsyncFiles(FileEndpoints):
                 ("POST", "/files/completemultipartupload", complete),
             ),
         )
+
+
+def _sending(fields: Any) -> dict[str, Any]:
+    """Take from the keywords of `upload` those that say how, and leave the file's metadata."""
+    return {name: fields.pop(name) for name in _SENDING if name in fields}
 
 
 class _How:

@@ -118,7 +118,7 @@ class Journal:
     def open(
         cls,
         fingerprint: Fingerprint,
-        folder: Path,
+        folder: Path | None = None,
         *,
         metadata: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -131,7 +131,7 @@ class Journal:
 
         Args:
             fingerprint: which upload, of which bytes.
-            folder: see `state_folder`; made with mode 0700 when missing.
+            folder: `state_folder()` when None; made with mode 0700 when missing.
             metadata: JSON that is kept for opening a new session later.
             overwrite: kept too: what was overwritten must never be deleted on cancel.
             resume: False archives what is known, and starts anew.
@@ -142,6 +142,7 @@ class Journal:
             SourceChanged: the unfinished upload is of other bytes.
             JournalDamaged: its journal cannot be trusted.
         """
+        folder = state_folder(folder)
         path = shelf.path_of(fingerprint, folder)
         try:
             shelf.make_folder(folder)
@@ -156,7 +157,9 @@ class Journal:
         return journal._begun(path, None if journal.replayed else header)
 
     @classmethod
-    def reopen(cls, upload_id: str, folder: Path, *, now: Clock = _utc_now) -> Journal:
+    def reopen(
+        cls, upload_id: str, folder: Path | None = None, *, now: Clock = _utc_now
+    ) -> Journal:
         """Take an unfinished upload in hand by its id; the caller checks the fingerprint.
 
         Raises:
@@ -165,6 +168,7 @@ class Journal:
             JournalDamaged: its journal cannot be trusted.
             OSError: nothing can be locked in that folder.
         """
+        folder = state_folder(folder)
         path = shelf.path_of_id(upload_id, folder)
         if path.parent != folder:
             raise UsageError(f"The upload {upload_id} has ended; there is nothing to go on with.")
@@ -190,8 +194,7 @@ class Journal:
             if self.path and self._is_mine() and self._was_opened():
                 self._flush()
                 self._close_file()
-                path, self.path = self.path, None  # what comes to be there next is not ours
-                shelf.archive(path, outcome, self._now())
+                shelf.archive(self.path, outcome, self._now())
             self.close()
 
     def close(self) -> None:

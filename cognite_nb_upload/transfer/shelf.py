@@ -84,14 +84,14 @@ def path_of(mark: Fingerprint, folder: Path) -> Path:
     return folder / f"{mark.key}{SUFFIX}"
 
 
-def find(mark: Fingerprint, folder: Path) -> Replayed | None:
+def find(mark: Fingerprint, folder: Path | None = None) -> Replayed | None:
     """What is known of an unfinished upload; only looks, and takes nothing in hand.
 
     Raises:
         SourceChanged: there is an unfinished upload, of other bytes.
         JournalDamaged: there is one, and it cannot be trusted.
     """
-    known = look(path_of(mark, folder))
+    known = look(path_of(mark, state_folder(folder)))
     if known is None or known.state.phase in (Phase.DONE, Phase.CANCELLED):
         return None
     known.fingerprint.check(mark)
@@ -107,25 +107,24 @@ def look(path: Path) -> Replayed | None:
     return replayed if replayed and replayed.opened else None
 
 
-def unfinished(folder: Path) -> list[JournalRow]:
+def unfinished(folder: Path | None = None) -> list[JournalRow]:
     """Uploads that were opened and have not ended, the last touched first; damaged ones say so."""
-    rows = (_row(path) for path in _journals(folder))
-    return [row for row in rows if row is not None]
+    return _rows(state_folder(folder))
 
 
-def history(folder: Path) -> list[JournalRow]:
+def history(folder: Path | None = None) -> list[JournalRow]:
     """The last 200 uploads that have ended, the last first."""
-    return unfinished(folder / "history")
+    return _rows(state_folder(folder) / "history")
 
 
-def forget(upload_id: str, folder: Path) -> None:
+def forget(upload_id: str, folder: Path | None = None) -> None:
     """Delete what is remembered of an upload. CDF is not told.
 
     Raises:
         UsageError: there is no such upload.
         UploadBusy: someone is sending it.
     """
-    path = path_of_id(upload_id, folder)
+    path = path_of_id(upload_id, state_folder(folder))
     with lock(path):
         delete(path)
 
@@ -153,6 +152,11 @@ def _journals(folder: Path) -> list[Path]:
         with contextlib.suppress(OSError):
             found.append((path.stat().st_mtime_ns, path))
     return [path for _, path in sorted(found, reverse=True)]
+
+
+def _rows(folder: Path) -> list[JournalRow]:
+    rows = (_row(path) for path in _journals(folder))
+    return [row for row in rows if row is not None]
 
 
 def _row(path: Path) -> JournalRow | None:
