@@ -66,9 +66,12 @@ class Completion:
                 return
             except Unanswered:
                 self._unsure = True
-                if (wait_s := retry.wait_s(attempt)) is None:
+                if (wait_s := retry.wait_s(attempt)) is not None:
+                    await anyio.sleep(wait_s)
+                elif not await self._is_new_upload():
                     raise
-                await anyio.sleep(wait_s)
+                else:
+                    return
             except APIError as error:
                 # A second completion may be refused because the first one was carried out.
                 maybe_done = self._unsure and 400 <= error.code < 500

@@ -16,12 +16,14 @@ import socket
 import ssl
 import traceback
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import PurePath
 from types import TracebackType
 from typing import Final
 
 import httpx
 
+from cognite_nb_upload.core.retry import Retry, parse_retry_after
 from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
 
@@ -249,6 +251,17 @@ def proxy_refused(error: BaseException) -> bool:
 def never_connected(error: BaseException) -> bool:
     """True where not a byte of the request can have left: safe to repeat whatever it was."""
     return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def asks_too_much(retry: Retry, retry_after: str | None, now: datetime | None) -> str:
+    """Says so, where a server asks for more patience than there is; else ""."""
+    asked_s = parse_retry_after(retry_after, now) or 0.0
+    if asked_s <= retry.patience_s:
+        return ""
+    return (
+        f", and asks to come back in {asked_s:.0f} s, which is longer than the "
+        f"{retry.patience_s:.0f} s of Retry(patience_s=...)"
+    )
 
 
 def in_words(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from cognite_nb_upload.api import net
 from cognite_nb_upload.api.storage import Body, Storage, Verdict
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.retry import Retry
@@ -78,7 +79,7 @@ class PartSender:
     ) -> None:
         self._job, self._storage, self._stop = job, storage, stop
         self._emit, self._missing = emit, missing
-        self._budget = _Budget(retry)
+        self._retry, self._budget = retry, _Budget(retry)
 
     def run(self) -> None:
         """Try, and try again.
@@ -142,8 +143,9 @@ class PartSender:
 
     def _failure(self, verdict: Verdict, attempt: int) -> PartFailed:
         tries = "1 try" if attempt == 1 else f"{attempt} tries"
+        asked = net.asks_too_much(self._retry, verdict.retry_after, verdict.now)
         return PartFailed(
-            f"Part {self._job.no} was not stored in {tries}: {verdict.reason}.",
+            f"Part {self._job.no} was not stored in {tries}: {verdict.reason}{asked}.",
             part_no=self._job.no,
             attempts=attempt,
             status=verdict.status,

@@ -221,19 +221,18 @@ class Rpc:
         """Seconds until the next try after a refusal; raises where there is none."""
         status = reply.status_code
         asked = reply.headers.get("cdf-is-auto-retryable", "").lower() == "true"
-        wait_s = self.config.retry.wait_s(
-            attempt,
-            status=status,
-            retryable=asked,
-            retry_after=reply.headers.get("retry-after"),
-            now=server_time(reply.headers),
-        )
-        if wait_s is None:
-            raise _api_error(reply, send.what) from None
-        if not send.repeatable and status not in _NOT_DONE and not asked:
+        unclear = status == 408 or (status >= 500 and status not in _NOT_DONE)
+        if unclear and not send.repeatable and not asked:
             raise Unanswered(
                 f"CDF answered {send.what} with {status}, which leaves open what was done."
             )
+        retry_after, now = reply.headers.get("retry-after"), server_time(reply.headers)
+        wait_s = self.config.retry.wait_s(
+            attempt, status=status, retryable=asked, retry_after=retry_after, now=now
+        )
+        if wait_s is None:
+            too_much = net.asks_too_much(self.config.retry, retry_after, now)
+            raise _api_error(reply, send.what).hint(too_much and f"It says {status}{too_much}.")
         return wait_s
 
     @property

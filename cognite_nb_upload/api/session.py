@@ -82,6 +82,7 @@ class FileMultipartUploadSession:
         self._stop = Stop()
         self._lock = threading.Lock()
         self._in_flight: set[int] = set()
+        self._completion = Completion(rpc, opened.file, opened.upload_id, self._feed.emit)
         self._refused: PartFailed | SourceChanged | None = None
         self._finished = False
         if feed is None or not opened.again:
@@ -134,7 +135,7 @@ class FileMultipartUploadSession:
             PartFailed: its tries are used up, or the store refused; the session stays usable.
             SourceChanged: the file was written to meanwhile.
         """
-        self._check_part_no(part_no)
+        self._check_free(part_no)
         if hasattr(content, "__aiter__") and not hasattr(content, "read"):
             source = background.call(as_source_async, content, length)
         else:
@@ -148,11 +149,13 @@ class FileMultipartUploadSession:
 
         Takes what `upload_part` takes, and async iterables of bytes. Cancelling it stops the part.
         """
-        self._check_part_no(part_no)
+        self._check_free(part_no)
         source = await as_source_async(content, length)
-        stop = self._stop
         await background.in_thread(
-            lambda own: self._send_content(part_no, content, source, own), stop, _limiter()
+            lambda own: self._send_content(part_no, content, source, own),
+            self._stop,
+            _limiter(),
+            unused=lambda: _let_go(content, source),
         )
 
     def _send_content(self, part_no: int, content: object, source: Source, stop: Stop) -> None:
@@ -160,11 +163,9 @@ class FileMultipartUploadSession:
             check_part(part_no, source.size, self.parts)
             self.send(part_no, source, 0, source.size, stop=stop)
         except BaseException:
-            with suppress(Exception):
-                give_back(content, source)
+            _let_go(content, source)
             raise
-        finally:
-            source.close()
+        source.close()
 
     def send(
         self,
@@ -181,10 +182,11 @@ class FileMultipartUploadSession:
 
         The engine's way in, for a source that holds many parts; blocks the calling thread.
         """
-        self._check_part_no(part_no)
-        stop, url = stop or self._stop, self._opened.urls[part_no]
+        stop = self._stop if stop is None else stop
         with self._lock:
-            self._claim(part_no)
+            self._check_free(part_no)
+            self._in_flight.add(part_no)
+        url = self._opened.urls[part_no]
         try:
             self._sender(PartJob(part_no, url, source, start, size, pace, digests), stop).run()
         except (PartFailed, SourceChanged) as error:
@@ -204,7 +206,9 @@ class FileMultipartUploadSession:
             missing=lambda: len(self.missing_parts),
         )
 
-    def _claim(self, part_no: int) -> None:
+    def _check_free(self, part_no: int) -> None:
+        """See that this part may be sent, before any of its content is read."""
+        self._check_part_no(part_no)
         if self._finished:
             raise UsageError("This upload is complete; nothing more can be sent through it.")
         if part_no not in self.missing_parts:
@@ -216,7 +220,6 @@ class FileMultipartUploadSession:
                 "The store refused an earlier part for good; nothing of this part was sent. "
                 "Enter the session again to try once more."
             )
-        self._in_flight.add(part_no)
 
     def _check_part_no(self, part_no: int) -> None:
         if isinstance(part_no, bool) or not isinstance(part_no, int):
@@ -304,8 +307,7 @@ class FileMultipartUploadSession:
         """
         if self._finished:
             return self.file_metadata
-        emit = self._feed.emit
-        work = Completion(self._rpc, self.file_metadata, self._opened.upload_id, emit)
+        emit, work = self._feed.emit, self._completion
         uploaded = await work.run(self._rpc.config.uploaded_wait_s if wait_s is None else wait_s)
         self._finished = True
         self.file_metadata = work.file
@@ -344,6 +346,13 @@ class Opening(Awaitable[FileMultipartUploadSession]):
 
     def __repr__(self) -> str:
         return repr(self._session) if self._session else "<Opening: await it, or use async with>"
+
+
+def _let_go(content: object, source: Source) -> None:
+    """The part was not sent: its content is as it was before."""
+    with suppress(Exception):
+        give_back(content, source)
+    source.close()
 
 
 def _limiter() -> anyio.CapacityLimiter:
