@@ -5,7 +5,8 @@ Everything here watches; nothing that moves bytes knows of it.
 
 from __future__ import annotations
 
-from cognite_nb_upload.progress.listen import Listener, Observable, throttled
+from cognite_nb_upload.core.feed import Listener, Observable
+from cognite_nb_upload.progress.listen import throttled
 from cognite_nb_upload.progress.strip import STYLE, strip_html, strip_text
 from cognite_nb_upload.progress.table import state_html, to_frame
 from cognite_nb_upload.progress.watch import Bars, bars

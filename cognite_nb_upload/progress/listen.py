@@ -1,29 +1,13 @@
-"""What is watched, and what watches it."""
+"""Listeners that listen less."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from cognite_nb_upload.core.events import Event, PartSent
+from cognite_nb_upload.core.feed import Listener
 from cognite_nb_upload.core.state import UploadState
-
-Listener = Callable[[UploadState, Event], None]
-"""Told of each event, in order, from any thread. It neither raises nor blocks for long."""
-
-
-class Observable(Protocol):
-    """What can be watched: an `Upload`, or a `multipart_upload_session` that is driven by hand."""
-
-    @property
-    def state(self) -> UploadState:
-        """The snapshot of now."""
-        ...
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` of every event from now on; call what is returned to end that."""
-        ...
 
 
 def throttled(

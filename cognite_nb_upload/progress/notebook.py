@@ -26,8 +26,8 @@ from cognite_nb_upload.progress.table import state_html
 from cognite_nb_upload.progress.words import clean, show_amount, show_count, summary
 
 # notebook.md: a server drops messages above 1000 a second, those to the browser among them; people
-# see no more than a few a second. Measured with what a strip and eight bars need.
-MESSAGES_PER_S: Final = 9.0
+# see no more than a few a second. Opening and closing bars comes on top, a few times an upload.
+MESSAGES_PER_S: Final = 8.0
 _BURST: Final = 4.0
 # What a notebook shows without widgets if it is saved before the end.
 _UNFINISHED: Final = "The progress of an upload, shown live; this copy was saved before it ended."

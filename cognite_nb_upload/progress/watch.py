@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self, TextIO
 
 from cognite_nb_upload.core.events import Event, PartLost
+from cognite_nb_upload.core.feed import Observable
 from cognite_nb_upload.core.state import PartPhase, UploadState
 from cognite_nb_upload.progress.lines import Moment
-from cognite_nb_upload.progress.listen import Observable
 from cognite_nb_upload.progress.terminal import Log, Terminal
 from cognite_nb_upload.progress.words import summary
 
@@ -198,7 +198,7 @@ class Bars:
 
     def _settle(self) -> None:
         """Have the last picture drawn, and wait a little for it."""
-        if not self._settled:
+        if self._face is not None and not self._settled:
             self._start()
             self._news.wait_for(lambda: self._settled, _LAST_S)
 
@@ -222,10 +222,10 @@ class Bars:
         except Exception as error:
             _log.warning("The bars of an upload cannot be drawn (%r); it goes on.", error)
             _log.debug("Why bars could not be drawn", exc_info=True)
-            self._stop()
             with self._news:
                 self._face = None
                 self._end()
+            self._stop()
 
     def _draw(self, face: Face) -> bool:
         """Draw, and wait until it is time to draw again; False where there is no more to come."""
