@@ -11,7 +11,7 @@ from journals import PART, UPLOAD_ID, journal_file, known, mark, opened, record,
 
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed
-from cognite_nb_upload.core.state import ImpossibleEvent, Phase
+from cognite_nb_upload.core.state import ImpossibleEvent, PartState, Phase
 from cognite_nb_upload.errors import SourceChanged, UploadBusy, UsageError
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.journal import (
@@ -106,7 +106,9 @@ def test_a_stored_part_that_is_sent_again_is_missing_until_it_is_stored_again(
     again = ev.PartStarted(no=0, size=PART, attempt=2)
     with Journal.open(mark(), folder) as journal:
         state = record(journal, opened(), stored(0), stored(1), ev.Completing(), again)
-        assert replay(journal_file(folder)).state.missing_parts == (0, 2, 3)
+        left = replay(journal_file(folder)).state
+        assert left.missing_parts == (0, 2, 3)
+        assert left.parts[0] == PartState(0, PART)
         record(journal, stored(0), since=state)
         assert replay(journal_file(folder)).state.missing_parts == (2, 3)
 
@@ -378,6 +380,13 @@ def test_the_folder_is_the_given_one_else_the_environments_else_the_users(
     monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "chosen"))
     assert state_folder(tmp_path / "given") == tmp_path / "given"
     assert state_folder() == tmp_path / "chosen"
+    with Journal.open(mark()) as journal:
+        record(journal, opened())
+    assert [row.id for row in unfinished()] == [mark().key]
+    Journal.reopen(mark().key).archive("done")
+    assert find(mark()) is None
+    forget(history()[0].id)
+    assert list((tmp_path / "chosen").rglob("*.journal")) == []
     monkeypatch.delenv("COGNITE_NB_UPLOAD_STATE")
     assert state_folder().parts[-2:] == ("cognite_nb_upload", "uploads")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from journals import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import UploadState, advance
 from cognite_nb_upload.errors import UploadBusy
+from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.journal import (
     Journal,
     JournalWarning,
@@ -261,6 +263,38 @@ def test_without_room_for_the_history_the_urls_are_deleted_all_the_same(folder: 
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
+SYNCING = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    journal = Journal.open(mark(), folder)
+    state = record(journal, opened())
+print("ready", [str(one.message) for one in caught], flush=True)
+cut = journal.path.read_bytes().count(b"\\n")
+record(journal, stored(0), since=state)
+print(cut, journal.path.read_bytes().count(b"\\n"), repr(journal.warning))
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes the disk fail")
+def test_what_a_disk_failed_to_sync_is_written_again(folder: Path) -> None:
+    second_sync_fails = [
+        "strace",
+        "-f",
+        "-o",
+        os.devnull,
+        "-e",
+        "inject=fdatasync:error=EIO:when=2",
+    ]
+    program = [sys.executable, "-c", PRELUDE + SYNCING, str(folder)]
+    done = subprocess.run([*second_sync_fails, *program], capture_output=True, text=True)
+    if "PTRACE" in done.stderr:
+        pytest.skip("this machine does not let one process trace another")
+    first, second = done.stdout.splitlines()
+    assert "Input/output error. The upload goes on" in first
+    assert second == "2 4 ''"  # header and holder; then session and part together
+    assert replay(journal_file(folder)).state.missing_parts == (1, 2, 3)
+
+
 # --- row 24: folders that cannot be written to ----------------------------------------------------
 
 
@@ -357,12 +391,24 @@ def test_a_second_call_in_the_same_process_is_refused_too(folder: Path) -> None:
     Journal.open(mark(), folder).close()
 
 
-def test_facts_of_many_threads_are_all_written(folder: Path) -> None:
-    parts = 64
+def test_facts_of_many_threads_are_all_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    inside = threading.Semaphore(0)
+
+    def slow_write(fd: int, data: bytes) -> int:
+        inside.acquire(timeout=0.05)  # as long as someone else could come in
+        try:
+            return write(fd, data)
+        finally:
+            inside.release()
+
     with Journal.open(mark(), folder) as journal:
-        state = record(journal, opened(parts))
+        state = record(journal, opened())
+        monkeypatch.setattr(os, "write", slow_write)
         threads = [
-            threading.Thread(target=journal.record, args=(state, stored(no))) for no in range(parts)
+            threading.Thread(target=journal.record, args=(state, stored(no))) for no in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -442,3 +488,16 @@ def test_stored_parts_wait_for_each_other_at_the_disk_and_a_session_does_not(
 
 def _at(event: ev.Event, at_s: float) -> ev.Event:
     return replace(event, at_s=at_s)
+
+
+def test_a_file_system_that_cannot_sync_is_good_enough_and_one_that_fails_is_not() -> None:
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.fdatasync(writing)
+        shelf.sync(writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        shelf.sync(writing)
