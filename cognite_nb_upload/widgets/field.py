@@ -1,0 +1,150 @@
+"""One field of a form: a labelled input, its limit, and below it what is wrong or worth knowing.
+
+Rules of this file: a field knows its value or what is wrong with it, never both; the limits are
+those of `models`, and are checked as one types; the label is the input's own description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import ipywidgets
+
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models import LIMITS, check_field
+from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.widgets.style import box, say
+
+
+class Field:
+    """What all fields are: a name and a label, a value or an error, and a note.
+
+    Attributes:
+        name: of the field in `FileMetadata`.
+        label: what a reader calls it.
+        value: what `FileMetadata` takes; None where the field is empty, or in error.
+        error: what is wrong, in one sentence; "" where nothing is.
+        warning: what CDF may refuse, or what is probably a mistake; it stops nobody.
+        info: what is worth knowing.
+        busy: what is under way; "" where nothing is.
+        widget: what is displayed.
+    """
+
+    def __init__(self, name: str, label: str, *inputs: ipywidgets.Widget) -> None:
+        self.name = name
+        self.label = label
+        self.value: Any = None
+        self.error = self.warning = self.info = self.busy = ""
+        self._touched = False
+        self._quiet = 0
+        self._changed: Callable[[], None] = lambda: None
+        self.note = ipywidgets.HTML()
+        self.note.add_class("cnbu-note")
+        self.widget = box(ipywidgets.VBox, [*inputs, self.note], "cnbu-field")
+        self.show()
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed()` whenever the value or the error may be another."""
+        self._changed = changed
+
+    def fill(self, value: Any) -> None:
+        """Put a value in, as `FileMetadata` holds it; None empties the field."""
+        self._quiet += 1
+        try:
+            self._put(value)
+        finally:
+            self._quiet -= 1
+        self._touched = value is not None
+        self.update()
+
+    def edited(self, _: object = None) -> None:
+        """An input has another value: by a person, or by code that set it."""
+        if not self._quiet:
+            self._touched = True
+            self.update()
+
+    def update(self) -> None:
+        """Read and check what the inputs hold, show what is wrong, and tell the listener."""
+        self.value, self.error = self._checked()
+        self.show()
+        self._changed()
+
+    def show(self) -> None:
+        """Bring the note up to date: an empty form is not red before anybody has touched it."""
+        bad = bool(self.error) and self._touched
+        limit = escaped(LIMITS[self.name])
+        html = f'<div class="cnbu-limit" title="{limit}">{limit}</div>'
+        html += say(self.error, "error", "alert") if bad else ""
+        html += say(self.warning, "warn") + say(self.busy, "busy") + say(self.info, "info")
+        if html != self.note.value:
+            self.note.value = html
+        (self.widget.add_class if bad else self.widget.remove_class)("cnbu-bad")
+
+    def _checked(self) -> tuple[Any, str]:
+        try:
+            value = self._read()
+        except UsageError as error:
+            return None, str(error)
+        found = check_field(self.name, value) or ""
+        # The label in place of the name that Python has for it.
+        words = self.label + found.removeprefix(self.name) if found.startswith(self.name) else found
+        return (None if found else value), words
+
+    def _read(self) -> Any:
+        raise NotImplementedError
+
+    def _put(self, value: Any) -> None:
+        raise NotImplementedError
+
+
+class TextField(Field):
+    """One line of text. What was put in by `suggest` is replaced until somebody edits it."""
+
+    def __init__(self, name: str, label: str, placeholder: str = "", *more: Any) -> None:
+        self.input = ipywidgets.Text(description=label, placeholder=placeholder)
+        self._suggested = ""
+        super().__init__(name, label, self.input, *more)
+        self.input.observe(self.edited, "value")
+
+    def suggest(self, text: str | None) -> None:
+        """Put `text` in unless a person has written there."""
+        if self.input.value == self._suggested:
+            self._suggested = text or ""
+            self.fill(text)
+
+    def _read(self) -> str | None:
+        return self.input.value or None
+
+    def _put(self, value: str | None) -> None:
+        self.input.value = value or ""
+
+
+class TimeField(Field):
+    """A moment: entered in the browser's own time zone, shown below in UTC as well."""
+
+    def __init__(self, name: str, label: str) -> None:
+        self.input = ipywidgets.DatetimePicker(description=label)
+        self._suggested: datetime | None = None
+        super().__init__(name, label, self.input)
+        self.input.observe(self.edited, "value")
+
+    def suggest(self, moment: datetime | None) -> None:
+        """Put `moment` in unless a person has entered another."""
+        if self.input.value == self._suggested:
+            self._suggested = moment
+            self.fill(moment)
+
+    def show(self) -> None:
+        """Bring the note up to date, the time in UTC among it."""
+        at = self.value.astimezone(UTC).isoformat(" ", "seconds") if self.value else ""
+        self.info = f"{at.removesuffix('+00:00')} UTC" if at else ""
+        super().show()
+
+    def _read(self) -> datetime | None:
+        moment: datetime | None = self.input.value
+        return moment
+
+    def _put(self, value: datetime | None) -> None:
+        self.input.value = value

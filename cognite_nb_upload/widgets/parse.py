@@ -1,0 +1,219 @@
+"""What people paste and hand over -> pairs of text, ids and field values.
+
+Rules of this file: no widgets; what cannot be read is a UsageError that says what can; values that
+are not text become text as Python writes it, and those that are missing are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from numbers import Real
+from typing import Any, Final
+
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models import FIELDS, GeoLocation, Label
+from cognite_nb_upload.models.wire import camel, from_ms
+
+Pair = tuple[str, str]
+
+_CAMEL: Final = {camel(field): field for field in FIELDS}
+_HEADS: Final = ({"key", "value"}, {"name", "value"}, {"field", "value"})
+_DELIMITERS: Final = ("\t", ";", ",", "=", ":")
+
+
+# --- pairs of text ---------------------------------------------------------------------------
+
+
+def pairs_of(given: object) -> list[Pair]:
+    """Pairs from a dict, a pandas Series, a DataFrame of two columns or one row, pairs, or text.
+
+    Text is JSON, a Python dict, or lines such as `key, value` (comma, semicolon, tab, `=` or `:`).
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(given, str):
+        return _pairs_of_text(given)
+    if hasattr(given, "columns") and hasattr(given, "itertuples"):
+        return _pairs_of_frame(given)
+    if isinstance(given, Mapping) or hasattr(given, "items"):
+        return _texts(given.items())
+    if isinstance(given, Iterable):
+        rows = [
+            tuple(row) for row in given if isinstance(row, Iterable) and not isinstance(row, str)
+        ]
+        if rows and all(len(row) == 2 for row in rows):
+            return _texts(rows)
+    raise UsageError(
+        f"Metadata is a dict, a Series, or rows of a key and a value, not {type(given).__name__}."
+    )
+
+
+def _pairs_of_frame(frame: Any) -> list[Pair]:
+    if len(frame.columns) == 2:
+        return _texts(frame.itertuples(index=False, name=None))
+    if len(frame) == 1:
+        return _texts(frame.iloc[0].items())
+    raise UsageError(
+        f"The table has {len(frame.columns)} columns and {len(frame)} rows; give two columns "
+        "(key, value), or one row."
+    )
+
+
+def _texts(pairs: Iterable[tuple[Any, Any]]) -> list[Pair]:
+    return [(text_of(key), text_of(value)) for key, value in pairs if not missing(value)]
+
+
+def text_of(value: object) -> str:
+    """A value as text: JSON for what is nested, ISO 8601 for times, else as Python writes it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def missing(value: object) -> bool:
+    """True for None, NaN, NaT and pandas' NA."""
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):
+        return True
+    return isinstance(value, Real) and math.isnan(value)
+
+
+def _pairs_of_text(text: str) -> list[Pair]:
+    text = text.strip().removeprefix("\ufeff")
+    if text.startswith(("{", "[")):
+        return pairs_of(_literal(text))
+    lines = [line for line in text.splitlines() if line.strip()]
+    delimiter = next((one for one in _DELIMITERS if _splits(lines, one)), None)
+    if delimiter is None:
+        raise UsageError(
+            "This is read as one pair per line, and not every line has a key and a value: "
+            "write `key, value`, `key = value` or a dict."
+        )
+    return _without_head([_split(line, delimiter) for line in lines])
+
+
+def _literal(text: str) -> object:
+    with suppress(ValueError):
+        return json.loads(text)
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        raise UsageError("This looks like a dict, and is neither JSON nor Python.") from None
+
+
+def _splits(lines: list[str], delimiter: str) -> bool:
+    return bool(lines) and all(delimiter in line for line in lines)
+
+
+def _split(line: str, delimiter: str) -> Pair:
+    if delimiter in "=:":
+        key, _, value = line.partition(delimiter)
+        return key.strip(), value.strip()
+    key, *rest = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+    return key.strip(), delimiter.join(rest).strip()
+
+
+def _without_head(pairs: list[Pair]) -> list[Pair]:
+    head = {text.casefold() for text in pairs[0]} if pairs else set()
+    return pairs[1:] if head in _HEADS and len(pairs) > 1 else pairs
+
+
+# --- fields of a file ------------------------------------------------------------------------
+
+
+def fields_of(given: object) -> dict[str, Any]:
+    """The fields that a `CDFFile`, a `FileMetadata`, a dict or a DataFrame's row says of a file.
+
+    Names may be ours or CDF's own (`externalId`); other names, and what is missing, are left out.
+
+    Raises:
+        UsageError: it is none of these, says nothing of a file, or a value cannot be read.
+    """
+    given = _as_mapping(given)
+    named = {_CAMEL.get(str(key), str(key)): value for key, value in given.items()}
+    found = {key: named[key] for key in FIELDS if key in named and not missing(named[key])}
+    if not found:
+        raise UsageError(f"None of its names is a field of a file: {', '.join(FIELDS)}.")
+    return {field: _field_of(field, value) for field, value in found.items()}
+
+
+def _as_mapping(given: Any) -> Mapping[str, Any]:
+    for name in ("to_kwargs", "dump"):  # ours; the official SDK's
+        if callable(dump := getattr(given, name, None)):
+            given = dump()
+            break
+    if hasattr(given, "columns") and len(given) == 1:
+        given = given.iloc[0]
+    if hasattr(given, "iloc"):
+        given = given.to_dict()
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"A form is filled from a CDFFile, a dict or a row of a DataFrame, not "
+            f"{type(given).__name__}."
+        )
+    return given
+
+
+def _field_of(field: str, value: Any) -> Any:
+    try:
+        return _READ[field](value)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, OverflowError, KeyError) as error:
+        raise UsageError(f"{field} cannot be read from {type(value).__name__}: {error}.") from None
+
+
+def moment_of(value: object) -> datetime:
+    """A moment from milliseconds since 1970, ISO 8601 or a `datetime`; local if it has no zone."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    elif hasattr(value, "to_pydatetime"):
+        value = value.to_pydatetime(warn=False)
+    if not isinstance(value, datetime):
+        value = from_ms(whole(value))
+    return value if value.utcoffset() is not None else value.astimezone()
+
+
+def whole(value: Any) -> int:
+    """A whole number from what pandas makes of one: 7, 7.0, "7"."""
+    number = int(value)
+    if isinstance(value, bool) or (not isinstance(value, str) and number != value):
+        raise UsageError(f"{value!r} is no whole number.")
+    return number
+
+
+def _items(value: Any) -> list[Any]:
+    """A list, or text that lists: JSON, or parted by commas and semicolons."""
+    if not isinstance(value, str):
+        return [value] if isinstance(value, Mapping | Real) else list(value)
+    if value.lstrip().startswith("["):
+        return list(json.loads(value))
+    return [one.strip() for one in re.split(r"[,;\n]", value) if one.strip()]
+
+
+def _wholes(value: Any) -> tuple[int, ...]:
+    return tuple(whole(one) for one in _items(value))
+
+
+_READ: Final[dict[str, Any]] = {
+    **dict.fromkeys(("name", "external_id", "source", "mime_type", "directory"), text_of),
+    "metadata": lambda value: dict(pairs_of(value)),
+    "asset_ids": _wholes,
+    "security_categories": _wholes,
+    "data_set_id": whole,
+    "labels": lambda value: tuple(Label.of(one) for one in _items(value)),
+    "geo_location": GeoLocation.of,
+    "source_created_time": moment_of,
+    "source_modified_time": moment_of,
+}

@@ -1,0 +1,375 @@
+"""Picking from a list: search, pick one or several, or type ids where there is no list.
+
+Rules of this file: what is typed and not picked is an error, so that nobody uploads without it; no
+list blocks a cell; where there is none, ids are typed, and the field says why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import ipywidgets
+
+from cognite_nb_upload.errors import UploadToolkitError, UsageError
+from cognite_nb_upload.models import Label
+from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.widgets.buttons import Buttons, Line
+from cognite_nb_upload.widgets.field import Field
+from cognite_nb_upload.widgets.lists import (
+    Choice,
+    Key,
+    Names,
+    Offer,
+    Search,
+    Source,
+    shortened,
+    why_not,
+)
+from cognite_nb_upload.widgets.style import box, button, hide
+from cognite_nb_upload.widgets.tasks import Tasks
+
+_PAGE: Final = 8
+_CHIPS: Final = 24
+# A search is sent when nobody has typed for this long, in seconds.
+_PAUSE_S: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a picker picks.
+
+    Attributes:
+        one, many: what a reader calls it.
+        most: how many may be picked.
+        typed: the keys that a typed text is, or None.
+        value: what `FileMetadata` takes, from the keys picked.
+        keys: the other way round.
+    """
+
+    one: str
+    many: str
+    most: int
+    typed: Callable[[str], tuple[Key, ...] | None]
+    value: Callable[[tuple[Any, ...]], Any]
+    keys: Callable[[Any], tuple[Key, ...]]
+
+
+def typed_ids(text: str) -> tuple[int, ...] | None:
+    """Ids as one types them, parted by spaces, commas or semicolons; None where it is no id."""
+    words = re.split(r"[\s,;]+", text.strip())
+    good = all(re.fullmatch(r"[0-9]{1,16}", one) for one in words)
+    return tuple(dict.fromkeys(map(int, words))) if good else None
+
+
+DATA_SET: Final = Kind(
+    "data set", "data sets", 1, typed_ids, lambda keys: keys[0], lambda value: (value,)
+)
+LABELS: Final = Kind(
+    "label",
+    "labels",
+    10,
+    lambda text: (text.strip(),),
+    lambda keys: tuple(Label(one) for one in keys),
+    lambda value: tuple(one.external_id for one in value),
+)
+ASSETS: Final = Kind("asset", "assets", 1000, typed_ids, tuple, tuple)
+SECURITY_CATEGORIES: Final = Kind(
+    "security category", "security categories", 100, typed_ids, tuple, tuple
+)
+
+
+class Picker(Field):
+    """A search box, lines to pick from, and a chip for each that is picked.
+
+    Attributes:
+        search: the box one types in.
+        lines: what can be picked now, a page of it.
+        chips: what is picked; pressing one takes it away.
+        picked: the keys that are picked, in order.
+        loaded: whether there is a list, or a search that answers.
+        loading: whether a list is on its way.
+    """
+
+    def __init__(self, name: str, label: str, kind: Kind, tasks: Tasks) -> None:
+        self.kind = kind
+        self.picked: tuple[Key, ...] = ()
+        self.loaded = self.loading = False
+        self._tasks = tasks
+        self._source: Source | None = None
+        self._find: Search | None = None
+        self._names: Names | None = None
+        self._offer = Offer()
+        self._known: dict[Key, Choice] = {}
+        self._page: int | None = None  # None where the lines are closed
+        self.search = ipywidgets.Text(description=label)
+        self.browse = button("Browse", f"Show all {kind.many}", self.open_or_close)
+        self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
+        self.chips = Buttons(ipywidgets.HBox, "cnbu-chips")
+        row = box(ipywidgets.HBox, [self.search, self.browse], "cnbu-row")
+        super().__init__(name, label, row, self.lines.widget, self.chips.widget)
+        self.search.observe(self._typed, "value")
+        self.search.on_msg(self._on_message)
+        self._no_list("There is no client")
+
+    # --- where the choices come from ---------------------------------------------------------
+
+    def use(
+        self,
+        source: Source | None = None,
+        find: Search | None = None,
+        names: Names | None = None,
+    ) -> None:
+        """Take choices from a list that is loaded in the background, or from a search.
+
+        Args:
+            source: the whole list.
+            find: a search, for what is too long to list.
+            names: what some keys are called, where there is a search.
+        """
+        self._source, self._find, self._names = source, find, names
+        self._ask_names()
+        if source is not None:
+            self.load()
+        elif find is not None:
+            self.offer(Offer())
+
+    def load(self) -> None:
+        """Ask for the list, in the background."""
+        self.loading, self.busy, self._offer = True, f"Loading {self.kind.many}…", Offer()
+        self.show()
+        self._tasks.start(self.name, self._load)
+
+    async def _load(self) -> None:
+        assert self._source is not None  # noqa: S101 # load() starts it where there is one
+        try:
+            async for offer in self._source():
+                self.loading = not offer.complete
+                self.busy = f"Loading more {self.kind.many}…" if self.loading else ""
+                self.offer(offer)
+        except Exception as error:  # a widget has nobody to raise to: it is said beside the field
+            self._no_list(why_not(error))
+
+    async def _search_for(self, text: str) -> None:
+        assert self._find is not None  # noqa: S101 # _typed() starts it where there is one
+        try:
+            offer = await self._find(text)
+        except Exception as error:  # as above
+            self._no_list(why_not(error))
+            return
+        if self.search.value.strip() == text:
+            self.busy = ""
+            self.offer(offer)
+
+    def offer(self, offer: Offer) -> None:
+        """Choices have come; any thread may say so."""
+        self._offer, self.loaded = offer, True
+        self.search.placeholder = f"Search {self.kind.many}, or type an id"
+        hide(self.browse, self._find is not None)
+        self.know(offer.choices)
+
+    def know(self, choices: Iterable[Choice]) -> None:
+        """What some keys are called."""
+        self._known |= {one.key: one for one in choices}
+        self._draw()
+        self.show()
+        self._changed()
+
+    def _ask_names(self) -> None:
+        names, unknown = self._names, [key for key in self.picked if key not in self._known]
+        if names is None or not unknown:
+            return
+
+        async def ask() -> None:
+            with suppress(UploadToolkitError):  # ids are shown in place of names
+                self.know(await names(unknown))
+
+        self._tasks.start(f"names of {self.name}", ask)
+
+    def _no_list(self, why: str) -> None:
+        self.loaded, self.loading, self.busy = False, False, ""
+        self._offer = Offer(note=f"{why.rstrip('.')}: type {self._ids}, then press Enter.")
+        self.search.placeholder = self._ids.capitalize()
+        hide(self.browse, self._source is None)
+        self._draw()
+        self.show()
+        self._changed()
+
+    @property
+    def _ids(self) -> str:
+        ids = "ids" if self.kind.typed is typed_ids else "external ids"
+        return (
+            f"{ids} of {self.kind.many}" if self.kind.most > 1 else f"the id of a {self.kind.one}"
+        )
+
+    # --- typing and picking ------------------------------------------------------------------
+
+    def open_or_close(self) -> None:
+        """Open the lines, or close them; where the list did not load, load it again."""
+        if not self.loaded:
+            self.load()
+            return
+        self._page = 0 if self._page is None else None
+        self._draw()
+        self.show()
+
+    def enter(self) -> None:
+        """Take what is typed: the id it is, else the first line."""
+        if self.search.value.strip() and self.lines.lines:
+            self.lines.press(0)
+
+    def pick(self, *keys: Key) -> None:
+        """Add these; where only one may be picked, it takes the place of the last one."""
+        if self.kind.most == 1:
+            self.picked, self._page = keys[:1], None
+        else:
+            self.picked = tuple(dict.fromkeys((*self.picked, *keys)))
+        self._go_on()
+
+    def drop(self, *keys: Key) -> None:
+        """Take these away."""
+        self.picked = tuple(one for one in self.picked if one not in keys)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Something was picked or taken away: go on typing in an empty box."""
+        self._empty_box()
+        self.search.focus()
+        self._draw()
+        self.edited()
+
+    def _empty_box(self) -> None:
+        self._quiet += 1
+        if self.search.value:
+            self._page = None
+        self.search.value = ""
+        self._quiet -= 1
+        if self._find is not None:
+            self._tasks.stop(self.name)
+            self._offer, self.busy = replace(self._offer, choices=()), ""
+
+    def _typed(self, change: dict[str, Any]) -> None:
+        if self._quiet:
+            return
+        text = change["new"].strip()
+        self._page = 0 if text else None
+        if self._find is not None:
+            self._offer = replace(self._offer, choices=())
+            self.busy = f"Searching {self.kind.many}…" if text else ""
+            self._tasks.stop(self.name)
+            if text:
+                self._tasks.start(self.name, lambda: self._search_for(text), after_s=_PAUSE_S)
+        self._draw()
+        self.edited()
+
+    def _on_message(self, _: object, content: dict[str, Any], __: object) -> None:
+        if content.get("event") == "submit":
+            self.enter()
+
+    # --- what the field is -------------------------------------------------------------------
+
+    def _read(self) -> Any:
+        if typed := self.search.value.strip():
+            raise UsageError(
+                f"{self.label}: {plain(typed)!r} is typed and not picked; pick a line, press "
+                "Enter, or empty the box."
+            )
+        return self.kind.value(self.picked) if self.picked else None
+
+    def _put(self, value: Any) -> None:
+        self.picked = () if value is None else tuple(dict.fromkeys(self.kind.keys(value)))
+        self._empty_box()
+        self._page = None
+        self._draw()
+        self._ask_names()
+
+    def show(self) -> None:
+        """Bring the note up to date; what is typed and not picked yet is no reason for red."""
+        allowed = self._offer.allowed
+        doubtful = allowed is not None and any(one not in allowed for one in self.picked)
+        doubts = (self._known[one].doubt for one in self.picked if one in self._known)
+        self.warning = self._offer.why if doubtful else next(filter(None, doubts), "")
+        typing = bool(self.search.value.strip())
+        self.info = self._hint() if typing and self.loaded else self._offer.note
+        self._touched = self._touched and not typing
+        super().show()
+
+    def _hint(self) -> str:
+        if self.busy:
+            return ""
+        if not self._matches():
+            return f"No {self.kind.one} fits {plain(self.search.value.strip())!r}."
+        return "Pick a line, or press Enter for the first."
+
+    # --- drawing -----------------------------------------------------------------------------
+
+    def _matches(self) -> list[Choice]:
+        text = self.search.value.strip().casefold()
+        words = [] if self._find is not None else text.split()
+        found = [
+            one for one in self._offer.choices if one.fits(words) and one.key not in self.picked
+        ]
+        if self._find is None:
+            found.sort(
+                key=lambda one: (str(one.key) != text, not one.title.casefold().startswith(text))
+            )
+        return found
+
+    def _all_lines(self) -> list[Line]:
+        """All that can be picked now; first what Enter takes."""
+        matches = self._matches()
+        lines = [
+            Line(one, one.text, f"Pick {one.text}", partial(self.pick, one.key), "cnbu-hit")
+            for one in matches
+        ]
+        text = self.search.value.strip()
+        keys = self.kind.typed(text) if text else None
+        if not keys or keys in {(one.key,) for one in matches}:
+            return lines
+        said = plain(", ".join(map(str, keys[:5])) + ("…" if len(keys) > 5 else ""))
+        typed = Line(keys, f"Use {said}", f"Use {said}", partial(self.pick, *keys), "cnbu-hit")
+        return [typed, *lines] if self.kind.typed is typed_ids else [*lines, typed]
+
+    def _draw(self) -> None:
+        self._draw_chips()
+        lines = [] if self._page is None else self._all_lines()
+        at = _PAGE * (self._page or 0)
+        left = len(lines) - at - _PAGE
+        shown = lines[at : at + _PAGE]
+        if at:
+            shown.append(self._turn("Back", -1))
+        if left > 0:
+            shown.append(self._turn(f"{left} more…", 1))
+        self.lines.show(shown)
+        close = "Close" if self._page is not None else "Browse"
+        self.browse.description = close if self.loaded else "Try again"
+
+    def _turn(self, text: str, by: int) -> Line:
+        tooltip = f"{text} of the {self.kind.many}"
+        return Line(
+            (text, self._page), text, tooltip, partial(self._show_page, by), "cnbu-hit cnbu-page"
+        )
+
+    def _show_page(self, by: int) -> None:
+        self._page = max(0, (self._page or 0) + by)
+        self._draw()
+
+    def _draw_chips(self) -> None:
+        chips = [self._chip(key) for key in self.picked[:_CHIPS]]
+        if (more := len(self.picked) - _CHIPS) > 0:
+            text = f"and {more} more: remove all"
+            chips.append(
+                Line(text, f"{text} ✕", text, lambda: self.drop(*self.picked), "cnbu-chip")
+            )
+        self.chips.show(chips)
+
+    def _chip(self, key: Key) -> Line:
+        known = self._known.get(key, Choice(key, str(key)))
+        title = shortened(known.title)
+        return Line(
+            (key, title), f"{title} ✕", f"Remove {known.text}", partial(self.drop, key), "cnbu-chip"
+        )

@@ -1,0 +1,64 @@
+"""A widget's work in the background: by name, the newest of a name wins, all of it can be ended.
+
+Rules of this file: nothing here blocks a cell; what a task has to show, it sets on widgets
+directly: that reaches the browser from any thread (measured), also while a cell computes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
+from typing import Any
+
+import anyio
+
+from cognite_nb_upload import background
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Tasks:
+    """Work on the package's own loop, by name: a new one of a name ends the one before it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: dict[str, Future[None]] = {}
+
+    def start(self, name: str, work: Work, after_s: float = 0.0) -> None:
+        """Run `work()` in the background, `after_s` seconds from now; returns at once."""
+
+        async def later() -> None:
+            await anyio.sleep(after_s)
+            await work()
+
+        with self._lock:
+            before = self._futures.pop(name, None)
+            if before is not None:
+                before.cancel()
+            self._futures[name] = _start(later)
+
+    def stop(self, name: str) -> None:
+        """End the work of that name, if there is any."""
+        with self._lock:
+            before = self._futures.pop(name, None)
+        if before is not None:
+            before.cancel()
+
+    def wait(self, timeout_s: float = 10.0) -> bool:
+        """Block until nothing is under way; False where that takes longer than `timeout_s`."""
+        with self._lock:
+            futures = tuple(self._futures.values())
+        return not wait(futures, timeout_s).not_done
+
+    def close(self) -> None:
+        """End everything."""
+        for name in tuple(self._futures):
+            self.stop(name)
+
+
+def _start(work: Work) -> Future[None]:
+    if background.in_own_loop():  # an observer there has set a field
+        return asyncio.run_coroutine_threadsafe(work(), asyncio.get_running_loop())
+    return background.start(work)
