@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import os
@@ -186,29 +185,6 @@ def test_a_missing_part_is_named_and_can_still_be_sent(cdf, ours):
     with session:
         session.upload_part(1, b"the end")
     assert stored(cdf, "x") == SIX_MIB + b"the end"
-
-
-def test_after_one_part_fails_the_sdk_goes_on_sending_the_others(cdf, theirs, file):
-    """Its own upload of a file: the failed part raises, and parts are still sent after that."""
-    big = file.with_name("big.bin")
-    big.write_bytes(SIX_MIB * 20)
-    cdf.inject(Fault("status", "part", part=0, status=400))
-    cdf.inject(Fault("slow", "part", part=1, bytes_per_s=20 * MIB))
-
-    async def run() -> int:
-        client = sdk.AsyncCogniteClient(theirs.config)
-        with pytest.raises(sdk.exceptions.CogniteFileUploadError):
-            await client.files.upload(big)
-        at_raise = len([one for one in cdf.requests() if one["route"] == "part" and one["status"]])
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            now = len([one for one in cdf.requests() if one["route"] == "part" and one["status"]])
-            if now > at_raise:
-                return now - at_raise
-        return 0
-
-    assert asyncio.run(run()) > 0
-    assert cdf.fired()
 
 
 def test_after_one_part_fails_for_good_we_send_nothing_more(cdf, ours, file):
