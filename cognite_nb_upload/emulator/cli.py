@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs an emulator; returns when it was interrupted or terminated."""
+    """Runs an emulator; returns when it was interrupted or terminated, 1 if it cannot start."""
     options = vars(parser().parse_args(argv))
     watch_stdin = options.pop("from_stdin")
     if watch_stdin:
@@ -83,7 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if root is None:
             root = Path(tempfile.mkdtemp(prefix="cdf-emulator-"))
             undo.callback(shutil.rmtree, root, ignore_errors=True)
-        asyncio.run(_run(settings, root, port, watch_stdin=watch_stdin))
+        try:
+            asyncio.run(_run(settings, root, port, watch_stdin=watch_stdin))
+        except OSError as error:  # the port is taken, the folder cannot be written
+            print(f"The emulator cannot start: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

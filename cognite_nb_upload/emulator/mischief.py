@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from .faults import ANSWER, DURING, Fault
 from .rules import Refused
@@ -223,7 +224,7 @@ def _header(start: Message, wanted: bytes) -> bytes | None:
 
 def _head(start: Message) -> bytes:
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in start["headers"])
-    return b"HTTP/1.1 %d X\r\n" % start["status"] + lines + b"\r\n"
+    return STATUS_LINE[start["status"]] + lines + b"\r\n"
 
 
 async def _raw(response: Response) -> bytes:

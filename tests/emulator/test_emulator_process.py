@@ -1,0 +1,188 @@
+"""The command line, and an emulator in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+import trustme
+
+from cognite_nb_upload.emulator import Fault, emulator
+from cognite_nb_upload.emulator.cli import main
+
+MIB = 1024**2
+COMMAND = [sys.executable, "-m", "cognite_nb_upload.emulator"]
+
+
+def run(*options, **keywords):
+    return subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, text=True, **keywords)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_one_line_and_ends_cleanly(number):
+    with run("--project", "p", "--token", "t", stderr=subprocess.PIPE) as process:
+        told = json.loads(process.stdout.readline())
+        assert told.keys() == {"base_url", "project", "token"}
+        assert (told["project"], told["token"]) == ("p", "t")
+        headers = {"authorization": "Bearer t"}
+        answer = httpx.get(told["base_url"] + "/api/v1/token/inspect", headers=headers)
+        assert answer.json()["projects"][0]["projectUrlName"] == "p"
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=10)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_token_may_come_from_the_environment_or_from_chance():
+    tokens = []
+    for extra in ({"CDF_EMULATOR_TOKEN": "from the environment"}, {}, {}):
+        with run(env=os.environ | extra) as process:
+            tokens.append(json.loads(process.stdout.readline())["token"])
+            process.terminate()
+    assert tokens[0] == "from the environment"
+    assert tokens[1] != tokens[2]
+    assert len(tokens[1]) >= 32
+
+
+def test_the_command_explains_itself_and_its_mistakes(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "--strict-storage" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", "tape"])
+    assert ended.value.code == 2
+
+
+def test_switches_reach_the_emulator_in_its_process():
+    with emulator(process=True, faults=True, write_scope=[7], repeated_complete="refuse") as cdf:
+        assert psutil.Process(cdf.pid).is_running()
+        assert cdf.token not in " ".join(psutil.Process(cdf.pid).cmdline())
+        api = f"{cdf.base_url}/api/v1/projects/demo"
+        headers = {"authorization": f"Bearer {cdf.token}"}
+        body = {"name": "a", "dataSetId": 7}
+        made = httpx.post(api + "/files", json=body, headers=headers).json()
+        cdf.inject(Fault("status", "put"))
+        assert [httpx.put(made["uploadUrl"], content=b"x").status_code for _ in range(2)] == [
+            503,
+            200,
+        ]
+        assert cdf.content(made["id"]) == b"x"
+        assert [each["route"] for each in cdf.fired()] == ["put"]
+        del body["dataSetId"]
+        assert httpx.post(api + "/files", json=body, headers=headers).status_code == 403
+    assert [row["route"] for row in cdf.requests()] == ["create", "put", "put", "create"]
+    assert not psutil.pid_exists(cdf.pid)
+    assert not cdf.root.exists()
+
+
+def test_an_emulator_that_is_killed_keeps_its_state(tmp_path):
+    with emulator(root=tmp_path, process=True, min_part_size=1) as cdf:
+        api = f"{cdf.base_url}/api/v1/projects/demo"
+        headers = {"authorization": f"Bearer {cdf.token}"}
+        init = f"{api}/files/initmultipartupload?parts=2"
+        made = httpx.post(init, json={"name": "a"}, headers=headers).json()
+        assert httpx.put(made["uploadUrls"][0], content=b"kept ").status_code == 200
+        os.kill(cdf.pid, signal.SIGKILL)
+    with emulator(root=tmp_path, port=cdf.port, token=cdf.token, min_part_size=1) as again:
+        assert httpx.put(made["uploadUrls"][1], content=b"safe").status_code == 200
+        body = {"id": made["id"], "uploadId": made["uploadId"]}
+        httpx.post(f"{api}/files/completemultipartupload", json=body, headers=headers)
+        assert again.content(made["id"]) == b"kept safe"
+
+
+def test_an_emulator_does_not_outlive_its_parent(eventually):
+    code = (
+        "from cognite_nb_upload.emulator import emulator; import os, signal\n"
+        "with emulator(process=True) as cdf:\n"
+        "    print(cdf.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    eventually(lambda: not psutil.pid_exists(int(done.stdout)))
+
+
+def test_a_port_that_is_taken_is_an_error_at_once(capfd):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for process in (False, True):
+            with pytest.raises((OSError, RuntimeError)), emulator(port=port, process=process):
+                pass
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("process", [False, True])
+def test_it_speaks_tls(tmp_path, process):
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", "localhost")
+    (tmp_path / "cert").write_bytes(b"".join(x.bytes() for x in certificate.cert_chain_pems))
+    (tmp_path / "key").write_bytes(certificate.private_key_pem.bytes())
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    tls = (str(tmp_path / "cert"), str(tmp_path / "key"))
+    data = os.urandom(3 * MIB)
+    with (
+        emulator(tls=tls, process=process, faults=True) as cdf,
+        httpx.Client(verify=context, trust_env=False) as http,
+    ):
+        assert cdf.base_url.startswith("https://")
+        headers = {"authorization": f"Bearer {cdf.token}"}
+        made = http.post(
+            f"{cdf.base_url}/api/v1/projects/demo/files/initmultipartupload?parts=1",
+            json={"name": "a"},
+            headers=headers,
+        ).json()
+        (url,) = made["uploadUrls"]
+        for kind in ("reset_mid", "close_mid", "stall", "lost_answer"):
+            cdf.inject(Fault(kind, "part"))
+            with pytest.raises(httpx.TransportError):
+                http.put(url, content=data, timeout=0.5)
+        cdf.inject(Fault("early_status", "part"))
+        assert http.put(url, content=data).status_code == 503
+        assert http.put(url, content=data).status_code == 200
+        body = {"id": made["id"], "uploadId": made["uploadId"]}
+        path = "/api/v1/projects/demo/files/completemultipartupload"
+        assert http.post(cdf.base_url + path, json=body, headers=headers).status_code == 200
+        assert cdf.content(made["id"]) == data
+        assert len(cdf.fired()) == 5
+
+
+def put_zeros(url, size):
+    """PUTs `size` zeros over a bare socket; its own memory stays small as well."""
+    address, block = urlsplit(url), memoryview(bytes(MIB))
+    with socket.create_connection((address.hostname, address.port)) as client:
+        head = f"PUT {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        client.sendall(f"{head}Content-Length: {size}\r\n\r\n".encode())
+        while size:
+            size -= client.send(block[: min(size, MIB)])
+        return client.recv(1000).partition(b"\r\n")[0]
+
+
+@pytest.mark.slow
+def test_a_large_part_costs_it_no_memory():
+    with emulator(process=True, checksums=False) as cdf:
+        process = psutil.Process(cdf.pid)
+        made = httpx.post(
+            f"{cdf.base_url}/api/v1/projects/demo/files/initmultipartupload?parts=2",
+            json={"name": "a"},
+            headers={"authorization": f"Bearer {cdf.token}"},
+        ).json()
+        assert put_zeros(made["uploadUrls"][0], 20 * MIB) == b"HTTP/1.1 200 OK"
+        before = peak(process)
+        assert put_zeros(made["uploadUrls"][1], 1024 * MIB) == b"HTTP/1.1 200 OK"
+        assert peak(process) - before < 8 * MIB
+
+
+def peak(process):
+    """The most memory that the process ever had, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
