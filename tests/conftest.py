@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from support import config_of
+
+from cognite_nb_upload import AsyncCogniteClient, CogniteClient
+from cognite_nb_upload.emulator import Emulator, emulator
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def cdf() -> Iterator[Emulator]:
+    """A little CDF of its own for each test, which takes faults."""
+    with emulator(faults=True) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(cdf: Emulator) -> Iterator[Callable[..., CogniteClient]]:
+    """Makes blocking clients of `cdf`, with the given settings, and closes them."""
+    with ExitStack() as stack:
+
+        def make(**settings: Any) -> CogniteClient:
+            return stack.enter_context(CogniteClient(config_of(cdf, **settings)))
+
+        yield make
+
+
+@pytest.fixture
+def client(connect: Callable[..., CogniteClient]) -> CogniteClient:
+    return connect()
+
+
+@pytest.fixture
+async def async_client(cdf: Emulator) -> AsyncIterator[AsyncCogniteClient]:
+    async with AsyncCogniteClient(config_of(cdf)) as made:
+        yield made

@@ -1,0 +1,438 @@
+"""`as_source`: whatever holds bytes becomes something that can be read again, from any place."""
+
+from __future__ import annotations
+
+import asyncio
+import bz2
+import gc
+import gzip
+import io
+import lzma
+import mmap
+import os
+import tempfile
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pytest
+
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.sources import Source, as_source, as_source_async, give_back
+
+DATA = bytes(range(256)) * 40
+Make = Callable[[Path], Any]
+
+
+def whole(source: Source) -> bytes:
+    """All bytes, read in pieces that do not divide them, the later ones first."""
+    starts = range(0, source.size, 999)
+    pieces = {at: bytes(source.read_at(at, 999)) for at in reversed(starts)}
+    return b"".join(pieces[at] for at in starts)
+
+
+def written(folder: Path, data: bytes = DATA) -> Path:
+    path = folder / "data.bin"
+    path.write_bytes(data)
+    return path
+
+
+def opened(folder: Path, **how: Any) -> IO[Any]:
+    return open(written(folder), "rb", **how)
+
+
+def mapped(folder: Path) -> mmap.mmap:
+    with opened(folder) as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def temporary(folder: Path, make: Any, **how: Any) -> Any:
+    file = make(**how)
+    file.write(DATA)
+    file.seek(0)
+    return file
+
+
+def zipped(folder: Path) -> IO[bytes]:
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.bin", DATA)
+    return zipfile.ZipFile(folder / "a.zip").open("data.bin")
+
+
+def compressed(folder: Path, module: Any) -> Any:
+    path = folder / "data.z"
+    path.write_bytes(module.compress(DATA))
+    return module.open(path, "rb")
+
+
+def in_memory_fs(folder: Path) -> Any:
+    with fsspec.open("memory://data.bin", "wb") as file:
+        file.write(DATA)
+    return fsspec.open("memory://data.bin", "rb")
+
+
+class OnlyReads:
+    """As little of a file as there may be: no seek, no name."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(min(size, 777) if size >= 0 else size)  # short reads
+
+
+def piped(folder: Path) -> IO[bytes]:
+    reads, writes = os.pipe()
+
+    def write() -> None:
+        with open(writes, "wb") as file:
+            file.write(DATA)
+
+    threading.Thread(target=write).start()
+    return open(reads, "rb")
+
+
+CONTENTS: dict[str, Make] = {
+    "bytes": lambda _: DATA,
+    "bytearray": lambda _: bytearray(DATA),
+    "memoryview": lambda _: memoryview(DATA),
+    "memoryview of longs": lambda _: memoryview(DATA).cast("q"),
+    "mmap": mapped,
+    "Path": written,
+    "raw file": lambda folder: opened(folder, buffering=0),
+    "buffered file": opened,
+    "file for reading and writing": lambda folder: open(written(folder), "r+b"),
+    "NamedTemporaryFile": lambda folder: temporary(folder, tempfile.NamedTemporaryFile),
+    "TemporaryFile": lambda folder: temporary(folder, tempfile.TemporaryFile),
+    "SpooledTemporaryFile in memory": lambda folder: temporary(
+        folder, tempfile.SpooledTemporaryFile, max_size=10**6
+    ),
+    "SpooledTemporaryFile on disk": lambda folder: temporary(
+        folder, tempfile.SpooledTemporaryFile, max_size=10
+    ),
+    "BytesIO": lambda _: io.BytesIO(DATA),
+    "gzip": lambda folder: compressed(folder, gzip),
+    "bz2": lambda folder: compressed(folder, bz2),
+    "lzma": lambda folder: compressed(folder, lzma),
+    "member of a zip": zipped,
+    "fsspec in memory": in_memory_fs,
+    "fsspec in memory, opened": lambda folder: in_memory_fs(folder).open(),
+    "fsspec on disk": lambda folder: fsspec.open(f"file://{written(folder)}", "rb"),
+    "fsspec on disk, opened": lambda folder: fsspec.open(f"file://{written(folder)}", "rb").open(),
+    "fsspec, decompressed": lambda folder: fsspec.open(
+        str(Path(compressed(folder, gzip).name)), "rb", compression="gzip"
+    ),
+    "pipe": piped,
+    "file that only reads": lambda _: OnlyReads(DATA),
+    "list": lambda _: [DATA[:100], bytearray(DATA[100:200]), memoryview(DATA[200:])],
+    "generator": lambda _: (DATA[at : at + 1000] for at in range(0, len(DATA), 1000)),
+}
+
+
+@pytest.fixture(params=CONTENTS)
+def content(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    made = CONTENTS[request.param](tmp_path)
+    yield made
+    if hasattr(made, "close") and not isinstance(made, mmap.mmap):
+        made.close()
+
+
+def test_every_content_gives_its_bytes_from_any_place_and_again(content: Any) -> None:
+    source = as_source(content)
+    assert source.size == len(DATA)
+    assert whole(source) == DATA
+    assert whole(source) == DATA
+    assert bytes(source.read_at(len(DATA) - 3, 100)) == DATA[-3:]
+    assert bytes(source.read_at(len(DATA), 100)) == b""
+    source.close()
+
+
+def test_every_content_is_taken_on_an_event_loop_too(content: Any) -> None:
+    source = asyncio.run(as_source_async(content))
+    assert whole(source) == DATA
+    source.close()
+
+
+def test_several_threads_may_read_at_once(content: Any) -> None:
+    source = as_source(content)
+    starts = list(range(0, source.size, 100))
+    with ThreadPoolExecutor(8) as pool:
+        pieces = list(pool.map(lambda at: bytes(source.read_at(at, 100)), starts))
+    assert b"".join(pieces) == DATA
+    source.close()
+
+
+def test_length_takes_only_so_much(content: Any) -> None:
+    if isinstance(content, list) or hasattr(content, "send"):
+        return  # an iterator says where it ends itself
+    source = as_source(content, length=5000)
+    assert whole(source) == DATA[:5000]
+    source.close()
+
+
+def test_text_is_sent_as_utf8() -> None:
+    assert whole(as_source("blåbær ≥ 3")) == "blåbær ≥ 3".encode()
+
+
+def test_nothing_is_a_content_too() -> None:
+    for nothing in (b"", "", io.BytesIO(), iter(())):
+        assert as_source(nothing).size == 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [name for name in CONTENTS if "file" in name.lower() or name in ("BytesIO", "gzip", "bz2")],
+)
+def test_a_file_is_read_from_its_position_which_moves_on_by_what_is_taken(
+    kind: str, tmp_path: Path
+) -> None:
+    file = CONTENTS[kind](tmp_path)
+    assert file.read(7) in (DATA[:7], DATA[:7])
+    first = as_source(file, length=1000)
+    second = as_source(file, length=500)
+    rest = as_source(file)
+    assert whole(first) == DATA[7:1007]
+    assert whole(second) == DATA[1007:1507]
+    assert whole(rest) == DATA[1507:]
+    assert file.read() == b""
+    for source in (first, second, rest):
+        source.close()
+    if hasattr(file, "close"):
+        file.close()
+
+
+def test_parts_of_one_file_object_do_not_disturb_each_other() -> None:
+    file = io.BytesIO(DATA * 20)
+    sources = [as_source(file, length=len(DATA)) for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(whole, sources))
+    assert found == [DATA] * 20
+
+
+@pytest.mark.parametrize("kind", ["fsspec in memory, opened", "gzip", "BytesIO", "raw file"])
+def test_on_an_event_loop_who_asks_first_has_the_first_bytes(kind: str, tmp_path: Path) -> None:
+    async def in_a_row(file: Any) -> list[Source]:
+        return await asyncio.gather(*(as_source_async(file, length=100) for _ in range(40)))
+
+    with CONTENTS[kind](tmp_path) as file:
+        sources = asyncio.run(in_a_row(file))
+        assert b"".join(whole(one) for one in sources) == DATA[:4000]
+        for one in sources:
+            one.close()
+
+
+def test_after_a_failure_the_position_is_where_the_part_began(tmp_path: Path) -> None:
+    for kind in ("raw file", "BytesIO", "gzip", "SpooledTemporaryFile in memory"):
+        with CONTENTS[kind](tmp_path) as file:
+            file.seek(10)
+            source = as_source(file, length=90)
+            assert file.tell() == 100
+            give_back(file, source)
+            assert file.tell() == 10
+            source.close()
+
+
+def test_a_position_that_has_moved_on_since_is_left_alone() -> None:
+    file = io.BytesIO(DATA)
+    first, second = as_source(file, length=10), as_source(file, length=10)
+    give_back(file, first)
+    assert file.tell() == 20
+    give_back(file, second)
+    assert file.tell() == 10
+
+
+def test_decompressing_happens_once_however_often_it_is_read(tmp_path: Path) -> None:
+    with compressed(tmp_path, gzip) as file:
+        source = as_source(file)
+        assert file.tell() == len(DATA)
+        whole(source)
+        assert file.tell() == len(DATA)  # nobody went back in it
+        source.close()
+
+
+def test_memory_is_not_copied() -> None:
+    data = bytearray(DATA)
+    view = as_source(data).read_at(0, 10)
+    data[0] = 99
+    assert view[0] == 99
+
+
+def test_memory_may_be_resized_once_the_source_is_closed() -> None:
+    data = bytearray(DATA)
+    source = as_source(data)
+    with pytest.raises(BufferError):
+        data.append(1)
+    source.close()
+    data.append(1)
+
+
+def test_a_file_that_was_handed_in_stays_open_and_what_we_opened_is_closed(tmp_path: Path) -> None:
+    with opened(tmp_path) as file:
+        as_source(file).close()
+        assert not file.closed
+        assert file.read() == b""
+    openable = in_memory_fs(tmp_path)
+    source = as_source(openable)
+    assert len(openable.fobjects) == 1
+    source.close()
+    assert openable.fobjects == []
+
+
+def test_descriptors_are_given_back_even_by_a_source_that_nobody_closed(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        as_source(path)
+        as_source(iter([DATA]))
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# --- async iterables ------------------------------------------------------------------------
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    for at in range(0, len(DATA), 1000):
+        await asyncio.sleep(0)
+        yield DATA[at : at + 1000]
+
+
+def test_an_async_iterator_is_spooled() -> None:
+    source = asyncio.run(as_source_async(pieces()))
+    assert whole(source) == DATA
+    source.close()
+
+
+def test_a_source_names_what_an_async_iterator_gave_that_is_not_bytes() -> None:
+    async def words() -> AsyncIterator[Any]:
+        yield "text"
+
+    with pytest.raises(UsageError, match="gave a str; it has to give bytes"):
+        asyncio.run(as_source_async(words()))
+
+
+def test_a_pipe_that_is_slow_does_not_block_the_event_loop() -> None:
+    reads, writes = os.pipe()
+
+    async def both() -> bytes:
+        with io.FileIO(reads) as file:
+            waiting = asyncio.ensure_future(as_source_async(file))
+            for _ in range(3):
+                await asyncio.sleep(0)  # the reader is at work, and this goes on
+            os.write(writes, b"at last")
+            os.close(writes)
+            return whole(await waiting)
+
+    assert asyncio.run(asyncio.wait_for(both(), 10)) == b"at last"
+
+
+def test_waiting_for_a_pipe_can_be_cancelled() -> None:
+    reads, writes = os.pipe()
+
+    async def cancelled() -> None:
+        with io.FileIO(reads) as file:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(as_source_async(file), 0.05)
+            os.close(writes)  # lets the thread go
+
+    asyncio.run(cancelled())
+
+
+# --- what cannot be -------------------------------------------------------------------------
+
+
+def closed_file(folder: Path) -> IO[bytes]:
+    file = opened(folder)
+    file.close()
+    return file
+
+
+class AsyncFile:
+    name = "/data/a.bin"
+
+    async def read(self, size: int = -1) -> bytes:
+        return b""
+
+
+WRONG: dict[str, tuple[Make, str]] = {
+    "a text file": (lambda folder: open(written(folder)), "open it as bytes: open(path, 'rb')"),
+    "StringIO": (lambda _: io.StringIO("a"), "open it as bytes"),
+    "a temporary text file": (lambda _: tempfile.NamedTemporaryFile("w+"), "open it as bytes"),
+    "a spooled text file": (lambda _: tempfile.SpooledTemporaryFile(mode="w+"), "open it as bytes"),
+    "a file for writing": (lambda folder: open(folder / "w", "wb"), "open for writing only"),
+    "a closed file": (closed_file, "is closed"),
+    "an async file": (lambda _: AsyncFile(), "a.bin is an async file; give its path"),
+    "a number": (lambda _: 7, "int cannot be uploaded; give bytes, str, a Path"),
+    "None": (lambda _: None, "NoneType cannot be uploaded"),
+    "a list of text": (lambda _: ["a"], "gave a str; it has to give bytes"),
+    "a list of numbers": (lambda _: [1, 2], "gave a int; it has to give bytes"),
+    "every second byte": (lambda _: memoryview(DATA)[::2], "not contiguous; give bytes"),
+    "a folder": (lambda folder: folder, "is a folder; give the path of a file"),
+    "a device": (lambda _: Path("/dev/null"), "not a regular file"),
+    "a file that is not there": (lambda folder: folder / "nope", "nope cannot be read: No such"),
+    "an async iterator": (lambda _: pieces(), "with upload_part_async"),
+}
+
+
+@pytest.mark.parametrize(("make", "sentence"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_uploaded_is_told_in_a_sentence_that_says_what_to_do(
+    make: Make, sentence: str, tmp_path: Path
+) -> None:
+    wrong = make(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        as_source(wrong)
+    assert sentence in str(caught.value)
+    if hasattr(wrong, "close"):
+        wrong.close()
+
+
+@pytest.mark.parametrize("length", [-1, 1.5, True, "7"])
+def test_a_length_is_a_number_of_bytes(length: Any) -> None:
+    with pytest.raises(UsageError, match="length is a number of bytes, 0 or more"):
+        as_source(DATA, length)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "Path", "raw file", "BytesIO", "pipe", "gzip"])
+def test_fewer_bytes_than_length_are_told_with_both_numbers(kind: str, tmp_path: Path) -> None:
+    content = CONTENTS[kind](tmp_path)
+    with pytest.raises(UsageError, match=rf"{len(DATA)} bytes.*{len(DATA) + 1}"):
+        as_source(content, len(DATA) + 1)
+    if hasattr(content, "close"):
+        content.close()
+
+
+def test_an_iterator_that_gives_more_than_length_is_told() -> None:
+    with pytest.raises(UsageError, match="more than the 10 bytes"):
+        as_source(iter([b"123456", b"789012"]), 10)
+
+
+def test_a_full_temporary_folder_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    import signal
+
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as if the disk ended there
+    try:
+        with pytest.raises(UsageError, match="does not fit into the temporary folder") as caught:
+            as_source(b"x" * 60_000 for _ in range(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+    assert "TMPDIR" in str(caught.value.__notes__)
+
+
+def test_what_is_spooled_leaves_no_file_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = as_source(iter([DATA]))
+    assert list(tmp_path.iterdir()) == []
+    source.close()
