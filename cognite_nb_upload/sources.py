@@ -22,6 +22,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeVar, cast
@@ -160,6 +161,16 @@ class FileSource:
                 f"{self._path or self.name} cannot be read at byte {self._start + offset}: "
                 f"{error.strerror}."
             ) from error
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` from `offset`, without a copy between; returns how many bytes came."""
+        wanted, came = max(0, min(len(room), self.size - offset)), 0
+        if hasattr(os, "preadv"):
+            with suppress(OSError):  # read_at reads again, and says what is wrong
+                came = os.preadv(self._fd, [room[:wanted]], self._start + offset)
+        if came < wanted:
+            room[came:wanted] = self.read_at(offset + came, wanted - came)
+        return wanted
 
     def _rest(self, offset: int, size: int) -> bytes:
         pieces = []
@@ -315,6 +326,14 @@ async def as_source_async(content: object, length: int | None = None, name: str 
         return await to_thread.run_sync(as_source, content, length, name, abandon_on_cancel=True)
 
 
+def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
+    """As many bytes as `room` has, from `offset`: in `room`, or where they are already."""
+    read_into = getattr(source, "read_into", None)
+    if read_into is not None:
+        return room[: read_into(room, offset)]
+    return memoryview(source.read_at(offset, len(room)))
+
+
 def give_back(content: object, source: Source) -> None:
     """After a failure, put a file object's position back to where the part began."""
     start = getattr(source, "_claimed_from", None)
@@ -443,11 +462,11 @@ def _refuse_unusable(file: IO[bytes], name: str) -> None:
         raise UsageError(f"{name} is an async file; give its path, or an async iterator of bytes.")
     if getattr(file, "closed", False) is True:
         raise UsageError(f"{name} is closed.")
-    if isinstance(file, io.TextIOBase) or (_seekable(file) and isinstance(file.read(0), str)):
-        raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
     readable = getattr(file, "readable", None)
     if callable(readable) and not readable():
         raise UsageError(f"{name} is open for writing only; open it as open(path, 'rb').")
+    if isinstance(file, io.TextIOBase) or (_seekable(file) and isinstance(file.read(0), str)):
+        raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
 
 
 def _name_of(file: object) -> str:
