@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from measures import LIMIT, SDKS, Rounds, Row, cpu_per_gib, rate
-from rig import Reading
+from rig import GIB, Reading
 
 _HEAD = """\
 # Benchmarks
@@ -29,8 +29,8 @@ _METHOD = """
   loaded.
 - This package runs as its users run it: journal on disk, progress bars drawn (into memory), size
   verified at the end by asking the store, adaptive concurrency and rate limit in place.
-- The sink (`sink.c`) is no bottleneck: over TLS it spends {sink_cpu:.2f} CPU s/GiB, and the C
-  client (`client.c`: pread 1 MiB, SSL_write), the most that the machine can do, {limit_cpu:.2f}.
+- The sink (`sink.c`) is no bottleneck: over TLS it spends {sink_cpu:.2f} CPU s/GiB on the C client
+  (`client.c`: pread 1 MiB, SSL_write: the most this machine can do); that spends {limit_cpu:.2f}.
   OpenSSL shakes the sink's hands and sends its answers, but the TLS records of a body are dropped
   still encrypted: a store on another machine would not take this one's CPU either. After each run
   it was asked how many bytes had arrived: all.
@@ -38,8 +38,8 @@ _METHOD = """
 - Event-loop lag: by how much a 5 ms sleep in the caller's loop overshoots; 99th percentile.
 - Small files: {small}. The delay stands for the round trip to CDF (60 ms) and to the store (40 ms).
   It is slept before each answer, once more after a connection is made (TCP), and once more for its
-  TLS handshake. The SDK runs as it is (`files.upload` of the folder, 5 at once); this package has
-  an `upload` per file, all started at once, with what it chooses.
+  TLS handshake. Each runs as it is: the SDK's `files.upload` and our `files.start_many` (the
+  engine of `upload_many`) of the folder, with their own number at once.
 
 ## The machine
 
@@ -54,14 +54,18 @@ def results(
     **words: object,
 ) -> str:
     """The whole text of RESULTS.md."""
-    tls = tables["TLS"]
-    limit_cpu = median(map(cpu_per_gib, tls[LIMIT]))
+    limit = tables["TLS"][LIMIT]
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     text = _HEAD.format(date=date, **words) + "".join(map(_row, rows)) + _big(big)
     for name, rounds in tables.items():
         text += f"\n## {name}: medians\n\n" + _medians(rounds)
     names = ", ".join((*SDKS, "this package", "the C client"))
-    text += _METHOD.format(contenders=names, limit_cpu=limit_cpu, **words)
+    text += _METHOD.format(
+        contenders=names,
+        limit_cpu=median(map(cpu_per_gib, limit)),
+        sink_cpu=median(reading["sink_cpu_s"] * GIB / reading["bytes"] for reading in limit),
+        **words,
+    )
     return text + "".join(f"- {name}: {value}\n" for name, value in facts.items())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import os
 import tempfile
@@ -12,6 +13,7 @@ from meter import arguments, files_of, measured, size_of
 
 from cognite_nb_upload import AsyncCogniteClient, ClientConfig, Token
 from cognite_nb_upload.progress import bars
+from cognite_nb_upload.progress.many import BatchBar
 from cognite_nb_upload.transfer.upload import Uploaded
 
 MIB = 2**20
@@ -34,9 +36,12 @@ async def main() -> None:
 
 
 async def _send(client: AsyncCogniteClient, options: argparse.Namespace) -> Uploaded | None:
-    """One file with its progress bars; or each file of a folder, all at once."""
-    if paths := files_of(options.path):
-        await asyncio.gather(*(client.files.upload(path) for path in paths))
+    """One file with its progress bars; or all files of a folder with theirs."""
+    if files_of(options.path):
+        batch = client.files.start_many(options.path)
+        with contextlib.redirect_stderr(io.StringIO()), BatchBar(batch, disable=False):
+            frame = await batch
+        assert set(frame["status"]) == {"done"}, frame["error"]
         return None
     part_size = options.part_mib * MIB
     upload = client.files.upload(options.path, max_concurrency=options.at_once, part_size=part_size)

@@ -39,7 +39,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { HEAD = 32 << 10, BODY = 256 << 10, RECORD = (16 << 10) + 256, LAZY = 256 << 10, FILES = 1 << 16, PARTS = 250 };
+enum { HEAD = 32 << 10, BODY = 256 << 10, RECORD = (16 << 10) + 256, LAZY = 256 << 10, FILES = 1 << 16, PARTS = 250,
+       ANSWER = 4 << 20 };
 
 static void die(const char *what) {
     perror(what);
@@ -317,11 +318,15 @@ static bool read_json(Conn *c, Request *r) {
 }
 
 static bool answer(Conn *c, const char *status, const char *headers, const char *body) {
-    char text[96 << 10];
-    int n = snprintf(text, sizeof text, "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers,
-                     strlen(body), body);
+    static const char form[] = "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n%s";
+    char few[4096], *text = few;
+    size_t n = strlen(body), room = n + 1024;
+    if (room > sizeof few) text = malloc(room);
+    n = (size_t)snprintf(text, room, form, status, headers, n, body);
     nap_ms(c->door->latency_ms);
-    return n < (int)sizeof text && put(c, text, (size_t)n);
+    bool sent = put(c, text, n);
+    if (text != few) free(text);
+    return sent;
 }
 
 static bool answer_json(Conn *c, const char *status, const char *body) {
@@ -345,14 +350,24 @@ static long number_of(const char *text, const char *key) {
     return at ? strtol(at + strlen(key) + strspn(at + strlen(key), "\": "), NULL, 10) : 0;
 }
 
-/* The file that a body names by id or by externalId. */
-static long named_in(const char *json) {
-    if (strstr(json, "\"id\"")) return number_of(json, "\"id\"");
-    char external_id[1024];
-    string_of(json, "externalId", external_id, sizeof external_id, "");
+static long by_external_id(const char *external_id) {
     for (long id = atomic_load(&file_count) - 1; id > 0; id--)
-        if (external_id[0] && !strcmp(files[id].external_id, external_id)) return id;
+        if (!strcmp(files[id].external_id, external_id)) return id;
     return 0;
+}
+
+/* The next file that a body names by id or by externalId, from *json on; 0 when there is none. */
+static long next_named(const char **json) {
+    const char *by_id = strstr(*json, "\"id\""), *by_name = strstr(*json, "\"externalId\"");
+    char external_id[1024];
+    if (!by_id && !by_name) return 0;
+    if (by_id && (!by_name || by_id < by_name)) {
+        *json = by_id + 4;
+        return number_of(by_id, "\"id\"");
+    }
+    string_of(by_name, "externalId", external_id, sizeof external_id, "");
+    *json = by_name + 12;
+    return by_external_id(external_id);
 }
 
 static void describe(long id, bool uploaded, char *to, size_t room) {
@@ -388,12 +403,35 @@ static bool open_file(Conn *c, Request *r, bool multipart) {
     return answer_json(c, "201 Created", text);
 }
 
-static bool answer_item(Conn *c, long id, const char *extra) {
-    char meta[3000] = "", text[4096];
-    if (!find_file(id))
-        return answer_json(c, "400 Bad Request", "{\"error\":{\"code\":400,\"message\":\"no such file\"}}");
+static const char no_such_file[] = "{\"error\":{\"code\":400,\"message\":\"no such file\"}}";
+
+/* `{"items": [...]}`: each file that the body names, with a download link where asked for. */
+static bool answer_items(Conn *c, const char *json, bool links) {
+    char *text = malloc(ANSWER), meta[3000];
+    size_t n = (size_t)sprintf(text, "{\"items\":[");
+    for (long id; (id = next_named(&json));) {
+        if (!find_file(id) || n > ANSWER - 2 * sizeof meta) {
+            free(text);
+            return answer_json(c, "400 Bad Request", no_such_file);
+        }
+        describe(id, true, meta, sizeof meta);
+        n += (size_t)sprintf(text + n, "%s{%s", text[n - 1] == '[' ? "" : ",", meta);
+        if (links)
+            n += (size_t)sprintf(text + n, ",\"downloadUrl\":\"%s://127.0.0.1:%d/get/%ld?sig=b\"",
+                                 scheme, storage.port, id);
+        n += (size_t)sprintf(text + n, "}");
+    }
+    sprintf(text + n, "]}");
+    bool sent = answer_json(c, "200 OK", text);
+    free(text);
+    return sent;
+}
+
+static bool answer_file(Conn *c, long id) {
+    char meta[3000], text[3100];
+    if (!find_file(id)) return answer_json(c, "400 Bad Request", no_such_file);
     describe(id, true, meta, sizeof meta);
-    snprintf(text, sizeof text, "{\"items\":[{%s%s}]}", meta, extra);
+    snprintf(text, sizeof text, "{%s}", meta);
     return answer_json(c, "200 OK", text);
 }
 
@@ -403,12 +441,11 @@ static bool serve_api(Conn *c, Request *r) {
         "[{\"filesAcl\":{\"actions\":[\"READ\",\"WRITE\"],\"scope\":{\"all\":{}}},"
         "\"projectScope\":{\"allProjects\":{}}}]}";
     const char *path = strstr(r->path, "/files");
-    char url[200];
-    long id;
+    char count[32];
     if (!read_json(c, r)) return false;
     if (!strcmp(r->path, "/received")) {
-        snprintf(url, sizeof url, "%ld", (long)atomic_load(&all_received));
-        return answer_json(c, "200 OK", url);
+        snprintf(count, sizeof count, "%ld", (long)atomic_load(&all_received));
+        return answer_json(c, "200 OK", count);
     }
     if (strstr(r->path, "/token/inspect")) return answer_json(c, "200 OK", rights);
     if (!path) return answer_json(c, "200 OK", "{\"items\":[]}");
@@ -418,13 +455,8 @@ static bool serve_api(Conn *c, Request *r) {
     if (!strncmp(path, "/delete", 7)) return answer_json(c, "200 OK", "{}");
     if (!strncmp(path, "/list", 5)) return answer_json(c, "200 OK", "{\"items\":[]}");
     if (!strcmp(r->method, "POST") && (!*path || *path == '?')) return open_file(c, r, false);
-    id = named_in(r->json);
-    if (!strncmp(path, "/downloadlink", 13)) {
-        snprintf(url, sizeof url, ",\"downloadUrl\":\"%s://127.0.0.1:%d/get/%ld?sig=b\"", scheme,
-                 storage.port, id);
-        return answer_item(c, id, url);
-    }
-    return answer_item(c, *path == '/' && path[1] >= '0' && path[1] <= '9' ? atol(path + 1) : id, "");
+    if (path[0] == '/' && path[1] >= '0' && path[1] <= '9') return answer_file(c, atol(path + 1));
+    return answer_items(c, r->json, !strncmp(path, "/downloadlink", 13));
 }
 
 static bool serve_get(Conn *c, Request *r) {
