@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from uploading import Clock
+
+from cognite_nb_upload.core.feed import Feed
+
+# The same examples in every run, and no deadline: a busy machine is not a failure.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def feed(clock: Clock) -> Feed:
+    return Feed(clock)

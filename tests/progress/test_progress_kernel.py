@@ -1,0 +1,130 @@
+"""Bars in a real kernel: what leaves it for the browser, and what a saved notebook holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
+
+SETUP = f"""
+import sys, threading, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from uploading import *
+from cognite_nb_upload.progress import bars
+import ipywidgets, tqdm.notebook
+
+def busy(feed, seconds, per_s=2000):
+    "Part after part, eight at once, `per_s` events a second."
+    begun = time.monotonic()
+    told = 0
+    while (at := time.monotonic() - begun) < seconds:
+        while told < at * per_s:
+            no, sent = (told // 800) * 8 + told % 8, (told // 8) % 100
+            tell(feed, *send(no, MIB) if sent == 0 else [ev.PartSent(no=no, sent=sent * MIB // 10)])
+            told += 1
+            if sent == 99:
+                tell(feed, store(no))
+        time.sleep(0.005)
+    return told
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[BlockingKernelClient]:
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        run(client, SETUP)
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def run(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
+    """Everything that is published while a cell runs, in order."""
+    heard: list[dict[str, Any]] = []
+    reply = client.execute_interactive(code, output_hook=heard.append, timeout=60)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    return heard
+
+
+def test_2000_events_a_second_are_about_ten_messages_a_second(
+    kernel: BlockingKernelClient,
+) -> None:
+    heard = run(
+        kernel,
+        """
+feed = Feed(time.monotonic)
+tell(feed, opened([10 * MIB] * 250))
+shown = bars(feed)
+told = []
+thread = threading.Thread(target=lambda: told.append(busy(feed, 3.0)))
+thread.start()
+while thread.is_alive():  # a busy cell
+    sum(range(1000))
+print(told[0])
+""",
+    )
+    told = next(int(one["content"]["text"]) for one in heard if one["msg_type"] == "stream")
+    assert told > 4000
+    moved = [one for one in heard if one["msg_type"] == "comm_msg"]
+    assert 10 <= len(moved) <= 36  # 12 a second
+    state = [one["content"]["data"]["state"] for one in moved]
+    assert sum("all parts" in one.get("description", "") for one in state) >= 3
+    assert sum("cnbu-strip" in str(one.get("value", "")) for one in state) >= 2
+    opened = Counter(one["msg_type"] for one in heard)["comm_open"]
+    assert opened < 60
+
+
+def test_what_is_left_is_text_and_html_where_the_bars_were(kernel: BlockingKernelClient) -> None:
+    heard = run(
+        kernel,
+        """
+feed = Feed(time.monotonic)
+tell(feed, opened([10 * MIB] * 2, name=XSS))
+watching = bars(feed)
+state = tell(feed, *stored(0, 1), ev.Completed())
+watching
+""",
+    )
+    (shown,) = (one["content"] for one in heard if one["msg_type"] == "display_data")
+    (left,) = (one["content"] for one in heard if one["msg_type"] == "update_display_data")
+    assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+    assert left["transient"]["display_id"] == shown["transient"]["display_id"]
+    assert set(left["data"]) == {"text/plain", "text/html"}
+    assert left["data"]["text/plain"].startswith("Uploaded <img")
+    assert "<img" not in left["data"]["text/html"]
+    assert not [one for one in heard if one["msg_type"] == "execute_result"]
+    closed = [one["content"]["comm_id"] for one in heard if one["msg_type"] == "comm_close"]
+    begun = [one["content"]["comm_id"] for one in heard if one["msg_type"] == "comm_open"]
+    assert set(closed) <= set(begun)
+    assert len(begun) - len(closed) == 5  # a box and a piece of HTML, with layouts and a style
+
+
+def test_a_saved_notebook_shows_the_end_without_widgets() -> None:
+    cells = [
+        SETUP,
+        "feed = Feed(time.monotonic); tell(feed, opened([10 * MIB] * 2)); bars(feed)",
+        "thread = threading.Thread(target=lambda: tell(feed, *stored(0, 1), ev.Completed()))\n"
+        "thread.start(); thread.join()",
+        "again = Feed(time.monotonic)\n"
+        "with bars(again):\n    tell(again, opened([10 * MIB] * 2), *stored(0))",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+    nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    assert outputs(notebook.cells[1]) == ["Uploaded big.segy: 20 MiB in 2 parts, id 91"]
+    assert outputs(notebook.cells[3])[0].startswith("Uploading big.segy: 50 %, 10 of 20 MiB")
+
+
+def outputs(cell: Any) -> list[str]:
+    assert all(set(one["data"]) == {"text/plain", "text/html"} for one in cell.outputs)
+    return [one["data"]["text/plain"].partition(", 0")[0] for one in cell.outputs]
