@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
+from collections.abc import Callable
 from typing import Any
 
 from cognite_nb_upload import ClientConfig, Retry, Token
@@ -60,3 +62,11 @@ def routes(cdf: Emulator) -> list[str]:
 def fired(cdf: Emulator) -> list[tuple[str, str]]:
     """(kind, route) of each fault that really happened."""
     return [(row["kind"], row["route"]) for row in cdf.fired()]
+
+
+def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+    """Look again and again until it holds; for what only another process or thread can tell."""
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, "It has not come true."
+        time.sleep(0.005)
