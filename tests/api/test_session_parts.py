@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import PART, config_of, fired, routes, seen, sha256, some_bytes
+from support import PART, config_of, fired, routes, seen, sha256, some_bytes, until
 
 from cognite_nb_upload import (
     APIError,
@@ -40,6 +40,11 @@ def content_of(cdf: Emulator, session: FileMultipartUploadSession) -> str:
     """SHA-256 of what CDF has."""
     assert session.file_metadata.id is not None
     return cdf.sha256(session.file_metadata.id)
+
+
+def leave_with_an_exception(session: FileMultipartUploadSession) -> None:
+    with pytest.raises(ZeroDivisionError), session:
+        raise ZeroDivisionError
 
 
 # --- order, threads, tasks ------------------------------------------------------------------
@@ -138,9 +143,9 @@ def test_file_metadata_is_there_at_once_and_brought_up_to_date(begin: Open) -> N
 def test_leaving_with_an_exception_sends_nothing_more_and_raises_it(
     cdf: Emulator, begin: Open
 ) -> None:
-    with pytest.raises(ZeroDivisionError), begin(2) as session:
-        session.upload_part(0, some_bytes())
-        raise ZeroDivisionError
+    session = begin(2)
+    session.upload_part(0, some_bytes())
+    leave_with_an_exception(session)
     assert routes(cdf) == ["init", "part"]
     with pytest.raises(UploadStopped, match="Part 1 was not sent"):
         session.upload_part(1, b"too late")
@@ -159,13 +164,12 @@ def test_leaving_with_an_exception_stops_what_other_threads_are_sending(
         except BaseException as error:
             ended.append(error)
 
-    under_way = threading.Event()
-    with pytest.raises(ZeroDivisionError), begin(2) as session:
-        session.listen(lambda state, event: under_way.set() if state.sent else None)
-        sender = threading.Thread(target=send, args=(session,))
-        sender.start()
-        assert under_way.wait(10)
-        raise ZeroDivisionError
+    session, under_way = begin(2), threading.Event()
+    session.listen(lambda state, event: under_way.set() if state.sent else None)
+    sender = threading.Thread(target=send, args=(session,))
+    sender.start()
+    assert under_way.wait(10)
+    leave_with_an_exception(session)
     sender.join(10)
     assert [type(error) for error in ended] == [UploadStopped]
     assert fired(cdf) == [("stall", "part")]
@@ -177,17 +181,13 @@ async def test_leaving_with_an_exception_stops_what_tasks_are_sending(
     cdf: Emulator, async_client: AsyncCogniteClient
 ) -> None:
     cdf.inject(Fault("stall", "part", after_bytes=65536, times=None))
-    under_way = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    session = await async_client.files.multipart_upload_session("a", 2)
+    under_way = threading.Event()
+    session.listen(lambda state, event: under_way.set() if state.sent else None)
+    sending = asyncio.ensure_future(session.upload_part_async(0, some_bytes()))
+    assert await asyncio.to_thread(under_way.wait, 10)
     with pytest.raises(ZeroDivisionError):
-        async with async_client.files.multipart_upload_session("a", 2) as session:
-            session.listen(
-                lambda state, event: (
-                    loop.call_soon_threadsafe(under_way.set) if state.sent else None
-                )
-            )
-            sending = asyncio.ensure_future(session.upload_part_async(0, some_bytes()))
-            await asyncio.wait_for(under_way.wait(), 10)
+        async with session:
             raise ZeroDivisionError
     with pytest.raises(UploadStopped):
         await asyncio.wait_for(sending, 10)
@@ -219,9 +219,9 @@ def test_what_is_missing_can_be_sent_by_entering_again(cdf: Emulator, begin: Ope
 
 
 def test_after_an_exception_the_session_can_be_entered_again(cdf: Emulator, begin: Open) -> None:
-    with pytest.raises(ZeroDivisionError), begin(2) as session:
-        session.upload_part(0, some_bytes())
-        raise ZeroDivisionError
+    session = begin(2)
+    session.upload_part(0, some_bytes())
+    leave_with_an_exception(session)
     with session:
         session.upload_part(1, b"end")
     assert session.file_metadata.uploaded
@@ -431,8 +431,7 @@ async def test_a_completion_that_was_cancelled_is_not_repeated(cdf: Emulator) ->
         session = await client.files.multipart_upload_session("a", 1)
         await session.upload_part_async(0, b"x")
         leaving = asyncio.ensure_future(session.complete())
-        while not cdf.fired():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, cdf.fired)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
