@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jupyter_app import JupyterApp
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
+
+
+@both
+def test_a_cell_runs_shows_its_output_and_is_saved(
+    open_notebook: Callable[..., Any], screenshot: Callable[[str], Any], lab: JupyterApp
+) -> None:
+    notebook = open_notebook(["print(6 * 7)", "import os; print(os.environ['CDF_PROJECT'])"])
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    assert notebook.output(0).strip() == "42"
+    assert notebook.output(1).strip() == "demo"
+    notebook.save()
+    assert '"42\\n"' in notebook.saved_text()
+    assert screenshot("jupyter").stat().st_size > 1000
+
+
+@both
+def test_a_killed_kernel_comes_back(open_notebook: Callable[..., Any], lab: JupyterApp) -> None:
+    notebook = open_notebook(["x = 1"])
+    notebook.run_cell(0)
+    notebook.kill_kernel()
+    assert "NameError" in notebook.run("try: x\nexcept NameError as error: print(repr(error))")
