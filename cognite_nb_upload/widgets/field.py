@@ -6,6 +6,7 @@ those of `models`, and are checked as one types; the label is the input's own de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -32,9 +33,12 @@ class Field:
         widget: what is displayed.
     """
 
-    def __init__(self, name: str, label: str, *inputs: ipywidgets.Widget) -> None:
+    def __init__(
+        self, name: str, label: str, *inputs: ipywidgets.Widget, limit: str | None = None
+    ) -> None:
         self.name = name
         self.label = label
+        self._limit = re.split("[,;]", LIMITS[name])[0] if limit is None else limit
         self.value: Any = None
         self.error = self.warning = self.info = self.busy = ""
         self._touched = False
@@ -44,6 +48,11 @@ class Field:
         self.note.add_class("cnbu-note")
         self.widget = box(ipywidgets.VBox, [*inputs, self.note], "cnbu-field")
         self.show()
+
+    @property
+    def summary(self) -> str:
+        """What it holds, in two words; "" where it is empty."""
+        return "" if self.value is None else self.label.lower()
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed()` whenever the value or the error may be another."""
@@ -74,8 +83,8 @@ class Field:
     def show(self) -> None:
         """Bring the note up to date: an empty form is not red before anybody has touched it."""
         bad = bool(self.error) and self._touched
-        limit = escaped(LIMITS[self.name])
-        html = f'<div class="cnbu-limit" title="{limit}">{limit}</div>'
+        limit = f'title="{escaped(LIMITS[self.name])}">{escaped(self._limit)}'
+        html = f'<div class="cnbu-limit" {limit}</div>'
         html += say(self.error, "error", "alert") if bad else ""
         html += say(self.warning, "warn") + say(self.busy, "busy") + say(self.info, "info")
         if html != self.note.value:
@@ -127,7 +136,7 @@ class TimeField(Field):
     def __init__(self, name: str, label: str) -> None:
         self.input = ipywidgets.DatetimePicker(description=label)
         self._suggested: datetime | None = None
-        super().__init__(name, label, self.input)
+        super().__init__(name, label, self.input, limit="your local time, with date")
         self.input.observe(self.edited, "value")
 
     def suggest(self, moment: datetime | None) -> None:

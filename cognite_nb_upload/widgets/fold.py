@@ -21,13 +21,13 @@ class Fold:
         widget: what is displayed.
     """
 
-    def __init__(self, title: str, fields: Sequence[Field], *classes: str) -> None:
+    def __init__(self, title: str, fields: Sequence[Field]) -> None:
         self._title = title
         self._fields = fields
         self.opened = False
         self.button = button(title, f"Show or hide: {title}", self.toggle, "cnbu-fold")
         inside = [field.widget for field in fields]
-        self._inside = box(ipywidgets.VBox, inside, "cnbu-inside", "cnbu-none", *classes)
+        self._inside = box(ipywidgets.VBox, inside, "cnbu-inside", "cnbu-grid", "cnbu-none")
         self.widget = box(ipywidgets.VBox, [self.button, self._inside])
         self.show()
 
@@ -40,10 +40,9 @@ class Fold:
     def show(self) -> None:
         """Bring the button's line up to date."""
         bad = [field.label for field in self._fields if field.error]
-        filled = [field.label for field in self._fields if field.value is not None]
-        told = f" · to mend: {', '.join(bad)}" if bad else ""
-        told += f" · filled: {', '.join(filled)}" if filled else ""
-        line = f"{'▾' if self.opened else '▸'}  {self._title}{told}"
+        told = [f"to mend: {', '.join(bad)}"] if bad else []
+        told += [field.summary for field in self._fields if field.summary]
+        line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"
         if line != self.button.description:
             self.button.description = line
         (self.button.add_class if bad else self.button.remove_class)("cnbu-hasbad")

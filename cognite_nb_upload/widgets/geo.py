@@ -13,7 +13,7 @@ from typing import Any, Final
 import ipywidgets
 
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.models import GeoLocation, Geometry
+from cognite_nb_upload.models import LIMITS, GeoLocation, Geometry
 from cognite_nb_upload.widgets.field import Field
 from cognite_nb_upload.widgets.outline import in_words, outline_svg
 from cognite_nb_upload.widgets.style import box, button, hide
@@ -38,7 +38,7 @@ class GeoField(Field):
             description="GeoJSON", placeholder='{"type": "Point", "coordinates": [2.57, 60.12]}'
         )
         self.file = ipywidgets.FileUpload(
-            description="GeoJSON file…", accept=".geojson,.json", tooltip="Take a GeoJSON file"
+            description="GeoJSON file", accept=".geojson,.json", tooltip="Take a GeoJSON file"
         )
         self.map_button = button("Draw on a map", "Open a map to draw on", self.open_map)
         hide(self.map_button, find_spec("ipyleaflet") is None)
@@ -46,10 +46,14 @@ class GeoField(Field):
         self._map_box = box(ipywidgets.VBox, [], "cnbu-map")
         self._map: Any = None
         heading = ipywidgets.HTML(f'<div class="cnbu-heading">{label}</div>')
+        for one in (self.latitude, self.longitude, self.geojson):
+            one.add_class("cnbu-sub")
         point = box(ipywidgets.HBox, [self.latitude, self.longitude], "cnbu-row")
         tools = box(ipywidgets.HBox, [self.file, self.map_button], "cnbu-tools")
-        text = [heading, point, self.geojson, tools]
-        super().__init__(name, label, *text, self._drawing, self._map_box)
+        inputs = box(ipywidgets.VBox, [point, self.geojson, tools], "cnbu-tight")
+        pair = box(ipywidgets.VBox, [inputs, self._drawing], "cnbu-grid")
+        super().__init__(name, label, heading, pair, self._map_box, limit=LIMITS[name])
+        self.widget.add_class("cnbu-wide")
         self.latitude.observe(self._point_edited, "value")
         self.longitude.observe(self._point_edited, "value")
         self.geojson.observe(self._text_edited, "value")

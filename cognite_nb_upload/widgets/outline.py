@@ -15,6 +15,7 @@ from cognite_nb_upload.models import GeoLocation, Geometry
 
 _WIDTH: Final = 420
 _HEIGHT: Final = 220
+_LABEL: Final = 62  # pixels that a label needs
 _MARGIN: Final = 0.18  # of the larger side, around the shape
 _LEAST_DEG: Final = 0.01  # what is smaller is drawn on a map of about a kilometre
 _MOST_POSITIONS: Final = 2000
@@ -48,12 +49,6 @@ class _View:
         longitude, latitude = position
         return (longitude - self.west) * self.scale_x, (self.north - latitude) * self.scale_y
 
-    @property
-    def step_deg(self) -> float:
-        """Degrees between two lines of the graticule: about four fit the width."""
-        least = 90 / self.scale_x
-        return next((step for step in _STEPS_DEG if step >= least), 90.0)
-
 
 def outline_svg(location: GeoLocation) -> str:
     """The location as SVG; its colours are those of the class `cnbu-outline`."""
@@ -85,27 +80,27 @@ def _degrees(value: float, sides: str) -> str:
 
 
 def _graticule(view: _View) -> Iterator[str]:
-    step = view.step_deg
-    for x, text in _ticks(view.west, _WIDTH, view.scale_x, step, "EW"):
+    for x, text in _ticks(view.west, _WIDTH, view.scale_x, "EW"):
         yield f'<path class="grid" d="M{x:.1f} 0V{_HEIGHT}"/>'
-        yield f'<text x="{x + 3:.1f}" y="{_HEIGHT - 4}">{text}</text>'
+        if x < _WIDTH - _LABEL:
+            yield f'<text x="{x + 3:.1f}" y="{_HEIGHT - 4}">{text}</text>'
     south = view.north - _HEIGHT / view.scale_y
-    for y, text in _ticks(south, _HEIGHT, view.scale_y, step, "NS"):
+    for y, text in _ticks(south, _HEIGHT, view.scale_y, "NS"):
         yield f'<path class="grid" d="M0 {_HEIGHT - y:.1f}H{_WIDTH}"/>'
-        yield f'<text x="3" y="{_HEIGHT - y - 3:.1f}">{text}</text>'
+        if 16 < y < _HEIGHT - 14:
+            yield f'<text x="3" y="{_HEIGHT - y - 3:.1f}">{text}</text>'
 
 
-def _ticks(
-    least: float, pixels: int, scale: float, step: float, sides: str
-) -> Iterator[tuple[float, str]]:
+def _ticks(least: float, pixels: int, scale: float, sides: str) -> Iterator[tuple[float, str]]:
+    """Lines of the graticule: pixels from the edge, and what is written beside each."""
+    step = next((one for one in _STEPS_DEG if one >= _LABEL / scale), 90.0)
     digits = max(0, -math.floor(math.log10(step)))
+    most = 180 if sides == "EW" else 90
     for no in range(math.ceil(least / step), math.floor((least + pixels / scale) / step) + 1):
         at = no * step
-        if abs(at) <= (180 if sides == "EW" else 90):
-            yield (
-                (at - least) * scale,
-                f"{abs(at):.{digits}f}° {sides[at < 0] if at else ''}".strip(),
-            )
+        if abs(at) <= most:
+            side = f" {sides[at < 0]}" if at else ""
+            yield (at - least) * scale, f"{abs(at):.{digits}f}°{side}"
 
 
 def _shapes(geometry: Geometry, view: _View) -> Iterator[str]:

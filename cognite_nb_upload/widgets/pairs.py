@@ -13,6 +13,7 @@ from typing import Any, Final
 import ipywidgets
 
 from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models import LIMITS
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.field import Field
 from cognite_nb_upload.widgets.parse import Pair, pairs_of
@@ -83,7 +84,9 @@ class PairsField(Field):
         ]
         heading = ipywidgets.HTML(f'<div class="cnbu-heading">{label}</div>')
         tool_box = box(ipywidgets.HBox, tools, "cnbu-tools")
-        super().__init__(name, label, heading, self._table, tool_box, self._make_paste())
+        inputs = [heading, self._table, tool_box, self._make_paste()]
+        super().__init__(name, label, *inputs, limit=LIMITS[name])
+        self.widget.add_class("cnbu-wide")
         self._draw()
 
     def _make_paste(self) -> ipywidgets.Widget:
@@ -156,6 +159,12 @@ class PairsField(Field):
         self.show()
 
     # --- what the field is -------------------------------------------------------------------
+
+    @property
+    def summary(self) -> str:
+        """`3 pairs`."""
+        count = len(self.value or ())
+        return f"{count} pair{'' if count == 1 else 's'}" if count else ""
 
     def _read(self) -> dict[str, str] | None:
         pairs = [row.pair for row in self.rows if any(row.pair)]

@@ -111,7 +111,8 @@ class Picker(Field):
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
         self.chips = Buttons(ipywidgets.HBox, "cnbu-chips")
         row = box(ipywidgets.HBox, [self.search, self.browse], "cnbu-row")
-        super().__init__(name, label, row, self.lines.widget, self.chips.widget)
+        inputs = [row, self.lines.widget, self.chips.widget]
+        super().__init__(name, label, *inputs, limit="one" if kind.most == 1 else None)
         self.search.observe(self._typed, "value")
         self.search.on_msg(self._on_message)
         self._no_list("There is no client")
@@ -168,7 +169,7 @@ class Picker(Field):
     def offer(self, offer: Offer) -> None:
         """Choices have come; any thread may say so."""
         self._offer, self.loaded = offer, True
-        self.search.placeholder = f"Search {self.kind.many}, or type an id"
+        self.search.placeholder = "Search, or type an id"
         hide(self.browse, self._find is not None)
         self.know(offer.choices)
 
@@ -271,6 +272,12 @@ class Picker(Field):
             self.enter()
 
     # --- what the field is -------------------------------------------------------------------
+
+    @property
+    def summary(self) -> str:
+        """`2 labels`."""
+        count = len(self.picked)
+        return f"{count} {self.kind.one if count == 1 else self.kind.many}" if count else ""
 
     def _read(self) -> Any:
         if typed := self.search.value.strip():

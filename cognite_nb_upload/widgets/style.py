@@ -30,10 +30,11 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-form .widget-box{{overflow:visible;margin:0}}
 .cnbu-form .widget-html{{margin:0}}
 .cnbu-form .widget-html-content{{line-height:1.4;font-size:inherit}}
-.cnbu-none{{display:none!important}}
+.cnbu-form .cnbu-none{{display:none!important}}
 .cnbu-grid{{display:grid!important;gap:10px 20px;align-items:start;
  grid-template-columns:repeat(auto-fit,minmax(min(100%,21em),1fr))}}
 .cnbu-wide{{grid-column:1/-1}}
+.cnbu-tight{{gap:4px!important}}
 .cnbu-field{{position:relative;min-width:0}}
 .cnbu-form .widget-text,.cnbu-form .widget-textarea,.cnbu-form .widget-datetimepicker{{
  flex-direction:column;align-items:stretch;width:100%;height:auto;margin:0}}
@@ -49,10 +50,11 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
  color:var(--jp-ui-font-color3,#9e9e9e)}}
 .cnbu-form input:focus,.cnbu-form textarea:focus{{outline:2px solid {_BRAND};outline-offset:-1px;
  border-color:{_BRAND}}}
-.cnbu-bad input,.cnbu-bad textarea{{border-color:{_ERROR}!important}}
+.cnbu-bad input,.cnbu-bad>.widget-textarea textarea{{border-color:{_ERROR}!important}}
+.cnbu-form .cnbu-note,.cnbu-form .cnbu-note .widget-html-content{{position:static;height:auto}}
 .cnbu-note{{font-size:12px;color:{_FAINT};overflow-wrap:anywhere}}
 .cnbu-note>div{{padding-top:3px}}
-.cnbu-limit{{position:absolute;top:1px;right:0;max-width:calc(100% - 8.5em);padding:0!important;
+.cnbu-limit{{position:absolute;top:1px;right:0;max-width:calc(100% - 9em);padding:0!important;
  overflow:hidden;white-space:nowrap;text-overflow:ellipsis;font-size:11px;line-height:18px}}
 .cnbu-error{{color:{_ERROR}}}
 .cnbu-error::before{{content:"\\2716\\00a0"}}
@@ -85,9 +87,10 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-form .cnbu-page.jupyter-button{{color:{_BRAND}}}
 .cnbu-form .cnbu-fold.jupyter-button{{width:100%;height:34px;line-height:32px;text-align:left;
  font-weight:600;border:0;border-top:1px solid {_SOFT};border-radius:0;background:transparent;
- padding:0 2px;margin-top:10px}}
+ padding:0 2px;margin-top:8px}}
 .cnbu-form .cnbu-fold.jupyter-button.cnbu-hasbad{{color:{_ERROR}}}
 .cnbu-inside{{padding:4px 0 6px}}
+.cnbu-sub .widget-label{{font-weight:400!important}}
 .cnbu-pairs{{display:grid!important;gap:4px}}
 .cnbu-pair{{display:grid!important;gap:6px;align-items:center;
  grid-template-columns:minmax(0,2fr) minmax(0,3fr) auto}}
@@ -102,7 +105,7 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-heading{{font-weight:600;line-height:1.5}}
 .cnbu-banner{{border-left:3px solid {_WARN};padding:4px 10px;margin-bottom:8px;background:{_SHADE}}}
 .cnbu-outline{{display:block;width:100%;max-width:26em;height:auto;border:1px solid {_LINE};
- border-radius:3px;background:{_PAPER};margin-top:6px}}
+ border-radius:3px;background:{_PAPER};margin-top:22px}}
 .cnbu-outline .grid{{stroke:{_SOFT};fill:none}}
 .cnbu-outline text{{fill:{_FAINT};font-size:10px}}
 .cnbu-outline .shape{{stroke:{_BRAND};stroke-width:2;fill:{_BRAND};fill-opacity:.18;
