@@ -116,13 +116,13 @@ class Files(_Face[AsyncFiles]):
         """
         if dry_run:
             return self._twin.upload(content, dry_run=True, **fields)
-        return _finished(self._twin.upload(content, **fields))
+        return self._twin.upload(content, **fields).finish()
 
     def upload_content(
         self, content: Uploadable, /, **fields: Unpack[UploadContentFields]
     ) -> Uploaded:
         """Upload the content of a file that exists, and wait; as `AsyncFiles.upload_content`."""
-        return _finished(self._twin.upload_content(content, **fields))
+        return self._twin.upload_content(content, **fields).finish()
 
     def start_many(
         self,
@@ -146,9 +146,9 @@ class Files(_Face[AsyncFiles]):
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
         return self._twin.check_many(files, recursive=recursive, hidden=hidden, **defaults)
 
-    def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Uploaded:
+    def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Uploaded:
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
-        return _finished(self._twin.resume_upload(upload_id, source))
+        return self._twin.resume_upload(upload_id, content).finish()
 
     multipart_upload_session = _blocking(AsyncFiles.multipart_upload_session)
     multipart_upload_content_session = _blocking(AsyncFiles.multipart_upload_content_session)
@@ -159,15 +159,6 @@ class Files(_Face[AsyncFiles]):
     download_url = _blocking(AsyncFiles.download_url)
     size = _blocking(AsyncFiles.size)
     download = _blocking(AsyncFiles.download)
-
-
-def _finished(upload: Upload) -> Uploaded:
-    """Wait for it; stop it, rather than only the wait, when the caller is interrupted."""
-    try:
-        return upload.result()
-    except BaseException:
-        upload.stop()
-        raise
 
 
 class Catalog(_Face[AsyncCatalog]):

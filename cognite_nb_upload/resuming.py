@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cognite_nb_upload.blocking import CogniteClient
 from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.files import Uploadable
 from cognite_nb_upload.transfer.shelf import JournalRow
@@ -73,7 +74,10 @@ def upload_id_of(row: object) -> str:
     """The id of a row of `uploads()`, or the id itself."""
     if isinstance(row, str):
         return row
-    name: Any = getattr(row, "name", None)  # a Series knows its index
-    if isinstance(name, str):
-        return name
-    return str(row["id"]) if isinstance(row, Mapping) else str(row)
+    # A row of itertuples() has it as Index, a Series as its name, one of to_dict("records") as id.
+    for known in (getattr(row, "Index", None), getattr(row, "name", None)):
+        if isinstance(known, str):
+            return known
+    if isinstance(row, Mapping) and "id" in row:
+        return str(row["id"])
+    raise UsageError(f"A {type(row).__name__} is neither a row of uploads() nor an id.")

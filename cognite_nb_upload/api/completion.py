@@ -14,6 +14,7 @@ import anyio
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import APIError, UploadToolkitError
 from cognite_nb_upload.models import CDFFile
 
@@ -28,15 +29,22 @@ class Completion:
         file: the file as CDF described it when the upload was opened.
         upload_id: of the multipart upload.
         emit: is told what happens.
+        earlier: what is known of a session of an earlier process, which may have asked already.
     """
 
     def __init__(
-        self, rpc: Rpc, file: CDFFile, upload_id: Secret, emit: Callable[[ev.Event], None]
+        self,
+        rpc: Rpc,
+        file: CDFFile,
+        upload_id: Secret,
+        emit: Callable[[ev.Event], None],
+        earlier: UploadState | None = None,
     ) -> None:
         self.file = file
         self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
         self._uploaded_before = file.uploaded_time
-        self._unsure = self._taken = False
+        self._unsure = earlier is not None and not earlier.missing_parts
+        self._taken = earlier is not None and earlier.phase is Phase.ASSEMBLING
 
     async def run(self, wait_s: float) -> bool:
         """True once CDF says `uploaded`; False where it took the completion, but does not yet.

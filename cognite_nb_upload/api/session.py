@@ -30,6 +30,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
+from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
 
 # architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
@@ -82,7 +83,13 @@ class FileMultipartUploadSession:
         self._stop = Stop()
         self._lock = threading.Lock()
         self._in_flight: set[int] = set()
-        self._completion = Completion(rpc, opened.file, opened.upload_id, self._feed.emit)
+        self._completion = Completion(
+            rpc,
+            opened.file,
+            opened.upload_id,
+            self._feed.emit,
+            self._feed.state if opened.again else None,
+        )
         self._refused: PartFailed | SourceChanged | None = None
         self._finished = False
         if feed is None or not opened.again:
@@ -93,6 +100,7 @@ class FileMultipartUploadSession:
                     urls=opened.urls,
                     sizes=sizes or (None,) * self.parts,
                     name=opened.file.name,
+                    cdf_ms=_latest_ms(opened.file),
                 )
             )
 
@@ -305,7 +313,7 @@ class FileMultipartUploadSession:
             APIError: CDF refused; the session stays usable.
             CDFUnreachable: CDF gave no answer that says whether it is complete.
         """
-        if self._finished:
+        if self._finished and self.state.phase is Phase.DONE:
             return self.file_metadata
         emit, work = self._feed.emit, self._completion
         uploaded = await work.run(self._rpc.config.uploaded_wait_s if wait_s is None else wait_s)
@@ -346,6 +354,12 @@ class Opening(Awaitable[FileMultipartUploadSession]):
 
     def __repr__(self) -> str:
         return repr(self._session) if self._session else "<Opening: await it, or use async with>"
+
+
+def _latest_ms(file: models.CDFFile) -> int | None:
+    """The latest time in what CDF says of a file, by CDF's clock."""
+    times = (file.created_time, file.last_updated_time, file.uploaded_time)
+    return max((to_ms(one) for one in times if one is not None), default=None)
 
 
 def _let_go(content: object, source: Source) -> None:

@@ -17,6 +17,8 @@ LOOK_S: Final = 0.2
 CALM_S: Final = 5.0
 # One more connection has to bring this much more to be followed by another.
 _GAIN: Final = 1.03
+# The first bytes only fill buffers and look fast; what is best fades to what is seen since.
+_FADES: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,11 @@ class Concurrency:
             return self
         rate = (moved - self.moved) / span_s
         seen = replace(self, looked_s=now_s, moved=moved)
-        if now_s < self.calm_until_s or busy < self.limit or rate < self.best_rate * _GAIN:
+        if now_s < self.calm_until_s or busy < self.limit:
             return seen
+        if rate < self.best_rate * _GAIN:
+            fading = self.best_rate + _FADES * (rate - self.best_rate)
+            return replace(seen, best_rate=max(rate, fading))
         return replace(seen, best_rate=rate, limit=min(self.most, self.limit + 1))
 
     def overloaded(self, now_s: float) -> Concurrency:

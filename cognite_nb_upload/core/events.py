@@ -21,13 +21,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Opened(Event):
-    """CDF has made the file and handed out a URL per part. `sizes[i]` is None where not planned."""
+    """CDF has made the file and handed out a URL per part. `sizes[i]` is None where not planned.
+
+    `cdf_ms` is the latest time that CDF told of the file, by its own clock (milliseconds since
+    1970): content uploaded later is that of this upload.
+    """
 
     file_id: int | None
     upload_id: Secret
     urls: tuple[Secret, ...] = field(repr=False)
     sizes: tuple[int | None, ...]
     name: str = ""
+    cdf_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Feed:
         self._state = state or UploadState()
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.RLock()
+        self._teller: int | None = None
 
     @property
     def state(self) -> UploadState:
@@ -52,10 +53,19 @@ class Feed:
         with self._lock:
             self._state = replace(state, at_s=self._clock(), samples=())
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener(state, event)` from now on; returns what ends it."""
+    @property
+    def telling(self) -> bool:
+        """True in a thread that is in a listener: it must not wait for what emits more."""
+        return self._teller == threading.get_ident()
+
+    def listen(self, listener: Listener, *, first: bool = False) -> Callable[[], None]:
+        """Call `listener(state, event)` from now on; returns what ends it.
+
+        `first` puts it before those that listen already.
+        """
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            others = self._listeners
+            self._listeners = (listener, *others) if first else (*others, listener)
 
         def stop() -> None:
             with self._lock:
@@ -68,8 +78,12 @@ class Feed:
         with self._lock:
             event = replace(event, at_s=self._clock())
             self._state = state = advance(self._state, event)
-            for listener in self._listeners:
-                _tell(listener, state, event)
+            outer, self._teller = self._teller, threading.get_ident()
+            try:
+                for listener in self._listeners:
+                    _tell(listener, state, event)
+            finally:
+                self._teller = outer
 
 
 def _tell(listener: Listener, state: UploadState, event: Event) -> None:

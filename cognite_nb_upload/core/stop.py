@@ -17,7 +17,7 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self._wakers: list[Callable[[], None]] = []
+        self._wakers: list[Callable[[], object]] = []
         self.reason = ""
 
     def __bool__(self) -> bool:
@@ -38,7 +38,7 @@ class Stop:
         return self._event.wait(seconds)
 
     @contextmanager
-    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Within the block, `set()` also calls `wake()`, from the thread that sets it."""
         with self._lock:
             self._wakers.append(wake)

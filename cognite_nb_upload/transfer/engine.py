@@ -15,9 +15,9 @@ import anyio
 from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.core.stop import Stop
-from cognite_nb_upload.errors import UploadStopped
-from cognite_nb_upload.sources import Source
-from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
+from cognite_nb_upload.sources import Source, SourceFacts
+from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 
 _TICK_S: Final = 0.2
 
@@ -28,6 +28,52 @@ class Sink(Protocol):
     def __call__(self, part: Part, source: Source, stop: Stop, /) -> None:
         """Store one part; blocks its thread."""
         ...
+
+
+class SteadySource:
+    """A source whose bytes are asked for once more where reading fails; then it fails for good."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.name, self.size = source.name, source.size
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """At most `size` bytes from `offset`.
+
+        Raises:
+            TransferError: the disk, or what is in its place, reports an error twice.
+        """
+        try:
+            return self._source.read_at(offset, size)
+        except OSError:
+            pass
+        try:
+            return self._source.read_at(offset, size)
+        except OSError as error:
+            raise TransferError(
+                f"{self.name or 'The content'} cannot be read at byte {offset}: {_said(error)}."
+            ).hint("What is stored stays stored; the same call goes on from there.") from None
+
+    def check(self) -> None:
+        """See that it still is what it was; one that cannot be looked at is not."""
+        try:
+            self._source.check()
+        except OSError as error:
+            raise SourceChanged(
+                f"{self.name} can no longer be looked at: {_said(error)}."
+            ) from None
+
+    def facts(self) -> SourceFacts:
+        """What it can be recognised by after a restart."""
+        return self._source.facts()
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+        self._source.close()
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 class Engine:
@@ -82,7 +128,8 @@ class Engine:
 
     async def _send(self, part: Part, stop: Stop) -> None:
         try:
-            await self._limits.lanes.acquire()
+            with ended_by(stop):
+                await self._limits.lanes.acquire()
             try:
                 if not (self._error or stop):
                     await in_thread(

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast, overload
 
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
+from cognite_nb_upload.api.session import OpenUpload
 from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
-from cognite_nb_upload.models import (
-    CDFFile,
-    FileMetadata,
-    MetadataFields,
-    NodeIdLike,
-    guess_mime_type,
-)
+from cognite_nb_upload.models import FileMetadata, MetadataFields, NodeIdLike, guess_mime_type
 from cognite_nb_upload.sources import Source, as_source
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.batch import Batch
 from cognite_nb_upload.transfer.journal import Replayed, replay
-from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.limits import SharedLimits, checked_bandwidth
 from cognite_nb_upload.transfer.rows import frame_of, read_rows, write_rows
 from cognite_nb_upload.transfer.run import Order, Run
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
@@ -79,9 +76,16 @@ class DryRun:
     plan: Plan
     requests: tuple[tuple[str, str, Mapping[str, Any]], ...]
 
+    @property
+    def cost(self) -> str:
+        """What the size of the parts means for memory and for retries, in words."""
+        part = show_bytes(min(self.plan.part_size, self.plan.size))
+        return f"a part that is lost costs {part} again; memory holds 1 MiB of each part on its way"
+
     def __repr__(self) -> str:
         plan = self.plan
         lines = [f"{show_bytes(plan.size)} in {show_parts(len(plan.parts), plan.part_size)}:"]
+        lines += [f"  {self.cost}"]
         lines += [f"  {method} {path} {dict(body)}" for method, path, body in self.requests]
         return "\n".join(lines)
 
@@ -171,21 +175,8 @@ class AsyncFiles(FileEndpoints):
         target = identifier(external_id=external_id, instance_id=instance_id)
         check_mode(verify)
         how = _How(max_concurrency, max_bandwidth)
-        source = _opened(content, "")
-        order = Order(
-            source=source,
-            name=external_id or str(target.get("instanceId", {}).get("externalId", "")),
-            plan=plan_parts(source.size, part_size),
-            opener=lambda parts: self.open_existing(target, parts),
-            reopener=lambda parts: self.open_existing(target, parts),
-            about={},
-            target=str(target),
-            replaces=True,
-            verify=verify,
-            resume=resume,
-            folder=shelf.state_folder(),
-        )
-        return self._start(order, how)
+        order = self._content_order(_opened(content, ""), target, part_size)
+        return self._start(replace(order, verify=verify, resume=resume), how)
 
     def start_many(
         self,
@@ -228,12 +219,12 @@ class AsyncFiles(FileEndpoints):
         frame = frame_of(files, recursive=recursive, hidden=hidden)
         return write_rows(frame, read_rows(frame, defaults))
 
-    def resume_upload(self, upload_id: str, source: Uploadable | None = None) -> Upload:
+    def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.
 
         Args:
             upload_id: the id.
-            source: the file, where it is not at its old path any more.
+            content: the file, where it is not at its old path any more.
 
         Raises:
             UsageError: there is no such unfinished upload, it is of another project, or its
@@ -242,14 +233,17 @@ class AsyncFiles(FileEndpoints):
         folder = shelf.state_folder()
         known = replay(shelf.path_of_id(upload_id, folder))
         mark, config = known.fingerprint, self.config
+        if known.outcome:
+            raise UsageError(f"The upload {upload_id} has ended ({known.outcome}).")
         if (mark.project, mark.base_url) != (config.project, config.base_url.rstrip("/")):
             raise UsageError(
                 f"The upload {upload_id} goes to project {mark.project!r} at {mark.base_url}; this "
                 f"client is for {config.project!r} at {config.base_url}."
             )
-        if source is None and not mark.source:
-            raise UsageError(f"The upload {upload_id} has no path; give its bytes as source=...")
-        return self._start(self._order_again(known, source or Path(mark.source)), _How())
+        if content is None and not mark.source:
+            raise UsageError(f"The upload {upload_id} has no path; give its bytes, too.")
+        again = self._order_again(known, Path(mark.source) if content is None else content)
+        return self._start(replace(again, upload_id=upload_id), _How())
 
     # --- behind them ------------------------------------------------------------------------
 
@@ -261,13 +255,10 @@ class AsyncFiles(FileEndpoints):
         verify = fields.pop("verify", "size")
         check_mode(verify)
         content = _opened(source, str(fields.get("name") or ""))
-        try:
+        with _closed_on_error(content):
             about = _about(content, fields)
             plan = plan_parts(content.size, part_size)
             order = self._new_order(content, about, plan, overwrite=overwrite)
-        except BaseException:
-            content.close()
-            raise
         return replace(order, resume=resume, verify=verify), how
 
     def _new_order(
@@ -280,27 +271,48 @@ class AsyncFiles(FileEndpoints):
             plan=plan,
             opener=lambda parts: self.open_new(about, parts, overwrite),
             reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
+            after=(lambda file: self._mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
             replaces=overwrite,
             overwrite=overwrite,
             folder=shelf.state_folder(),
         )
 
-    def _order_again(self, known: Replayed, source: Uploadable) -> Order:
+    def _content_order(
+        self, source: Source, target: Mapping[str, Any], part_size: int | None
+    ) -> Order:
+        def link(parts: int) -> Awaitable[OpenUpload]:
+            return self.open_existing(target, parts)
+
+        with _closed_on_error(source):
+            plan = plan_parts(source.size, part_size)
+        return Order(
+            source=source,
+            name=str(target.get("externalId") or target["instanceId"]["externalId"]),
+            plan=plan,
+            opener=link,
+            reopener=link,
+            about={},
+            target=json.dumps(target),
+            replaces=True,
+            folder=shelf.state_folder(),
+        )
+
+    def _order_again(self, known: Replayed, content: Uploadable) -> Order:
         """The order that a journal tells of."""
         mark = known.fingerprint
-        content = _opened(source, mark.name)
-        if content.size != mark.size:
-            content.close()
-            raise SourceChanged(
-                f"{mark.source or mark.name} has {content.size} bytes; the unfinished upload is "
-                f"of {mark.size}."
-            ).hint("Call upload(...) to send it as a new upload.")
-        plan = plan_parts(content.size, mark.part_size)
-        if mark.target:
-            raise UsageError("Go on with the same call of upload_content(...).")
-        about = FileMetadata.of(**CDFFile.from_cdf(known.metadata).to_kwargs())
-        return self._new_order(content, about, plan, overwrite=known.overwrite)
+        source = _opened(content, mark.name)
+        with _closed_on_error(source):
+            if source.size != mark.size:
+                raise SourceChanged(
+                    f"{source.name} has {source.size} bytes; the unfinished upload {known.id} is "
+                    f"of {mark.size}."
+                ).hint("Call upload(...) to send it as a new upload.")
+            if mark.target:
+                return self._content_order(source, json.loads(mark.target), mark.part_size)
+            about = FileMetadata.from_cdf(known.metadata)
+            plan = plan_parts(source.size, mark.part_size)
+            return self._new_order(source, about, plan, overwrite=known.overwrite)
 
     def _start(self, order: Order, how: _How) -> Upload:
         if how.max_bandwidth is not None:
@@ -340,9 +352,17 @@ class _How:
         self.max_concurrency = checked_concurrency(
             DEFAULT_CONCURRENCY if max_concurrency is None else max_concurrency
         )
-        if max_bandwidth is not None and not max_bandwidth > 0:
-            raise UsageError(f"max_bandwidth is bytes per second, above 0, not {max_bandwidth!r}.")
+        checked_bandwidth(max_bandwidth)
         self.max_bandwidth = max_bandwidth
+
+
+@contextmanager
+def _closed_on_error(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        source.close()
+        raise
 
 
 def _opened(source: Uploadable, name: str) -> Source:

@@ -6,9 +6,13 @@ waiting for either ends when the upload is stopped.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -16,13 +20,30 @@ import anyio
 from cognite_nb_upload.core.adapt import MOST, Concurrency
 from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.core.stop import Stop
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import UploadStopped, UsageError
 
 # A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
 _PIECE_S: Final = 0.1
 _SMALLEST: Final = 16 * KIB
 # A change of the limit is felt within this many seconds.
 _SLICE_S: Final = 0.2
+
+
+@contextmanager
+def ended_by(stop: Stop) -> Iterator[None]:
+    """Within the block, `stop` ends what is awaited.
+
+    Raises:
+        UploadStopped: it did.
+    """
+    loop = asyncio.get_running_loop()
+    with (
+        anyio.CancelScope() as scope,
+        stop.waking(lambda: loop.call_soon_threadsafe(scope.cancel)),
+    ):
+        yield
+    if scope.cancelled_caught:
+        raise UploadStopped(f"The upload was {stop.reason}.")
 
 
 class Bandwidth:
@@ -46,8 +67,7 @@ class Bandwidth:
 
     def set(self, rate: float | None) -> None:
         """Another limit, from now on."""
-        if rate is not None and not rate > 0:
-            raise UsageError(f"max_bandwidth is bytes per second, above 0, not {rate!r}.")
+        rate = checked_bandwidth(rate)
         with self._lock:
             self._rate, self._tokens, self._at_s = rate, 0.0, time.monotonic()
 
@@ -98,9 +118,11 @@ class Lanes:
             self._waiting.append(turn)
             try:
                 await turn.wait()
-            finally:
+            except BaseException:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
+                self._wake()  # a lane may have been meant for this one
+                raise
             if self.busy < self._adapt.limit:
                 break
         self.busy += 1
@@ -129,6 +151,17 @@ class Lanes:
         for turn in list(self._waiting)[: max(0, self._adapt.limit - self.busy)]:
             self._waiting.remove(turn)
             turn.set()
+
+
+def checked_bandwidth(rate: float | None) -> float | None:
+    """Bytes per second; None for no limit, which `math.inf` says, too.
+
+    Raises:
+        UsageError: it is not above 0.
+    """
+    if rate is not None and not rate > 0:
+        raise UsageError(f"max_bandwidth is bytes per second, above 0, not {rate!r}.")
+    return None if rate == math.inf else rate
 
 
 class SharedLimits:

@@ -1,46 +1,52 @@
 """The work behind an `Upload`, from the file to CDF saying `uploaded`: the walk of one call.
 
 Rules of this file: the journal hears of everything first; a session that cannot be gone on with is
-replaced by a fresh one, and the reader is told; fresh URLs are asked for once per stored part, so
-that nothing can go round in circles.
+replaced by a fresh one, and the reader is told; each fresh one has to get further than the last, so
+that nothing can go round in circles; what CDF has is never called failed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, fail_after, to_thread
 
 from cognite_nb_upload.api.download import Download
 from cognite_nb_upload.api.files import FileEndpoints
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.feed import Listener
 from cognite_nb_upload.core.plan import Part, Plan, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import (
     PartFailed,
+    SourceChanged,
     TransferError,
     UploadStopped,
     UploadToolkitError,
+    VerifyError,
 )
 from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.transfer import verify as checks
-from cognite_nb_upload.transfer.engine import Engine
+from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.fingerprint import Fingerprint
 from cognite_nb_upload.transfer.journal import Journal
-from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 from cognite_nb_upload.transfer.replay import Replayed
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 # CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
 _ASSEMBLY_S: Final = 3600.0
+# Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
+_DELETE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +58,11 @@ class Order:
         plan: the parts they are cut into.
         opener: opens a session of so many parts at CDF.
         reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
+        after: mends the file once CDF has it.
         about: what CDF is told of the file; kept in the journal.
         target: the existing file, where only its content is sent.
         replaces: a file existed before (`overwrite`, or an existing file): never delete it.
+        upload_id: the journal's, where it is known which unfinished upload is meant.
     """
 
     source: Source
@@ -63,12 +71,14 @@ class Order:
     opener: Callable[[int], Awaitable[OpenUpload]]
     reopener: Callable[[int], Awaitable[OpenUpload]] | None
     about: Mapping[str, Any]
+    after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
     target: str = ""
     replaces: bool = False
     overwrite: bool = False
     verify: checks.Verify = "size"
     resume: bool = True
     folder: Path = field(default_factory=Path)
+    upload_id: str = ""
 
 
 class Run:
@@ -77,9 +87,12 @@ class Run:
     def __init__(self, files: FileEndpoints, limits: SharedLimits, order: Order) -> None:
         self._files, self._limits, self._order = files, limits, order
         self._plan = order.plan
+        self._source = SteadySource(order.source)
         self._notes: list[str] = []
         self._began_s = time.monotonic()
-        self._fresh_at: int | None = None
+        self._opening = False
+        self._restored_id: int | None = None
+        self._furthest = -1
 
     async def __call__(self, upload: Upload) -> Uploaded:
         """Upload it.
@@ -91,12 +104,11 @@ class Run:
         try:
             await self._take_in_hand()
             return await self._recorded()
-        except UploadToolkitError as error:
-            if not self._state.phase.over:
-                self._emit(ev.Failed(reason=str(error)))
+        except BaseException as error:
+            self._tell_end(error)
             raise
         finally:
-            self._order.source.close()
+            self._source.close()
 
     @property
     def _state(self) -> UploadState:
@@ -109,7 +121,7 @@ class Run:
         order, config = self._order, self._files.config
         mark = await to_thread.run_sync(
             lambda: Fingerprint.of(
-                order.source,
+                self._source,
                 project=config.project,
                 base_url=config.base_url,
                 name=order.name,
@@ -119,46 +131,80 @@ class Run:
                 target=order.target,
             )
         )
-        self._journal = await to_thread.run_sync(
-            lambda: Journal.open(
+        self._journal = await to_thread.run_sync(self._opened_journal, mark)
+        self._upload.feed.listen(self._journal.record, first=True)
+
+    def _opened_journal(self, mark: Fingerprint) -> Journal:
+        order = self._order
+        if not order.upload_id:
+            return Journal.open(
                 mark,
                 order.folder,
                 metadata=order.about,
                 overwrite=order.replaces,
                 resume=order.resume,
             )
-        )
-        self._upload.feed.listen(self._journal.record)
-        if self._journal.warning:
-            self._notes.append(self._journal.warning)
+        journal = Journal.reopen(order.upload_id, order.folder)
+        try:
+            if journal.replayed is not None:
+                journal.replayed.fingerprint.check(mark)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     async def _recorded(self) -> Uploaded:
         journal = self._journal
         try:
             result = await self._steps()
-        except BaseException:
+        except BaseException as error:
             with CancelScope(shield=True):
+                self._tell_end(error)
                 if self._upload.cancelled:
                     await self._give_up()
                     await to_thread.run_sync(journal.archive, "cancelled")
-                else:
-                    await self._put_down()
             raise
         finally:
             with CancelScope(shield=True):
                 await to_thread.run_sync(journal.close)
         return result
 
-    async def _put_down(self) -> None:
-        """Stopped, or failed: the journal stays, and says so."""
-        if self._upload.closing and not self._state.phase.over:
-            self._emit(ev.Paused(reason=self._upload.stop_switch.reason))
+    def _tell_end(self, error: BaseException) -> None:
+        """Cancelled, put down or failed: whoever listens hears how it ended, once."""
+        upload, phase = self._upload, self._state.phase
+        if upload.cancelled:
+            event: ev.Event = ev.Cancelled()
+        elif upload.closing or isinstance(error, asyncio.CancelledError):
+            event = ev.Paused(reason=upload.stop_switch.reason or "stopped")
+        else:
+            ours = isinstance(error, UploadToolkitError)
+            event = ev.Failed(reason=str(error) if ours else type(error).__name__)
+        if not phase.over and not (isinstance(event, ev.Paused) and phase is Phase.PAUSED):
+            self._emit(event)
 
     async def _give_up(self) -> None:
-        file_id = self._state.file_id
-        self._emit(ev.Cancelled())
-        if self._upload.delete_on_cancel and file_id is not None and not self._order.replaces:
-            await self._files.delete(id=file_id)
+        """Delete the file if that was asked for, and say what is left behind."""
+        upload, file_id = self._upload, self._state.file_id
+        if file_id is None:
+            if self._opening:
+                upload.last_words = (
+                    "CDF was being asked to begin, and may hold an empty file of this name, which "
+                    "it deletes after a week."
+                )
+        elif upload.delete_on_cancel and self._order.replaces:
+            upload.last_words = "The file was not deleted: it existed before this upload."
+        elif upload.delete_on_cancel:
+            upload.last_words = await self._deleted(file_id)
+
+    async def _deleted(self, file_id: int) -> str:
+        """Delete the file; returns what went wrong, in words."""
+        try:
+            with fail_after(_DELETE_S):
+                await self._files.delete(id=file_id)
+        except (UploadToolkitError, TimeoutError) as error:
+            why = str(error) or f"CDF did not answer within {_DELETE_S:.0f} s."
+            return f"The file, id {file_id}, was not deleted from CDF: {why}"
+        return ""
 
     # --- the walk ---------------------------------------------------------------------------
 
@@ -173,9 +219,10 @@ class Run:
             seconds=time.monotonic() - self._began_s,
             retries=self._state.retries,
             verified=self._state.verified,
-            notes=tuple(self._notes),
+            notes=(*self._notes, *filter(None, [self._journal.warning])),
         )
-        await to_thread.run_sync(self._journal.archive, "done")
+        with CancelScope(shield=True):  # it is done, whoever cancels now
+            await to_thread.run_sync(self._journal.archive, "done")
         return result
 
     async def _send_all(self, session: FileMultipartUploadSession) -> CDFFile:
@@ -183,18 +230,16 @@ class Run:
         while True:
             stop = self._upload.stop_switch
             try:
-                await self._send_missing(session, stop)
-                # What is read must still be what was planned, or nothing is completed.
-                await to_thread.run_sync(self._order.source.check)
-                return await self._complete(session)
+                if session.missing_parts:
+                    await self._send_missing(session, stop)
+                with ended_by(stop):
+                    return await self._complete(session, stop)
             except UploadStopped:
                 await self._pause(stop)
             except PartFailed as error:
                 session = await self._after_failure(error)
 
     async def _send_missing(self, session: FileMultipartUploadSession, stop: Stop) -> None:
-        if self._upload.closing:
-            raise UploadStopped(f"The upload was {stop.reason}.")
         missing = set(session.missing_parts)
         digests = checks.PartDigest if self._order.verify == "checksum" else None
 
@@ -204,18 +249,23 @@ class Run:
                 stop=own, pace=self._limits.bandwidth.take, digests=digests,
             )  # fmt: skip
 
-        engine = Engine(
-            self._order.source, sink, self._limits, lambda: self._upload.max_concurrency
-        )
-        unlisten = self._upload.feed.listen(self._slow_down)
+        engine = Engine(self._source, sink, self._limits, lambda: self._upload.max_concurrency)
+        unlisten = self._upload.feed.listen(self._slowing_down())
         try:
             await engine.run((part for part in self._plan.parts if part.no in missing), stop)
+            # What was read must still be what was planned, or nothing is completed.
+            await to_thread.run_sync(self._source.check)
         finally:
             unlisten()
 
-    def _slow_down(self, _: UploadState, event: ev.Event) -> None:
-        if isinstance(event, ev.PartLost) and event.overloaded:
-            self._limits.lanes.overloaded()
+    def _slowing_down(self) -> Listener:
+        loop, lanes = asyncio.get_running_loop(), self._limits.lanes
+
+        def slow_down(_: UploadState, event: ev.Event) -> None:
+            if isinstance(event, ev.PartLost) and event.overloaded:
+                loop.call_soon_threadsafe(lanes.overloaded)  # lanes belong to the loop
+
+        return slow_down
 
     async def _pause(self, stop: Stop) -> None:
         """Wait until it is resumed; raises where it was ended instead."""
@@ -230,7 +280,9 @@ class Run:
         if not upload.closing:
             self._emit(ev.Resumed())
 
-    async def _complete(self, session: FileMultipartUploadSession) -> CDFFile:
+    async def _complete(self, session: FileMultipartUploadSession, stop: Stop) -> CDFFile:
+        if stop:
+            raise UploadStopped(f"The upload was {stop.reason}.")
         file = await session.complete(verify=self._verify, wait_s=_ASSEMBLY_S)
         if not file.uploaded:
             raise TransferError(
@@ -243,29 +295,43 @@ class Run:
         order = self._order
         if order.verify == "none":
             return ""
-        if order.verify == "download":
-            download = Download(self._files.storage, self._files.config.retry)
-            return await checks.by_download(
-                download, lambda: self._files.download_url(id=file.id), order.source
-            )
-        proof = checks.by_checksum(self._state) if order.verify == "checksum" else ""
-        if order.verify == "checksum" and not proof:
-            self._notes.append("The store gave no checksum that can be compared.")
-        size = checks.by_size(await self._size(file), self._plan.size)
-        return "; ".join(one for one in (proof, size) if one)
+        try:
+            if order.verify == "download":
+                return await self._read_back(file)
+            proof = checks.by_checksum(self._state) if order.verify == "checksum" else ""
+            if order.verify == "checksum" and not proof:
+                self._note("The store gave no checksum that can be compared.")
+            size = checks.by_size(await self._size(file), self._plan.size)
+            return "; ".join(one for one in (proof, size) if one)
+        except (VerifyError, UploadStopped, SourceChanged):
+            raise
+        except UploadToolkitError as error:  # a link that does not work proves nothing
+            self._note(f"It is in CDF, but could not be verified: {error}")
+            return ""
 
     async def _size(self, file: CDFFile) -> int | None:
-        """What the store says; a link that does not work is no proof of anything."""
-        try:
-            return await self._files.size(id=file.id)
-        except UploadToolkitError as error:
-            self._notes.append(f"The size could not be verified: {error}")
-            return None
+        size = await self._files.size(id=file.id)
+        if size is None:
+            self._note("The store does not say what size it holds.")
+        return size
+
+    async def _read_back(self, file: CDFFile) -> str:
+        stop = self._upload.stop_switch
+        download = Download(self._files.storage, self._files.config.retry)
+        return await checks.by_download(
+            download, lambda: self._files.download_url(id=file.id), self._source, stop
+        )
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
 
     # --- opening ----------------------------------------------------------------------------
 
     async def _open(self) -> tuple[CDFFile | None, FileMultipartUploadSession]:
         """Go on with the session of the journal, or open one; also the file, if it is done."""
+        while stop := self._upload.stop_switch:
+            await self._pause(stop)
         known = self._journal.replayed
         if known is None or known.opened is None or known.opened.file_id is None:
             return None, await self._open_new(self._order.opener)
@@ -273,31 +339,36 @@ class Run:
         if file is None:
             return None, await self._begin_anew("the file is no longer in CDF")
         session = self._restored(known, known.opened, file)
-        if self._is_done(known, file):
-            self._emit_done()
-            return file, session
-        if known.expires_at is not None and known.expires_at < datetime.now(UTC):
-            return None, await self._fresh_urls("its upload URLs have expired")
+        if self._is_done(known, known.opened, file):
+            return await self._found_done(file), session
         stored = len(session.state.parts) - len(session.missing_parts)
-        self._notes.append(f"Went on with {stored} of {session.parts} parts stored already.")
-        self._emit(ev.Resumed())
+        self._note(f"Went on with {stored} of {session.parts} parts stored already.")
+        if self._state.phase in (Phase.SENDING, Phase.PAUSED, Phase.FAILED):
+            self._emit(ev.Resumed())
         return None, session
 
-    def _is_done(self, known: Replayed, file: CDFFile) -> bool:
-        """True where CDF has this upload's content already: the answer to completing was lost."""
+    def _is_done(self, known: Replayed, opened: ev.Opened, file: CDFFile) -> bool:
+        """True where CDF has this upload's content already: the answer to completing was lost.
+
+        Whether that is new is told by CDF's clock alone; ours may have jumped.
+        """
         if known.state.phase is Phase.DONE:
             return True
         if not file.uploaded or known.state.missing_parts:
             return False
-        new = file.uploaded_time is not None and known.opened_at is not None
         return not self._order.replaces or (
-            new and file.uploaded_time > known.opened_at  # type: ignore[operator] # new has looked
+            opened.cdf_ms is not None
+            and file.uploaded_time is not None
+            and to_ms(file.uploaded_time) > opened.cdf_ms
         )
 
-    def _emit_done(self) -> None:
-        self._notes.append("It had been completed already; nothing was sent.")
+    async def _found_done(self, file: CDFFile) -> CDFFile:
+        self._note("It had been completed already; nothing was sent.")
+        if self._order.after is not None:
+            file = await self._order.after(file)
         if self._state.phase is not Phase.DONE:
-            self._emit(ev.Completed(verified=""))
+            self._emit(ev.Completed(verified=await self._verify(file)))
+        return file
 
     def _restored(
         self, known: Replayed, opened: ev.Opened, file: CDFFile
@@ -305,35 +376,42 @@ class Run:
         self._plan = plan_parts(self._order.source.size, known.fingerprint.part_size)
         self._upload.plan = self._plan
         self._upload.feed.restore(known.state)
-        handed_out = OpenUpload(file, opened.upload_id, opened.urls, again=True)
+        handed_out = OpenUpload(file, opened.upload_id, opened.urls, self._order.after, again=True)
+        self._restored_id = file.id
         return self._files.session(handed_out, feed=self._upload.feed)
 
     async def _open_new(
         self, opener: Callable[[int], Awaitable[OpenUpload]]
     ) -> FileMultipartUploadSession:
+        self._opening = True
         opened = await opener(len(self._plan.parts))
+        self._opening = False
+        opened = replace(opened, after=self._order.after)
         sizes = tuple(part.size for part in self._plan.parts)
         return self._files.session(opened, feed=self._upload.feed, sizes=sizes)
 
-    async def _begin_anew(self, why: str) -> FileMultipartUploadSession:
-        self._notes.append(f"Began anew: {why}; parts that were stored are sent again.")
+    async def _begin_anew(self, why: str, left: str = "") -> FileMultipartUploadSession:
+        self._note(f"Began anew: {why}; parts that were stored are sent again{left}.")
         self._plan = self._upload.plan = self._order.plan
         return await self._open_new(self._order.opener)
 
     async def _fresh_urls(self, why: str) -> FileMultipartUploadSession:
         """Fresh URLs for the same file where CDF can give them, else a file of its own."""
         if self._order.reopener is None:
-            return await self._begin_anew(why)
-        self._notes.append(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
+            left = f", as another file: CDF deletes the unfinished one, id {self._state.file_id}"
+            return await self._begin_anew(why, left)
+        self._note(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
         return await self._open_new(self._order.reopener)
 
     async def _after_failure(self, error: PartFailed) -> FileMultipartUploadSession:
-        """Expired URLs earn fresh ones, once for as long as nothing more is stored."""
-        stored = self._state.stored
-        if error.expired and self._fresh_at != stored:
-            self._fresh_at = 0
-            return await self._fresh_urls("the store says that its upload URLs have expired")
-        missing = self._state.missing_parts
+        """A session that is over earns a fresh one, which has to get further than the last."""
+        stored, missing = self._state.stored, self._state.missing_parts
+        gone = error.status == 404 and self._state.file_id == self._restored_id
+        if (error.expired or gone) and stored > self._furthest:
+            self._furthest = stored
+            why = "has forgotten this upload" if gone else "says that its upload URLs have expired"
+            return await self._fresh_urls(f"the store {why}")
+        error.missing_parts = missing
         kept = len(self._state.parts) - len(missing)
         raise error.hint(
             f"{kept} of {len(self._state.parts)} parts ({show_bytes(stored)}) are stored; the same "

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
+import anyio
 
 from cognite_nb_upload import background
 from cognite_nb_upload.core.feed import Feed, Listener
@@ -62,9 +62,10 @@ class Uploaded:
         parts = "1 part" if self.parts == 1 else f"{self.parts} parts"
         verified = f", verified: {self.verified}" if self.verified else ""
         rate = f", {show_bytes(self.size / self.seconds)}/s" if self.seconds > 0 else ""
+        notes = "".join(f"; {note.rstrip('.')}" for note in self.notes)
         return (
             f"<Uploaded {self.name}: {show_bytes(self.size)} in {parts}, id {self.id}, "
-            f"{self.seconds:.1f} s{rate}{verified}>"
+            f"{self.seconds:.1f} s{rate}{verified}{notes}>"
         )
 
 
@@ -91,14 +92,14 @@ class Upload(Awaitable[Uploaded]):
         self.max_concurrency = max_concurrency
         self.cancelled = False
         self.delete_on_cancel = False
+        self.last_words = ""  # what a reader should know where it was cancelled
         self._work = work
         self._limits = limits
         self._lock = threading.Lock()
-        self._go_on = threading.Event()
-        self._paused = self._interrupted = self._closing = self._began = False
+        self._go_on = Stop()
+        self._paused = self._interrupted = self._closing = False
         self._done: Future[Uploaded] = Future()
         self._running: Future[None] = background.start(self._run)
-        self._running.add_done_callback(self._never_began)
 
     # --- what it is -------------------------------------------------------------------------
 
@@ -158,6 +159,8 @@ class Upload(Awaitable[Uploaded]):
     def result(self, timeout_s: float | None = None) -> Uploaded:
         """Wait up to `timeout_s` seconds (None: as long as it takes) and return the result.
 
+        An interrupt pauses the upload, and the next call goes on.
+
         Raises:
             TimeoutError: it still runs, and goes on.
             UploadToolkitError: why it ended.
@@ -168,6 +171,16 @@ class Upload(Awaitable[Uploaded]):
             self._done.exception(timeout_s)
         except KeyboardInterrupt:
             self._interrupt("call `result()` again")
+            raise
+        return self._outcome()
+
+    def finish(self) -> Uploaded:
+        """Wait for it where nobody keeps it: an interrupt stops it, and the journal is kept."""
+        try:
+            self._done.exception()
+        except BaseException:
+            self.stop()
+            print(f"Stopped {self.name}: the same call goes on with it.")
             raise
         return self._outcome()
 
@@ -192,7 +205,7 @@ class Upload(Awaitable[Uploaded]):
             if self._paused or self.done():
                 return
             self._paused = True
-            self._go_on.clear()
+            self._go_on = Stop()
             self.stop_switch.set(reason)
 
     def resume(self) -> None:
@@ -206,7 +219,7 @@ class Upload(Awaitable[Uploaded]):
             self._go_on.set()
 
     def cancel(self, delete: bool = False) -> None:
-        """Give it up; returns when no byte will follow.
+        """Give it up; returns when no byte will follow (called by a listener: at once).
 
         Args:
             delete: also delete the file in CDF that this upload made. Never done where a file
@@ -219,7 +232,7 @@ class Upload(Awaitable[Uploaded]):
         self._end("cancelled")
 
     def stop(self) -> None:
-        """End it, and keep what is needed to go on later; returns when no byte will follow.
+        """End it, and keep what is needed to go on later; returns as `cancel` does.
 
         The same call, or `resume(...)`, goes on from the journal.
         """
@@ -232,9 +245,8 @@ class Upload(Awaitable[Uploaded]):
             self.stop_switch.set(reason)
             self._go_on.set()
         self._running.cancel()
-        if not background.in_own_loop():
-            with suppress(BaseException):
-                self._done.exception()
+        if not (background.in_own_loop() or self.feed.telling):
+            self._done.exception()
 
     def set_limits(
         self, *, max_concurrency: int | None = None, max_bandwidth: float | None = None
@@ -249,8 +261,7 @@ class Upload(Awaitable[Uploaded]):
         if max_concurrency is not None:
             self.max_concurrency = checked_concurrency(max_concurrency)
         if max_bandwidth is not None:
-            unlimited = max_bandwidth == float("inf")
-            self._limits.bandwidth.set(None if unlimited else max_bandwidth)
+            self._limits.bandwidth.set(max_bandwidth)
 
     # --- for the work -----------------------------------------------------------------------
 
@@ -261,30 +272,27 @@ class Upload(Awaitable[Uploaded]):
 
     async def until_resumed(self) -> None:
         """Wait while it is paused."""
-        while not self._go_on.is_set():
-            await to_thread.run_sync(self._go_on.wait, 0.5, abandon_on_cancel=True)
+        loop, resumed = asyncio.get_running_loop(), anyio.Event()
+        with self._go_on.waking(lambda: loop.call_soon_threadsafe(resumed.set)):
+            await resumed.wait()
 
     async def _run(self) -> None:
-        self._began = True
         try:
             result = await self._work(self)
         except asyncio.CancelledError:
-            self._set(UploadStopped(f"The upload of {self.name} was {self.stop_switch.reason}."))
+            self._done.set_exception(self._stopped())
             raise
         except BaseException as error:
-            self._set(error)
+            self._done.set_exception(self._stopped() if self._closing else error)
         else:
             self._done.set_result(result)
 
-    def _never_began(self, running: Future[None]) -> None:
-        """It was ended before its first step, which then never comes."""
-        if running.cancelled() and not self._began:
-            self._set(UploadStopped(f"The upload of {self.name} was {self.stop_switch.reason}."))
-
-    def _set(self, error: BaseException) -> None:
-        with self._lock:
-            if not self._done.done():
-                self._done.set_exception(error)
+    def _stopped(self) -> UploadStopped:
+        reason = self.stop_switch.reason or "stopped"
+        error = UploadStopped(
+            f"The upload of {self.name} was {reason}.", missing_parts=self.state.missing_parts
+        )
+        return error.hint(self.last_words)
 
 
 def checked_concurrency(most: int) -> int:

@@ -20,12 +20,16 @@ from cognite_nb_upload.api.part import Checksums
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.errors import UsageError, VerifyError
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source
 
 Verify = Literal["size", "checksum", "download", "none"]
 MODES: Final = ("size", "checksum", "download", "none")
 
+_ALGORITHMS: Final = {
+    "etag": "MD5", "content-md5": "MD5", "x-goog-md5": "MD5", "x-goog-crc32c": "CRC32C"
+}  # fmt: skip
 _MD5_ETAG: Final = re.compile(r'^"?([0-9a-fA-F]{32})"?$')
 
 
@@ -67,15 +71,13 @@ class PartDigest:
         return "", tuple(agreed)
 
     def _mine(self, name: str, value: str) -> tuple[str, bool] | None:
-        md5 = self._md5.digest()
-        if name == "etag":
-            found = _MD5_ETAG.match(value)
-            return ("MD5", bytes.fromhex(found.group(1)) == md5) if found else None
-        if name in ("content-md5", "x-goog-md5"):
-            return "MD5", _decoded(value) == md5
-        if name == "x-goog-crc32c" and self._crc32c is not None:
-            return "CRC32C", _decoded(value) == self._crc32c.digest()
-        return None
+        """The algorithm, and whether it agrees; None where the value is no checksum of ours."""
+        algorithm = _ALGORITHMS.get(name, "")
+        mine = {"MD5": self._md5, "CRC32C": self._crc32c}.get(algorithm)
+        theirs = _digest_in_etag(value) if name == "etag" else _decoded(value)
+        if mine is None or len(theirs) != len(mine.digest()):
+            return None
+        return algorithm, mine.digest() == theirs
 
 
 def _crc32c() -> Any:
@@ -84,6 +86,11 @@ def _crc32c() -> Any:
     except ImportError:
         return None
     return google_crc32c.Checksum()
+
+
+def _digest_in_etag(value: str) -> bytes:
+    found = _MD5_ETAG.match(value)
+    return bytes.fromhex(found.group(1)) if found else b""
 
 
 def _decoded(value: str) -> bytes:
@@ -121,17 +128,20 @@ def by_size(there: int | None, size: int) -> str:
 
 
 async def by_download(
-    download: Download, fresh_url: Callable[[], Awaitable[Secret]], source: Source
+    download: Download, fresh_url: Callable[[], Awaitable[Secret]], source: Source, stop: Stop
 ) -> str:
     """Read the file back and compare it with the source, byte for byte.
 
     Raises:
         VerifyError: the first difference is named.
+        UploadStopped: `stop` was set.
     """
     at = 0
 
     def compare(data: bytes) -> None:
         nonlocal at
+        if stop:
+            raise UploadStopped(f"The upload was {stop.reason}.")
         mine = bytes(source.read_at(at, len(data)))
         if mine != data:
             first = next((n for n, (a, b) in enumerate(zip(mine, data, strict=False)) if a != b), 0)
