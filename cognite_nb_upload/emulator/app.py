@@ -27,6 +27,7 @@ from .project import Project
 from .rules import Json, Refused, need
 from .signing import StoreRefused
 from .storage import LocalStorage
+from .stores import StoreFailed
 from .tokens import Tokens
 from .uploads import Uploads
 from .wire import Gone, Wire
@@ -143,6 +144,9 @@ class App:
             response = JSONResponse(refusal.to_json(), refusal.status)
         except StoreRefused as no:
             response = xml_error(no)
+        except StoreFailed as failure:
+            status = 400 if 400 <= failure.status < 500 else 502
+            response = JSONResponse(Refused(str(failure), status=status).to_json(), status)
         except (Gone, ClientDisconnect):
             raise
         except Exception:

@@ -26,6 +26,7 @@ from .control import TOKEN_HEADER
 from .faults import Fault
 from .project import Project
 from .settings import Settings
+from .stores import open_store
 from .wire import Wire
 
 PATIENCE_S = 10.0
@@ -54,7 +55,8 @@ async def serve(
     started: Callable[[], None],
 ) -> None:
     """Answers until `stop` is set, then breaks what is still open."""
-    app = App(Project(root, settings))
+    storage = open_store(settings.storage) if settings.storage else None
+    app = App(Project(root, settings, storage=storage))
     certificate, key = settings.tls or (None, None)
     config = uvicorn.Config(
         app,

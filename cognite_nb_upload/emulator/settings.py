@@ -19,7 +19,7 @@ class Settings:
     """
 
     project: str = "demo"
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     faults: bool = False
     strict_storage: bool = True
     repeated_complete: Literal["ok", "refuse"] = "ok"
@@ -35,7 +35,7 @@ class Settings:
     store: Literal["s3", "gcs", "azure"] = "s3"
     checksums: bool = True
     cors: bool = False
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)  # it holds a secret
     tls: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
