@@ -1,4 +1,4 @@
-"""One bar for a batch of files: bytes, files done and failed, and what is being sent."""
+"""Bars for a batch of files: one for all of them, and one for each of the largest on their way."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tqdm.auto import tqdm
 from cognite_nb_upload.progress.words import clean
 
 _EVERY_S: Final = 0.2
+# Small files are over before their bar is read; the largest on their way have one each.
+_SLOTS: Final = 3
+_NAME: Final = 32
 
 
 class Many(Protocol):
@@ -20,7 +23,7 @@ class Many(Protocol):
 
     @property
     def state(self) -> Any:
-        """A snapshot: `files`, `size`, `done`, `failed`, `sent`, `name`."""
+        """A snapshot: `files`, `size`, `done`, `failed`, `sent`, `active`."""
         ...
 
     def listen(self, listener: Callable[[Any], None]) -> Callable[[], None]:
@@ -29,21 +32,24 @@ class Many(Protocol):
 
 
 class BatchBar:
-    """A context manager: a tqdm bar that follows a batch until it is left."""
+    """A context manager: tqdm bars that follow a batch until it is left.
 
-    def __init__(self, batch: Many, *, disable: bool | None = None) -> None:
+    Args:
+        batch: what to follow.
+        slots: files on their way that have a bar of their own; their bars are used again.
+        disable: True draws nothing; None draws only where somebody watches.
+    """
+
+    def __init__(self, batch: Many, *, slots: int = _SLOTS, disable: bool | None = None) -> None:
         self._batch = batch
         self._lock = threading.Lock()
         self._at_s = 0.0
-        self._bar = tqdm(
-            total=batch.state.size,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            desc=_files(batch.state),
-            disable=disable,
-            smoothing=0.1,
-        )
+        state = batch.state
+        self._whole = _bar(_files(state), state.size, disable, leave=True)
+        self._slots = [
+            _bar("", 0, disable, leave=False, position=1 + no)
+            for no in range(min(slots, state.files) if state.files > 1 else 0)
+        ]
         self._end = batch.listen(self._hear)
 
     def _hear(self, state: Any) -> None:
@@ -54,10 +60,12 @@ class BatchBar:
                 self._paint(state)
 
     def _paint(self, state: Any) -> None:
-        self._bar.set_description_str(_files(state), refresh=False)
-        self._bar.set_postfix_str(clean(state.name)[:40], refresh=False)
-        self._bar.n = min(state.sent, state.size)
-        self._bar.refresh()
+        _set(self._whole, _files(state), state.sent, state.size)
+        largest = sorted(state.active, key=lambda one: one.size, reverse=True)
+        for bar, one in zip(self._slots, largest, strict=False):
+            _set(bar, clean(one.name)[:_NAME], one.sent, one.size)
+        for bar in self._slots[len(largest) :]:
+            _set(bar, "", 0, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +78,33 @@ class BatchBar:
     ) -> None:
         self._end()
         with self._lock:
+            for bar in self._slots:
+                bar.close()
+            self._slots = []
             self._paint(self._batch.state)
-            self._bar.set_postfix_str("", refresh=True)
-            self._bar.close()
+            self._whole.close()
+
+
+def _bar(
+    title: str, size: int, disable: bool | None, *, leave: bool, position: int | None = None
+) -> Any:
+    return tqdm(
+        total=size,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        desc=title,
+        disable=disable,
+        leave=leave,
+        position=position,
+        smoothing=0.1,
+    )
+
+
+def _set(bar: Any, title: str, sent: int, size: int) -> None:
+    bar.set_description_str(title, refresh=False)
+    bar.total, bar.n = size, min(sent, size)
+    bar.refresh()
 
 
 def _files(state: Any) -> str:

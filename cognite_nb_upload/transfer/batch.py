@@ -22,7 +22,6 @@ from anyio import to_thread
 
 from cognite_nb_upload import background
 from cognite_nb_upload.api.session import FileMultipartUploadSession
-from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.core.stop import Stop
@@ -47,15 +46,24 @@ _WAIT_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """A file on its way: `sent` bytes of `size`."""
+
+    name: str
+    sent: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class BatchState:
-    """A snapshot of a batch: files and bytes, in all and so far."""
+    """A snapshot of a batch: files and bytes, in all and so far, and the files on their way."""
 
     files: int
     size: int
     done: int = 0
     failed: int = 0
     sent: int = 0
-    name: str = ""
+    active: tuple[InFlight, ...] = ()
     over: bool = False
 
 
@@ -80,6 +88,7 @@ class Batch(Awaitable["pd.DataFrame"]):
         self._files, self._frame, self._how = files, frame, dict(how)
         self._todo = [row for row in rows if row.status == "waiting"]
         self._state = BatchState(len(self._todo), sum(row.size or 0 for row in self._todo))
+        self._active: dict[int, InFlight] = {}
         self._listeners: tuple[BatchListener, ...] = ()
         self._lock = threading.RLock()
         self._stop = Stop()
@@ -196,15 +205,7 @@ class Batch(Awaitable["pd.DataFrame"]):
             opened = await self._files.open_new(row.about, 1, row.overwrite)
             row.id = opened.file.id
             session = self._files.new_session(opened)
-            last = 0
-
-            def count(state: UploadState, event: ev.Event) -> None:
-                nonlocal last
-                if isinstance(event, ev.PartSent | ev.PartLost | ev.PartStored):
-                    self._tell(sent=state.sent - last, name=row.path.name)
-                    last = state.sent
-
-            session.listen(count)
+            session.listen(lambda state, _: self._moved(row, state))
             await background.in_thread(
                 lambda own: self._send_part(session, source, own), self._stop, self._threads
             )
@@ -225,14 +226,7 @@ class Batch(Awaitable["pd.DataFrame"]):
         fields = {**self._how, **row.about.to_kwargs(), "overwrite": row.overwrite}
         # Opening a file may block, and this is the loop that everything else runs on.
         upload = await to_thread.run_sync(lambda: self._files.upload(row.path, **fields))
-        last = 0
-
-        def count(state: UploadState, event: ev.Event) -> None:
-            nonlocal last
-            self._tell(sent=state.sent - last, name=row.path.name)
-            last = state.sent
-
-        upload.listen(count)
+        upload.listen(lambda state, _: self._moved(row, state))
         with self._stop.waking(upload.stop):
             try:
                 row.id = (await upload).id
@@ -259,13 +253,23 @@ class Batch(Awaitable["pd.DataFrame"]):
                 found += [file.id for file in files if file.uploaded and file.id is not None]
         return found
 
-    def _count(self, row: Row) -> None:
-        done = row.status == DONE
-        self._tell(done=int(done), failed=int(not done), name=row.path.name)
+    def _moved(self, row: Row, state: UploadState) -> None:
+        """A file's bytes went on, or were lost again."""
+        with self._lock:
+            was = self._active.get(row.no)
+            if was is None or was.sent != state.sent:
+                self._active[row.no] = InFlight(row.path.name, state.sent, row.size or 0)
+                self._tell(sent=state.sent - (was.sent if was else 0))
 
-    def _tell(
-        self, *, sent: int = 0, done: int = 0, failed: int = 0, name: str = "", over: bool = False
-    ) -> None:
+    def _count(self, row: Row) -> None:
+        """A file has ended; what failed takes its bytes back."""
+        done = row.status == DONE
+        with self._lock:
+            was = self._active.pop(row.no, None)
+            back = 0 if done or was is None else was.sent
+            self._tell(sent=-back, done=int(done), failed=int(not done))
+
+    def _tell(self, *, sent: int = 0, done: int = 0, failed: int = 0, over: bool = False) -> None:
         with self._lock:
             was = self._state
             self._state = replace(
@@ -273,7 +277,7 @@ class Batch(Awaitable["pd.DataFrame"]):
                 sent=was.sent + sent,
                 done=was.done + done,
                 failed=was.failed + failed,
-                name=name or was.name,
+                active=tuple(self._active.values()),
                 over=over or was.over,
             )
             for listener in self._listeners:
