@@ -152,13 +152,14 @@ class Slots:
             self._shown = list(range(len(parts)))
             return tuple(self._shown)
         self._shown = [no for no in self._shown if no < len(parts)]
-        claims = {no: _claim(parts[no]) for no in range(len(parts))}
-        for no in sorted(claims.keys() - set(self._shown), key=lambda no: (-claims[no], no)):
-            if not claims[no] or not self._give(no, claims):
+        claims = [_claim(part) for part in parts]
+        asking = {no for no, claim in enumerate(claims) if claim} - set(self._shown)
+        for no in sorted(asking, key=lambda no: (-claims[no], no)):
+            if not self._give(no, claims):
                 break
         return tuple(self._shown)
 
-    def _give(self, no: int, claims: Mapping[int, int]) -> bool:
+    def _give(self, no: int, claims: Sequence[int]) -> bool:
         """Give part `no` the bar that is needed least, or a new one; False where there is none."""
         slot = min(range(len(self._shown)), key=lambda at: claims[self._shown[at]], default=None)
         if slot is not None and not claims[self._shown[slot]]:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from html import escape
 from typing import Final
 
@@ -43,6 +44,7 @@ def cells(state: UploadState) -> tuple[Cell, ...]:
     return tuple(_cell(part) for part in state.parts)
 
 
+@lru_cache(maxsize=2048)  # most parts are the same in snapshot after snapshot
 def _cell(part: PartState) -> Cell:
     fill = share(part)
     match part.phase:
@@ -81,6 +83,7 @@ def strip_html(state: UploadState, *, with_words: bool = True) -> str:
     return strip + f'<div class="cnbu-words">{words}</div>' * with_words
 
 
+@lru_cache(maxsize=2048)
 def _cell_html(cell: Cell) -> str:
     title = f' title="part {cell.no}: {escape(cell.title)}"' if cell.title else ""
     fill = f' style="--f:{cell.fill:.0%}"' if cell.mark in (Mark.SENDING, Mark.AGAIN) else ""

@@ -121,7 +121,8 @@ def _kind(part: PartState) -> str:
 def summary(state: UploadState) -> str:
     """One line: `Uploaded big.segy: 12 GiB in 246 parts, id 91, 1 min 12 s, 170 MiB/s`."""
     name = clean(state.name) or "a file"
-    return f"{_VERB[state.phase]} {name}: {', '.join(_facts(state))}"
+    facts = ", ".join(_facts(state))
+    return f"{_VERB[state.phase]} {name}" + (f": {facts}" if facts else "")
 
 
 def outcome(state: UploadState) -> str:
@@ -132,7 +133,7 @@ def outcome(state: UploadState) -> str:
 
 
 _VERB: Final = {
-    Phase.NEW: "Not yet opened",
+    Phase.NEW: "Preparing",
     Phase.SENDING: "Uploading",
     Phase.PAUSED: "Paused",
     Phase.COMPLETING: "Completing",
@@ -144,7 +145,7 @@ _VERB: Final = {
 
 
 def _facts(state: UploadState) -> list[str]:
-    facts = [_amount(state)]
+    facts = [_amount(state)] if state.parts else []
     if state.phase is Phase.FAILED and state.error:
         facts.insert(0, clean(state.error, 300).rstrip("."))
     if state.file_id is not None:
@@ -155,8 +156,6 @@ def _facts(state: UploadState) -> list[str]:
 
 
 def _amount(state: UploadState) -> str:
-    if not state.parts:
-        return "no parts yet"
     if state.phase is Phase.DONE:
         return f"{show_amount(state.sent)} in {show_count(len(state.parts), 'part')}"
     if state.size is None:

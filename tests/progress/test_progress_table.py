@@ -71,5 +71,5 @@ def test_html_without_styles_still_says_it_in_words(feed: Feed) -> None:
 
 
 def test_html_before_there_is_anything(feed: Feed) -> None:
-    assert "no parts yet" in state_html(feed.state)
+    assert ">Preparing a file<" in state_html(feed.state)
     assert 'class="cnbu-bar"' not in state_html(feed.state)
