@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -186,3 +187,15 @@ def peak(process):
     """The most memory that the process ever had, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_a_disk_that_refuses_to_write_is_said_and_survived(start):
+    api = start(process=True)
+    session = api.init(2)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.prlimit(api.cdf.pid, resource.RLIMIT_FSIZE, (MIB, limit[1]))
+    response = api.put(session["uploadUrls"][0], bytes(8 * MIB))
+    assert response.status_code == 507
+    assert "File too large" in response.text
+    resource.prlimit(api.cdf.pid, resource.RLIMIT_FSIZE, limit)
+    api.send(session, bytes(8 * MIB), b"end")
