@@ -36,6 +36,10 @@ class TextBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
         """What `bar_format` may name."""
         return {**super().format_dict, "percent": self.percent, "text": self.text}
 
+    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+        """Draw, once there is something to say: not an empty bar first."""
+        return (msg is not None or self.desc != "") and super().display(msg, pos)
+
     def show(self, line: Line, width: int) -> None:
         """Take over a line, its label `width` columns wide."""
         self.n, self.total = line.n, line.total
@@ -60,7 +64,8 @@ class Terminal:
         """Draw the moment."""
         line = whole_line(moment)
         width = max(disp_len(line.label), len("part 249"))
-        self.whole = self.whole or self._bar(_FORMAT, leave=self._leave)
+        if self.whole is None:
+            self.whole = self._bar(_FORMAT, leave=self._leave)
         self.whole.show(line, width)
         self._paint_strip(moment.state)
         parts = moment.state.parts
@@ -94,7 +99,8 @@ class Terminal:
         )
 
     def _paint_strip(self, state: UploadState) -> None:
-        self.strip = self.strip or self._bar("{desc}")
+        if self.strip is None:
+            self.strip = self._bar("{desc}")
         ncols = self.strip.format_dict["ncols"] or 100
         words = parts_words(state) if state.parts else ""
         room = max(ncols // 2, ncols - len(words) - 4)  # the words may be cut, the strip is not

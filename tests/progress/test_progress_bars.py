@@ -68,7 +68,7 @@ def test_a_terminal_shows_the_parts_in_flight_and_the_strip(feed: Feed) -> None:
     tell(feed, opened([10 * MIB] * 20), *stored(0), *send(1, 5 * MIB), *send(2, 0), lose(2))
     face.paint(Moment(feed.state, again_s={2: 4.2}))
     shown = screen.getvalue()
-    assert "big.segy   7 % |█▌" in shown
+    assert shown.startswith("\rbig.segy   7 % |█▌")
     assert "[█▄!·················] 1 of 20 parts stored, 1 sending, 1 waiting to be se" in shown
     assert "part 1    50 % |██████████          | 10 MiB" in shown
     assert "part 2     0 % |                    | 10 MiB, retry 1 in 4 s: 503" in shown
