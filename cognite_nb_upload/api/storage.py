@@ -151,9 +151,10 @@ class _Lane:
     def progress(self) -> int:
         """Bytes that moved so far: what the other side has confirmed, where that can be asked.
 
-        A large piece on a slow link is with the network for minutes before it is all gone.
+        What `moved` counts may be in this machine's own buffers: they swallow megabytes at once,
+        and then nothing for as long as a slow link needs to drain them.
         """
-        return max(self.moved, _confirmed(self.sock) - self.confirmed)
+        return _confirmed(self.sock) - self.confirmed or self.moved
 
     def end(self, why: str) -> None:
         """Cut this try short."""

@@ -1,0 +1,157 @@
+"""What stands between a client and a server: a line that can break, and a proxy that wants CONNECT.
+
+The emulator's own faults need a connection that has reached it; these are for the rest.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from base64 import b64encode
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Self
+
+
+class _Server:
+    """Accepts connections on 127.0.0.1, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
+
+    def up(self) -> None:
+        """Listen, on the port of before where there was one."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        self._start(self._accept, self._listener)
+
+    def down(self) -> None:
+        """Refuse new connections, and reset those there are."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            left = list(self._open)
+        for one in left:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.down()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _start(self, work: object, *args: object) -> None:
+        thread = threading.Thread(target=work, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            self._start(self._serve, near)
+
+    def _serve(self, near: socket.socket) -> None:
+        with ExitStack() as stack:
+            far = self._reach(stack.enter_context(near))
+            if far is None:
+                return
+            stack.enter_context(far)
+            with self._lock:
+                self._open |= {near, far}
+            back = threading.Thread(target=self._copy, args=(far, near, True), daemon=True)
+            back.start()
+            self._copy(near, far, False)
+            back.join()
+            with self._lock:
+                self._open -= {near, far}
+
+    def _reach(self, near: socket.socket) -> socket.socket | None:
+        raise NotImplementedError
+
+    def _copy(self, here: socket.socket, there: socket.socket, answer: bool) -> None:
+        with suppress(OSError):
+            while data := here.recv(65536):
+                there.sendall(self._changed(data, answer))
+        for one in (here, there):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _changed(self, data: bytes, answer: bool) -> bytes:
+        return data
+
+
+class Line(_Server):
+    """A line to a port on this machine that goes down and comes up again."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__()
+        self._target = target
+        self.put_before_answers = b""
+        self.connections = 0
+
+    def _reach(self, near: socket.socket) -> socket.socket:
+        self.connections += 1
+        return socket.create_connection(("127.0.0.1", self._target))
+
+    def _changed(self, data: bytes, answer: bool) -> bytes:
+        if answer and data.startswith(b"HTTP/1.1 "):
+            return self.put_before_answers + data
+        return data
+
+
+class ConnectProxy(_Server):
+    """An HTTP proxy that only tunnels; `login` is `user:password`, or None where all are let in.
+
+    `asked` has the first lines of all requests, as they came.
+    """
+
+    def __init__(self, login: str | None = None) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.heads: list[str] = []
+        self._login = login
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _reach(self, near: socket.socket) -> socket.socket | None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = near.recv(65536)
+            if not data:
+                return None
+            head += data
+        text = head.decode("latin-1")
+        self.asked.append(text.split("\r\n", 1)[0])
+        self.heads.append(text)
+        method, target, _ = self.asked[-1].split(" ")
+        if self._login is not None and b64encode(self._login.encode()).decode() not in text:
+            near.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+            return None
+        if method != "CONNECT" or target.startswith("/"):
+            near.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            return None
+        host, _, port = target.rpartition(":")
+        far = socket.create_connection((host, int(port)))
+        near.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
+        return far
