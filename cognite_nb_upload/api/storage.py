@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import re
 import socket
+import struct
 import sys
 import threading
 import time
@@ -39,6 +40,8 @@ _ANSWER_READ: Final = 64 * KIB
 # Where Linux's struct tcp_info holds tcpi_bytes_acked, a u64.
 _TCP_INFO_ACKED: Final = 120
 _TCP_INFO_END: Final = 128
+# SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
+_DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 _CODE: Final = re.compile(r"<Code>([^<]{1,100})</Code>")
 
 
@@ -141,9 +144,13 @@ class _Lane:
                 self.wake()
 
     def wake(self) -> None:
-        """End what blocks on the socket. The TLS layer is left alone: it is another thread's."""
+        """End what blocks on the socket. The TLS layer is left alone: it is another thread's.
+
+        What the kernel has taken, but not sent, is dropped when it is closed.
+        """
         if self.sock is not None:
             try:
+                socket.socket.setsockopt(self.sock, socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
             except OSError:
                 pass  # it is closed already

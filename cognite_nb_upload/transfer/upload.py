@@ -98,6 +98,7 @@ class Upload(Awaitable[Uploaded]):
         self._lock = threading.Lock()
         self._go_on = Stop()
         self._paused = self._interrupted = self._closing = False
+        self._ended_by = "stopped"
         self._done: Future[Uploaded] = Future()
         self._running: Future[None] = background.start(self._run)
 
@@ -241,7 +242,7 @@ class Upload(Awaitable[Uploaded]):
 
     def _end(self, reason: str) -> None:
         with self._lock:
-            self._closing = True
+            self._closing, self._ended_by = True, reason
             self.stop_switch.set(reason)
             self._go_on.set()
         self._running.cancel()
@@ -288,9 +289,9 @@ class Upload(Awaitable[Uploaded]):
             self._done.set_result(result)
 
     def _stopped(self) -> UploadStopped:
-        reason = self.stop_switch.reason or "stopped"
         error = UploadStopped(
-            f"The upload of {self.name} was {reason}.", missing_parts=self.state.missing_parts
+            f"The upload of {self.name} was {self._ended_by}.",
+            missing_parts=self.state.missing_parts,
         )
         return error.hint(self.last_words)
 

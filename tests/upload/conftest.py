@@ -60,3 +60,9 @@ def native(cdf: Emulator) -> Iterator[AsyncCogniteClient]:
     made = AsyncCogniteClient(config_for(cdf))
     yield made
     background.call(made.close)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Notebooks run asyncio."""
+    return "asyncio"

@@ -1,4 +1,4 @@
-"""What the tests of uploads share: files of a few parts, listeners that wait, requests that count."""
+"""What the tests of uploads share: files of a few parts, listeners, requests that are counted."""
 
 from __future__ import annotations
 
