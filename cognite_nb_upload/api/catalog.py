@@ -64,6 +64,6 @@ class AsyncCatalog:
     async def inspect(self) -> TokenInspection:
         """What the token may do, and where (token/inspect)."""
         reply = await self._rpc.get(
-            "/api/v1/token/inspect", what="what the token may do", in_project=False
+            "/api/v1/token/inspect", what="to say what the token may do", in_project=False
         )
         return TokenInspection.from_cdf(reply)

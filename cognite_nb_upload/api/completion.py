@@ -122,7 +122,7 @@ class Completion:
         """What CDF says now; an answer that does not come is a no."""
         items = {"items": [{"id": self.file.id}]}
         try:
-            reply = await self._rpc.post("/files/byids", items, what="whether it is uploaded")
+            reply = await self._rpc.post("/files/byids", items, what="to say if it is uploaded")
         except UploadToolkitError:
             return False
         self.file = CDFFile.from_cdf(reply["items"][0])

@@ -322,7 +322,7 @@ class FileEndpoints:
             "/files/downloadlink",
             {"items": [target]},
             params={"extendedExpiration": "true"},
-            what="for a download link",
+            what="to give a download link",
         )
         url: Secret = reply["items"][0]["downloadUrl"]
         return url

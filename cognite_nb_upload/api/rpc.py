@@ -56,7 +56,7 @@ class Rpc:
         *,
         params: Mapping[str, Any] | None = None,
         repeatable: bool = True,
-        what: str = "the request",
+        what: str = "to answer",
         waiting: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
         """POST `body` to `path` below the project, and return the answer's JSON object.
@@ -82,7 +82,7 @@ class Rpc:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        what: str = "the request",
+        what: str = "to answer",
         in_project: bool = True,
     ) -> dict[str, Any]:
         """GET `path` below the project (or below the base URL), and return its JSON object."""
@@ -204,16 +204,15 @@ class Rpc:
         unsent = isinstance(error, CDFUnreachable) or net.never_connected(error)
         said = str(error) if isinstance(error, CDFUnreachable) else net.in_words(error)
         if not unsent and not send.repeatable:
-            raise Unanswered(f"CDF did not answer {send.what}: {said}.") from None
+            raise Unanswered(f"CDF did not answer when asked {send.what}: {said}.") from None
         if unsent:  # offline: waited out by time, not by tries
-            patient = elapsed_s < retry.offline_s and attempt < 10 * retry.attempts
-            wait_s = retry.wait_s(1) if patient else None
-            wait_s = None if wait_s is None else min(retry.ceiling_s(attempt), wait_s * attempt)
+            patient = elapsed_s < retry.offline_s
+            wait_s = retry.jitter.uniform(0, retry.ceiling_s(attempt)) if patient else None
         else:
             wait_s = retry.wait_s(attempt)
         if wait_s is None:
             raise CDFUnreachable(
-                f"{self._host} gave no answer to {send.what} in {attempt} tries: {said}."
+                f"{self._host} gave no answer in {_tries(attempt)}, asked {send.what}: {said}."
             ).hint("Check the network, the proxy and base_url.") from None
         return wait_s
 
@@ -224,7 +223,7 @@ class Rpc:
         unclear = status == 408 or (status >= 500 and status not in _NOT_DONE)
         if unclear and not send.repeatable and not asked:
             raise Unanswered(
-                f"CDF answered {send.what} with {status}, which leaves open what was done."
+                f"CDF said {status} when asked {send.what}, which leaves open what was done."
             )
         retry_after, now = reply.headers.get("retry-after"), server_time(reply.headers)
         wait_s = self.config.retry.wait_s(
@@ -303,6 +302,10 @@ def _api_error(reply: httpx.Response, what: str) -> APIError:
         duplicated=_dicts(facts.get("duplicated")),
         what=what,
     )
+
+
+def _tries(count: int) -> str:
+    return "1 try" if count == 1 else f"{count} tries"
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
