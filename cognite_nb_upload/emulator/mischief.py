@@ -50,11 +50,10 @@ class Mischief:
         self._dress, self._fired = dress, fired
         self._scope = scope
         self._read = 0
+        self._keep = 0
         self._done = False
-        half = self.length // 2
-        self._at = (
-            half if fault.after_bytes is None else min(fault.after_bytes, max(self.length, 1))
-        )
+        at = self.length // 2 if fault.after_bytes is None else fault.after_bytes
+        self._at = min(at, self.length)
         self._buffer: list[Message] = []
 
     async def act(self, work: Work) -> None:
@@ -182,16 +181,19 @@ class Mischief:
 
     async def _half(self, message: Message) -> None:
         """Half of the answer's body, or of its head if it has no body."""
-        self._buffer.append(message)
         if message["type"] == "http.response.start":
+            head, length = _head(message), int(_header(message, b"content-length") or 0)
+            keep = self.fault.after_bytes
+            self._keep = length // 2 if keep is None else min(keep, length)
+            self.wire.transport.write(head if length else head[: len(head) // 2])
             return
-        start = self._buffer[0]
-        head, length = _head(start), _header(start, b"content-length")
-        self._fire(self._read)
-        keep = int(length or 0) // 2 if self.fault.after_bytes is None else self.fault.after_bytes
-        half = head[: len(head) // 2] if not int(length or 0) else head + message["body"][:keep]
-        self.wire.transport.write(half)
-        self._break(self.wire.close)
+        piece = message["body"][: self._keep]
+        self._keep -= len(piece)
+        self.wire.transport.write(piece)
+        await self.wire.flow.drain()
+        if not self._keep:
+            self._fire(self._read)
+            self._break(self.wire.close)
 
     async def _drip(self, message: Message) -> None:
         self._buffer.append(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Generator
@@ -179,7 +180,8 @@ class Download(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._pieces.close()
+            with contextlib.suppress(ValueError):  # a thread still reads; the end of it closes
+                self._pieces.close()
 
 
 def byte_range(header: str | None, total: int) -> tuple[int, int, bool]:

@@ -63,6 +63,7 @@ async def serve(
         http=Wire,
         ws="none",
         lifespan="off",
+        timeout_keep_alive=75,
         log_config=None,
         ssl_certfile=certificate,
         ssl_keyfile=key,
@@ -215,9 +216,8 @@ class Emulator:
     def _connect(self) -> http.client.HTTPConnection:
         if not self._settings.tls:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-        context = ssl.SSLContext(
-            ssl.PROTOCOL_TLS_CLIENT
-        )  # loopback, and a certificate of the caller's own
+        # Loopback, and the caller's own certificate, of whatever authority.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=600, context=context)
@@ -264,6 +264,8 @@ class _Thread:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            raise RuntimeError(f"The emulator did not end within {PATIENCE_S} s.")
         if self._failed:
             raise self._failed
 

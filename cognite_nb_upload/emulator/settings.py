@@ -13,9 +13,30 @@ WEEK_S = 7 * 86400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All of it is JSON, so that it can be handed to another process.
+    """All of it is JSON, so that it can be handed to another process. Sizes are bytes.
 
-    Durations are seconds, sizes bytes.
+    Attributes:
+        project: The only project there is.
+        token: The bearer token, also the secret of `/oauth/token` and of the control routes.
+        faults: Whether faults may be injected.
+        strict_storage: Whether a part is refused for a missing Content-Length (411), an
+            Authorization header (400) or a Content-Type (403), as S3 and Azure may do.
+        store: Whose replies the built-in store imitates: ETag, Content-MD5 or x-goog-hash; how a
+            bad signature is refused.
+        storage: A real store for the parts: see `stores`.
+        checksums: Whether the MD5 of each part is computed; it bounds the speed to about 500 MB/s.
+        cors: Whether web pages of this machine may use store URLs.
+        repeated_complete: Whether completing twice is harmless ("ok") or an error ("refuse").
+        uploaded_delay_s: From completion until the file counts as uploaded.
+        relative_urls: Whether the store's URLs are paths, to be joined to the base URL.
+        url_life_s: Of upload URLs. 0: they are expired when they are handed out.
+        file_life_s: After which a file without content is deleted.
+        token_life_s: Of tokens from `/oauth/token`; an hour unless given.
+        write_scope: Ids of the data sets that may be written to; None is all, and none at all.
+        quota_bytes: Of the built-in store.
+        min_part_size: Of all parts but the last; CDF's 5 MiB unless given.
+        max_part_size: CDF's 4000 MiB unless given.
+        tls: Paths of a certificate and its key.
     """
 
     project: str = "demo"

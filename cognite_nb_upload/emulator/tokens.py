@@ -44,5 +44,5 @@ class Tokens:
         token = secrets.token_urlsafe(24)
         self._ends[token] = time.monotonic() + self._life_s
         return JSONResponse(
-            {"access_token": token, "token_type": "Bearer", "expires_in": self._life_s}
+            {"access_token": token, "token_type": "Bearer", "expires_in": round(self._life_s)}
         )

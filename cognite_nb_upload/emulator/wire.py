@@ -118,7 +118,7 @@ class Wire(HttpToolsProtocol):
         if self.transport.is_closing():
             return True
         look = select.poll()
-        look.register(self._socket().fileno(), select.POLLRDHUP)
+        look.register(self._socket().fileno(), getattr(select, "POLLRDHUP", select.POLLHUP))
         return bool(look.poll(0))
 
     def _socket(self) -> socket.socket:

@@ -121,6 +121,11 @@ def test_half_a_download(api):
         api.download(file_id)
     assert api.download(file_id).content == b"0123456789"
     assert fired(api) == [("half_answer", "download", None)]
+    big = api.upload(bytes(5 * MIB))
+    api.cdf.inject(Fault("half_answer", "download", after_bytes=4 * MIB))
+    with pytest.raises(httpx.RemoteProtocolError, match=f"received {4 * MIB} bytes"):
+        api.download(big)
+    assert len(api.cdf.fired()) == 2
 
 
 @pytest.mark.parametrize("retry_after", [7, "Fri, 31 Dec 2100 23:59:59 GMT", "soon"])
@@ -304,3 +309,23 @@ def test_the_record_can_be_read_after_the_end(start):
     api.cdf.__exit__(None, None, None)
     assert [each["kind"] for each in api.cdf.fired()] == ["status"]
     assert [row["status"] for row in api.cdf.requests()] == [503]
+
+
+def test_the_end_is_clean_while_a_download_is_not_read(start):
+    api = start()
+    address = urlsplit(api.link(api.upload(bytes(64 * MIB))))
+    with socket.create_connection((address.hostname, address.port)) as client:
+        head = f"GET {address.path}?{address.query} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n"
+        client.sendall(head.encode())
+        assert client.recv(4) == b"HTTP"
+        ended = time.monotonic()
+        api.cdf.__exit__(None, None, None)
+        assert time.monotonic() - ended < 2
+
+
+def test_a_client_that_leaves_a_download_does_no_harm(api, caplog):
+    file_id = api.upload(bytes(8 * MIB))
+    with api.store.stream("GET", api.link(file_id)) as response:
+        next(response.iter_raw(1000))
+    assert api.download(file_id).status_code == 200
+    assert all(row.levelname != "ERROR" for row in caplog.records)
