@@ -1,0 +1,87 @@
+"""The steps that Binder takes, taken here: in a clean venv, with its own start script."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+UPLOAD = """
+import json
+from cognite_nb_upload import CogniteClient
+with CogniteClient.from_env() as client:
+    sets = len(client.catalog.data_sets())
+    result = client.files.upload(b"bytes", name="first.txt", data_set_id=7)
+    print(json.dumps({"sets": sets, "labels": len(client.catalog.labels()), "size": result.size,
+                      "verified": result.verified}))
+"""
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> dict[str, str]:
+    """A venv with nothing in it, first on the PATH, and a home of its own."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("CDF_")}
+    return {**kept, "PATH": path, "COGNITE_NB_UPLOAD_STATE": str(tmp_path / "state")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_binder_builds_and_starts_uploads_a_file(
+    clean: dict[str, str], tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    kept = shutil.ignore_patterns(".*", "build", "artifacts", "node_modules", "__pycache__")
+    shutil.copytree(ROOT, repo, ignore=kept)
+
+    def run(*command: str) -> str:
+        group = subprocess.Popen(
+            command, cwd=repo, env=clean, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        with group:
+            assert group.stdout is not None
+            said = group.stdout.read()
+            assert group.wait() == 0
+        with suppress(ProcessLookupError):
+            os.killpg(group.pid, signal.SIGTERM)  # the emulator that `start` leaves behind
+        return said
+
+    run("pip", "install", "-q", "-r", "binder/requirements.txt")
+    run("binder/postBuild")
+    run("jupyter", "lab", "--version")
+    said = json.loads(run("binder/start", "python", "-c", UPLOAD).splitlines()[-1])
+    assert said["sets"] > 1
+    assert said["labels"] > 1
+    assert said["size"] == 5
+    assert said["verified"].startswith("size 5 bytes")
+
+
+def test_the_scripts_can_be_run() -> None:
+    for name in ("postBuild", "start"):
+        assert os.access(ROOT / "binder" / name, os.X_OK)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("jupyter-repo2docker") is None, reason="repo2docker is not there")
+def test_repo2docker_understands_the_folder() -> None:
+    plan = subprocess.run(
+        ["jupyter-repo2docker", "--no-build", "--debug", "."],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    text = plan.stdout + plan.stderr
+    assert "binder/requirements.txt" in text
+    assert "./binder/postBuild" in text
+    assert 'R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in text
