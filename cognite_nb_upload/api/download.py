@@ -15,7 +15,7 @@ import httpx
 from anyio import to_thread
 
 from cognite_nb_upload.api import net
-from cognite_nb_upload.api.storage import Storage
+from cognite_nb_upload.api.storage import Storage, total_of
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
@@ -48,6 +48,34 @@ class Download:
 
         await self.into(take, fresh_url)
         return digest.hexdigest(), size
+
+    async def size(self, fresh_url: Callable[[], Awaitable[Secret]]) -> int | None:
+        """Bytes of the whole, by asking the store for one of them; None: it does not say.
+
+        Raises:
+            TransferError: it gives no answer.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            url = await fresh_url()
+            problem, size = await to_thread.run_sync(self._ask_size, url)
+            if problem is None:
+                return size
+            wait_s = self._retry.wait_s(attempt, status=problem.status)
+            if wait_s is None:
+                raise TransferError(f"The store does not tell the file's size: {problem.reason}.")
+            await anyio.sleep(wait_s)
+
+    def _ask_size(self, url: Secret) -> tuple[_Problem | None, int | None]:
+        try:
+            with self._storage.reading(url, 0, 0) as reply:
+                status = reply.status_code
+                if status not in (200, 206, 416):
+                    return _Problem(f"the store says {status}", status), None
+                return None, total_of(reply)
+        except httpx.RequestError as error:
+            return _Problem(net.in_words(error), None), None
 
     async def into(
         self, take: Callable[[bytes], None], fresh_url: Callable[[], Awaitable[Secret]]

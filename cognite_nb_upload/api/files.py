@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from anyio import to_thread
 
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.download import Download
@@ -299,8 +298,9 @@ class FileEndpoints:
         instance_id: NodeIdLike | None = None,
     ) -> int | None:
         """Bytes of the content, asked of the store, since CDF does not say; None: it won't say."""
-        url = await self.download_url(id, external_id, instance_id)
-        return await to_thread.run_sync(self._storage.size_behind, url)
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        work = Download(self._storage, self._rpc.config.retry)
+        return await work.size(lambda: self._fresh_url(target))
 
     async def download(
         self,

@@ -253,11 +253,6 @@ class Storage:
         with self._lock:
             self._idle.append(lane)
 
-    def size_behind(self, url: Secret) -> int | None:
-        """Bytes of what a download URL gives, by asking for one of them; None: it won't say."""
-        with self.reading(url, 0, 0) as reply:
-            return _total(reply)
-
     @contextmanager
     def reading(self, url: Secret, first: int, last: int | None = None) -> Iterator[httpx.Response]:
         """The answer to GET with `Range: bytes=first-last`, without credentials or redirects."""
@@ -297,8 +292,8 @@ def _confirmed(sock: socket.socket | None) -> int:
     return int.from_bytes(info[_TCP_INFO_ACKED:], sys.byteorder)
 
 
-def _total(reply: httpx.Response) -> int | None:
-    """The size of the whole, from the answer to `bytes=0-0`."""
+def total_of(reply: httpx.Response) -> int | None:
+    """The size of the whole, from the answer to `bytes=0-0`; None: it does not say."""
     if reply.status_code in (206, 416):
         total = reply.headers.get("content-range", "").rpartition("/")[2]
     else:  # 200: it ignored the range, or the file is empty

@@ -43,7 +43,7 @@ class Concurrency:
         seen = replace(self, looked_s=now_s, moved=moved)
         if now_s < self.calm_until_s or busy < self.limit:
             return seen
-        if rate < self.best_rate * _GAIN:
+        if rate <= self.best_rate * _GAIN:
             fading = self.best_rate + _FADES * (rate - self.best_rate)
             return replace(seen, best_rate=max(rate, fading))
         return replace(seen, best_rate=rate, limit=min(self.most, self.limit + 1))

@@ -25,6 +25,7 @@ from cognite_nb_upload.core.plan import Part, Plan, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import (
+    APIError,
     PartFailed,
     SourceChanged,
     TransferError,
@@ -283,7 +284,11 @@ class Run:
     async def _complete(self, session: FileMultipartUploadSession, stop: Stop) -> CDFFile:
         if stop:
             raise UploadStopped(f"The upload was {stop.reason}.")
-        file = await session.complete(verify=self._verify, wait_s=_ASSEMBLY_S)
+        try:
+            file = await session.complete(verify=self._verify, wait_s=_ASSEMBLY_S)
+        except APIError as error:
+            error.hint("The same call asks again; resume=False sends everything again.")
+            raise
         if not file.uploaded:
             raise TransferError(
                 f"CDF has taken all of {file.name!r} (id {file.id}), but has not said `uploaded` "
