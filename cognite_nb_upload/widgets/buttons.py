@@ -32,8 +32,7 @@ class Buttons:
     def __init__(self, kind: type[ipywidgets.Box], *classes: str) -> None:
         self.widget = box(kind, [], *classes)
         self.lines: tuple[Line, ...] = ()
-        self._layout = ipywidgets.Layout()
-        self._style = ipywidgets.ButtonStyle()
+        self.widget.style = ipywidgets.ButtonStyle()  # closed together with the box
         self._made: dict[Line, ipywidgets.Button] = {}
         self._lock = threading.RLock()
 
@@ -54,5 +53,5 @@ class Buttons:
         self.lines[at].do()
 
     def _make(self, line: Line) -> ipywidgets.Button:
-        shared = {"layout": self._layout, "style": self._style}
+        shared = {"layout": self.widget.layout, "style": self.widget.style}
         return button(line.text, line.tooltip, line.do, *line.css.split(), **shared)

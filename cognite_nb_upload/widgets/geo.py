@@ -42,6 +42,7 @@ class GeoField(Field):
         )
         self.map_button = button("Draw on a map", "Open a map to draw on", self.open_map)
         hide(self.map_button, find_spec("ipyleaflet") is None)
+        self._trouble = ""
         self._drawing = ipywidgets.HTML()
         self._map_box = box(ipywidgets.VBox, [], "cnbu-map")
         self._map: Any = None
@@ -76,6 +77,7 @@ class GeoField(Field):
     def _text_edited(self, _: object) -> None:
         if self._quiet:
             return
+        self._trouble = ""
         self._quiet += 1
         self._show_point()
         self._quiet -= 1
@@ -87,7 +89,7 @@ class GeoField(Field):
         given = change["new"][0]
         self.file.value = ()  # its bytes are not to stay in the widget
         if given["size"] > _MOST_BYTES:
-            self.warning = (
+            self._trouble = (
                 f"The file has {given['size']} bytes; a form takes at most {_MOST_BYTES}."
             )
             self.show()
@@ -121,7 +123,10 @@ class GeoField(Field):
             )
         if not self.geojson.value.strip():
             return None
-        return GeoLocation.of(self.geojson.value)
+        try:
+            return GeoLocation.of(self.geojson.value)
+        except UsageError as error:
+            raise UsageError(f"{self.label}: {error}") from None
 
     def _put(self, value: GeoLocation | None) -> None:
         self.geojson.value = "" if value is None else json.dumps(_shortest(value))
@@ -130,9 +135,11 @@ class GeoField(Field):
     def show(self) -> None:
         """Bring the note, the drawing and the map up to date."""
         location: GeoLocation | None = self.value
-        self.warning = (location.doubt or "") if location is not None else ""
+        doubt = (location.doubt or "") if location is not None else ""
+        drawable = location is not None and not doubt
+        self.warning = self._trouble or doubt
         self.info = in_words(location) if location is not None else ""
-        self._drawing.value = outline_svg(location) if location is not None else ""
+        self._drawing.value = outline_svg(location) if location is not None and drawable else ""
         if self._map is not None:
             self._map.show(location)
         super().show()
@@ -147,8 +154,8 @@ class GeoField(Field):
 
                 self._map = GeoMap(self._drawn)
             except Exception as error:  # whatever a broken extra raises, the form goes on
-                self.warning = f"The map cannot be shown: {type(error).__name__}."
-                super().show()
+                self._trouble = f"The map cannot be shown: {type(error).__name__}."
+                self.show()
                 return
             self._map.show(self.value)
         opened = not self._map_box.children

@@ -125,20 +125,17 @@ def style_sheet() -> ipywidgets.HTML:
 
 def box(kind: type[Any], children: list[Any], *classes: str) -> Any:
     """A box of `children` with CSS classes."""
-    made = kind(children)
-    for one in classes:
-        made.add_class(one)
-    return made
+    return kind(children, _dom_classes=classes)  # add_class would be a message for each
 
 
 def button(
     text: object, tooltip: str, do: Callable[[], None], *classes: str, **shared: Any
 ) -> ipywidgets.Button:
     """A button whose text and tooltip are safe to look at; `do()` is called on a click."""
-    made = ipywidgets.Button(description=plain(text), tooltip=plain(tooltip), **shared)
+    made = ipywidgets.Button(
+        description=plain(text), tooltip=plain(tooltip), _dom_classes=classes, **shared
+    )
     made.on_click(lambda _: do())
-    for one in classes:
-        made.add_class(one)
     return made
 
 

@@ -1,0 +1,166 @@
+"""Metadata as a table: typed, pasted, and taken from what data scientists have at hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cognite_nb_upload import FileMetadata, UsageError
+from cognite_nb_upload.widgets import MetadataForm
+from cognite_nb_upload.widgets.parse import pairs_of
+
+PAIRS = [("survey", "NV-24"), ("crs", "EPSG:4230")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(PAIRS),
+        PAIRS,
+        pd.Series(dict(PAIRS)),
+        pd.DataFrame(PAIRS, columns=["what", "is"]),
+        pd.DataFrame([{**dict(PAIRS), "nothing": None}]),
+        '{"survey": "NV-24", "crs": "EPSG:4230"}',
+        "{'survey': 'NV-24', 'crs': 'EPSG:4230'}",
+        '[["survey", "NV-24"], ["crs", "EPSG:4230"]]',
+        "survey,NV-24\ncrs,EPSG:4230",
+        "key,value\nsurvey,NV-24\ncrs,EPSG:4230\n",
+        'Key;Value\r\n"survey";NV-24\r\ncrs;EPSG:4230',
+        "\ufeffsurvey\tNV-24\n\ncrs\tEPSG:4230",
+        "survey = NV-24\ncrs = EPSG:4230",
+        "survey: NV-24\ncrs: EPSG:4230",
+    ],
+)
+def test_pairs_are_read_from(given: Any) -> None:
+    assert pairs_of(given) == PAIRS
+
+
+def test_values_that_are_no_text_become_text_and_missing_ones_are_left_out() -> None:
+    given = {
+        "year": 2024,
+        "depth": 2.5,
+        "ok": True,
+        "none": None,
+        "nan": float("nan"),
+        "nat": pd.NaT,
+        "list": [1, "å"],
+        "at": datetime(2026, 5, 18, tzinfo=UTC),
+        7: "key",
+    }
+    assert dict(pairs_of(given)) == {
+        "year": "2024",
+        "depth": "2.5",
+        "ok": "true",
+        "list": '[1, "å"]',
+        "at": "2026-05-18T00:00:00+00:00",
+        "7": "key",
+    }
+
+
+def test_a_csv_keeps_commas_in_quotes() -> None:
+    assert pairs_of('area,"north, and west"\nnote,"say ""hi"""') == [
+        ("area", "north, and west"),
+        ("note", 'say "hi"'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("one\ntwo", "one pair per line"),
+        ("", "one pair per line"),
+        ("{survey: NV}", "neither JSON nor Python"),
+        ("{" * 9999, "neither JSON nor Python"),
+        ("[1, 2]", "not list"),
+        (7, "not int"),
+        (pd.DataFrame({"a": [1, 2], "b": [1, 2], "c": [1, 2]}), "3 columns and 2 rows"),
+    ],
+)
+def test_what_holds_no_pairs_says_what_would(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        pairs_of(given)
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def named(form: MetadataForm) -> MetadataForm:
+    form.name.input.value = "a"
+    return form
+
+
+def metadata(form: MetadataForm) -> dict[str, str] | None:
+    assert form.value is not None
+    return form.value.metadata
+
+
+def test_rows_are_typed_added_and_removed(named: MetadataForm) -> None:
+    rows = named.pairs.rows
+    rows[0].key.value, rows[0].value.value = "survey", "NV-24"
+    named.pairs.add_row()
+    rows[1].key.value = "crs"
+    assert metadata(named) == {"survey": "NV-24", "crs": ""}
+    named.pairs.rows[0].widget.children[2].click()
+    assert metadata(named) == {"crs": ""}
+    named.pairs.rows[0].widget.children[2].click()
+    assert metadata(named) is None
+    assert len(named.pairs.rows) == 1  # one to type in is always there
+
+
+def test_metadata_from_adds_and_replaces(named: MetadataForm) -> None:
+    named.metadata_from({"survey": "NV-23", "line": 7})
+    named.metadata_from(pd.Series({"survey": "NV-24", "crs": "EPSG:4230"}))
+    assert metadata(named) == {"line": "7", "survey": "NV-24", "crs": "EPSG:4230"}
+
+
+def test_pasting_adds_and_closes_the_box(named: MetadataForm) -> None:
+    named.pairs.open_paste()
+    named.pairs.paste.value = "survey,NV-24"
+    named.pairs.add_pasted()
+    assert metadata(named) == {"survey": "NV-24"}
+    assert named.pairs.paste.value == ""
+    assert "cnbu-none" in named.pairs._paste_box._dom_classes
+
+
+def test_what_cannot_be_read_stays_in_the_box_and_says_why(named: MetadataForm) -> None:
+    named.pairs.paste.value = "survey"
+    named.pairs.add_pasted()
+    assert "one pair per line" in named.pairs.note.value
+    assert named.pairs.paste.value == "survey"
+    named.pairs.paste.value = "survey: NV-24"
+    named.pairs.add_pasted()
+    assert "one pair per line" not in named.pairs.note.value
+
+
+def test_a_key_twice_or_a_value_without_a_key_is_an_error(named: MetadataForm) -> None:
+    named.metadata_from(dict(PAIRS))
+    named.pairs.rows[1].key.value = "survey"
+    assert named.errors == {"metadata": "Metadata has the key 'survey' twice; name each once."}
+    named.pairs.rows[1].key.value = ""
+    assert named.errors == {"metadata": "Metadata: the value 'EPSG:4230' has no key."}
+    named.pairs.rows[1].value.value = ""
+    assert metadata(named) == {"survey": "NV-24"}
+
+
+def test_256_pairs_are_pages_of_eight_and_one_more_is_an_error(named: MetadataForm) -> None:
+    many = {f"k{no:03}": str(no) for no in range(256)}
+    named.value = FileMetadata(name="a", metadata=many)
+    shown = named.pairs._table.children
+    assert len(shown) == 8
+    assert "1 to 8 of 256" in named.pairs._where.value
+    named.pairs._next.click()
+    assert named.pairs._table.children[0].children[0].value == "k008"
+    named.pairs._table.children[0].children[1].value = "other"
+    assert metadata(named) == {**many, "k008": "other"}
+    named.pairs.add_row()
+    named.pairs.rows[-1].key.value = "k256"
+    assert named.errors == {"metadata": "Metadata has 257 pairs; CDF takes at most 256."}
+
+
+def test_a_key_is_counted_in_bytes(named: MetadataForm) -> None:
+    named.pairs.rows[0].key.value = "å" * 65
+    assert "130 bytes; CDF takes at most 128" in named.errors["metadata"]
