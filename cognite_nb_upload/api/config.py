@@ -49,6 +49,8 @@ class ClientConfig:
         """Check what can be checked without asking CDF."""
         if not self.client_name or not self.client_name.isprintable():
             raise ConfigError("client_name is empty; give your application's name.")
+        if not self.client_name.isascii():
+            raise ConfigError(f"client_name {self.client_name!r} goes into a header: use ASCII.")
         if not self.project:
             raise ConfigError("project is empty; give the CDF project's name.")
         if not isinstance(self.credentials, Credentials):
