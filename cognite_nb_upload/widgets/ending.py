@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from cognite_nb_upload.api.net import redacted
-from cognite_nb_upload.core.plan import show_bytes
-from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.errors import UploadStopped, UploadToolkitError
+from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.errors import TransferError, UploadStopped, UploadToolkitError
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress import (
     STYLE,
     clean,
     show_amount,
     show_duration,
-    show_percent,
     show_rate,
     strip_html,
 )
-from cognite_nb_upload.progress.words import show_count
+from cognite_nb_upload.progress.words import show_count, show_percent
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 _MOST: Final = 1000
@@ -60,8 +58,13 @@ class Ending:
             f"{_MARKS[self.mood]}</span>"
             f" {escaped(self.title)} <bdi><b>{escaped(clean(self.name))}</b></bdi></div>"
             f"{_paragraph(self.said, 'cnbu-said')}{_todo_html(self.todo)}{_facts_html(self.facts)}"
-            f"{strip_html(self.state) if self.state.parts else ''}{_trace_html(self.trace)}</div>"
+            f"{self._strip_html()}{_trace_html(self.trace)}</div>"
         )
+
+    def _strip_html(self) -> str:
+        """Where all went well, a strip says nothing that is not said already."""
+        dull = self.mood == "done" and not self.state.retries
+        return strip_html(self.state) if self.state.parts and not dull else ""
 
 
 _MARKS: Final = {"done": "✔", "failed": "✖", "stopped": "■"}
@@ -138,10 +141,8 @@ def _kept(state: UploadState) -> str:
 
 def _next_steps(error: BaseException | None, state: UploadState) -> tuple[str, ...]:
     notes = tuple(str(note) for note in getattr(error, "__notes__", ()))
-    if state.phase is Phase.FAILED and state.parts and state.stored:
-        stored = f"{show_bytes(state.stored)} stored"
-        if not any("stored" in note for note in notes):
-            notes += (f"{_kept(state)} The same call goes on from there ({stored}).",)
+    if not notes and isinstance(error, TransferError) and state.stored:
+        return (f"{_kept(state)} The same call goes on from there.",)
     return notes
 
 

@@ -1,0 +1,392 @@
+"""`UploadPanel`: choose a file, say what it is, upload it, watch it; go on with what is unfinished.
+
+Rules of this file: an upload runs in the background from the press of the button, and no cell has
+to wait for it; callbacks come on whatever thread the kernel has for them, and none of them blocks;
+what stands in the way of uploading is always said.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+from anyio import to_thread
+from IPython.display import display
+
+from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.errors import PlanError, UploadToolkitError, UsageError
+from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.progress.words import clean, show_count, summary
+from cognite_nb_upload.resuming import resume
+from cognite_nb_upload.transfer import shelf
+from cognite_nb_upload.transfer.shelf import JournalRow
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
+from cognite_nb_upload.widgets.code import upload_code
+from cognite_nb_upload.widgets.connect import SignIn, connect
+from cognite_nb_upload.widgets.ending import error_html
+from cognite_nb_upload.widgets.files import ChosenFile, FileChooser
+from cognite_nb_upload.widgets.form import MetadataForm
+from cognite_nb_upload.widgets.panel_style import panel_style
+from cognite_nb_upload.widgets.sending import Sending
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
+from cognite_nb_upload.widgets.tasks import Tasks
+from cognite_nb_upload.widgets.unfinished import Unfinished
+from cognite_nb_upload.widgets.upload_view import UploadView
+
+OnUploaded = Callable[[Uploaded], object]
+
+
+class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """Choose a file, say what it is, press Upload, and watch; several at once, if you like.
+
+    Args:
+        client: ours or an official one, or what `connect()` gave; `connect()` is asked when None.
+
+    Attributes:
+        files: where a file is chosen; `files.choose(path)` does it from code.
+        form: the `MetadataForm`.
+        sending: part size, parts at once, how it is verified.
+        start: the Upload button; `reason` says why it is disabled.
+        views: the uploads to be seen, the last one first.
+        unfinished: what the journal remembers.
+        sign_in: the form to sign in with, where the panel had to ask; else None.
+        client: the client, once there is one.
+    """
+
+    def __init__(self, client: object = None) -> None:
+        self.client: AsyncCogniteClient | None = None
+        self.sign_in: SignIn | None = None
+        self.views: tuple[UploadView, ...] = ()
+        self.reason = ""
+        self._uploads: tuple[Upload, ...] = ()
+        self._callbacks: tuple[OnUploaded, ...] = ()
+        self._paths: dict[Upload, str] = {}  # without links, as the journal has them
+        self._endings: dict[Upload, str] = {}
+        self._sent: tuple[Any, ...] | None = None  # what was sent last, as `_said` has it
+        self._lock = threading.RLock()
+        self._tasks = Tasks()
+        self._saved: Any = None  # a DisplayHandle
+        self._make()
+        super().__init__(self._sections())
+        self.add_class("cnbu-form")
+        self.add_class("cnbu-panel")
+        self._watch()
+        self._connect(client)
+
+    # --- what it holds -----------------------------------------------------------------------
+
+    @property
+    def upload(self) -> Upload | None:
+        """The upload that was started or resumed last; None before. `await panel.upload`."""
+        return self._uploads[-1] if self._uploads else None
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """All that were started or resumed here, in order."""
+        return self._uploads
+
+    def on_uploaded(self, callback: OnUploaded) -> Callable[[], None]:
+        """Call `callback(uploaded)` for each file that is in CDF; returns what ends that.
+
+        It is called in a thread of its own. What it raises is shown in the panel.
+        """
+        with self._lock:
+            self._callbacks = (*self._callbacks, callback)
+
+        def end() -> None:
+            with self._lock:
+                self._callbacks = tuple(one for one in self._callbacks if one is not callback)
+
+        return end
+
+    @property
+    def code(self) -> str:
+        """The Python for what the panel says, without secrets; it runs as it is.
+
+        Raises:
+            UsageError: the panel does not say enough yet.
+        """
+        file, fields = self._said()
+        if self.client is None:
+            raise UsageError("Sign in first.")
+        return upload_code(self.client.config, str(file.path), fields)
+
+    # --- what it is made of ------------------------------------------------------------------
+
+    def _make(self) -> None:
+        self.files = FileChooser(_recent)
+        self.form = MetadataForm()
+        self.sending = Sending()
+        self.unfinished = Unfinished(self._resume, self._shown_paths, self._tasks)
+        self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
+        self.show_code = button("Show the code", "Python that does the same", self._toggle_code)
+        self._head, self._plan = ipywidgets.HTML(), ipywidgets.HTML()
+        self._why, self._wrong = ipywidgets.HTML(), ipywidgets.HTML()
+        self._code = ipywidgets.HTML()
+        self._why.add_class("cnbu-reason")
+        self._code.add_class("cnbu-code")
+        self._code_open = False
+        self._signing = box(ipywidgets.VBox, [])
+        self._cards = box(ipywidgets.VBox, [])
+
+    def _sections(self) -> list[ipywidgets.Widget]:
+        actions = box(
+            ipywidgets.HBox, [self.start, self.show_code, self._why], "cnbu-tools", "cnbu-actions"
+        )
+        # In a page that shows the panel, the copy that is kept for a saved notebook is hidden.
+        style = panel_style(f".{self._saved_class}{{display:none}}")
+        about = box(ipywidgets.VBox, [self.form], "cnbu-section")
+        return [
+            style, self._head, self._signing, self.files, self._plan, about, self.sending.widget,
+            actions, self._wrong, self._code, self._cards, self.unfinished.widget,
+        ]  # fmt: skip
+
+    @property
+    def _saved_class(self) -> str:
+        return f"cnbu-saved-{id(self):x}"
+
+    def _watch(self) -> None:
+        self.files.observe(self._file_chosen, "file")
+        self.files.observe(self._changed, "reason")
+        self.form.observe(self._changed, ["value", "reason", "overwrite"])
+        self.sending.listen(lambda: self._changed(None))
+
+    # --- the client --------------------------------------------------------------------------
+
+    def _connect(self, client: object) -> None:
+        found = client if isinstance(client, SignIn) else connect(client)
+        if not isinstance(found, SignIn):
+            self._use(found)
+            return
+        self.sign_in = found
+        self._signing.children = (found,)
+        found.observe(lambda change: self._use(change["new"]), "client")
+        if found.client is not None:
+            self._use(found.client)
+        else:
+            self.unfinished.use(None)
+            self._changed(None)
+
+    def _use(self, client: AsyncCogniteClient) -> None:
+        self.client, config = client, client.config
+        where = f"<b>{escaped(config.project)}</b> at {escaped(config.base_url)}"
+        self._head.value = f'<div class="cnbu-head">Upload to project {where}</div>'
+        hide(self._head, self.sign_in is not None)
+        self.form.use(client)
+        self.unfinished.use((config.project, config.base_url))
+        self._changed(None)
+
+    # --- what may be uploaded ----------------------------------------------------------------
+
+    def _file_chosen(self, change: dict[str, Any]) -> None:
+        file: ChosenFile | None = change["new"]
+        if file is not None:
+            self.form.set_file(file.path)
+        self._changed(None)
+
+    def _said(self) -> tuple[ChosenFile, dict[str, Any]]:
+        """The file and the keywords of `files.upload`.
+
+        Raises:
+            UsageError: what stands in the way, in one sentence.
+        """
+        file = self.files.file
+        if file is None:
+            raise UsageError(self.files.reason or "Choose a file.")
+        self._planned(file)
+        if self.form.reason:
+            raise UsageError(self.form.reason)
+        return file, {**self.form.to_kwargs(), **self.sending.kwargs()}
+
+    def _planned(self, file: ChosenFile) -> Plan:
+        return plan_parts(file.size, self.sending.part_size())
+
+    def _changed(self, _: object) -> None:
+        """Something was chosen, typed, started or ended."""
+        with self._lock:  # or older news might come last
+            self.reason = self._why_not()
+            self.start.disabled = bool(self.reason)
+            self._why.value = say(self.reason, "info")
+            self._plan.value = self._plan_html()
+            self._show_code()
+
+    def _why_not(self) -> str:
+        try:
+            file, fields = self._said()
+        except UsageError as error:
+            return str(error)
+        if self.client is None:
+            return "Sign in first."
+        if any(path == file.real and not one.done() for one, path in self._paths.items()):
+            return f"{clean(file.path.name, 60)} is being uploaded: see below."
+        if (file, fields) == self._sent:
+            return f"{clean(file.path.name, 60)} was sent with just this: see below."
+        return ""
+
+    def _plan_html(self) -> str:
+        file = self.files.file
+        if file is None:
+            return ""
+        try:
+            plan = self._planned(file)
+        except PlanError as error:
+            return f'<div class="cnbu-plan">{say(error, "error", "alert")}</div>'
+        parts = show_parts(len(plan.parts), plan.part_size)
+        return (
+            f'<div class="cnbu-plan" role="status"><b>{show_bytes(file.size)}</b> '
+            f"({file.size:,} bytes) in {escaped(parts)}</div>"
+        )
+
+    # --- the code ----------------------------------------------------------------------------
+
+    def _toggle_code(self) -> None:
+        self._code_open = not self._code_open
+        self.show_code.description = "Hide the code" if self._code_open else "Show the code"
+        self._show_code()
+
+    def _show_code(self) -> None:
+        if not self._code_open:
+            self._code.value = ""
+            return
+        try:
+            lines = "\n".join(map(escaped, self.code.splitlines()))
+        except UsageError as error:
+            self._code.value = say(f"There is no code yet. {error}", "info")
+        else:
+            self._code.value = f'<pre tabindex="0" title="A click selects all">{lines}</pre>'
+
+    # --- uploading ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._why_not():
+            return
+        file, fields = self._said()
+        if self._begin(partial(self._call, file.path, fields), file.real):
+            self._sent = (file, fields)
+            self._changed(None)
+
+    def _call(self, path: Path, fields: dict[str, Any]) -> Upload:
+        if self.client is None:
+            raise UsageError("Sign in first.")
+        upload: Upload = self.client.files.upload(path, **fields)
+        return upload
+
+    def _resume(self, row: JournalRow) -> None:
+        chosen, path = self.files.file, row.source
+        if chosen is not None and not os.path.exists(path):
+            path = chosen.real
+        self._begin(lambda: resume(row.id, self.client, path), path)
+
+    def _begin(self, call: Callable[[], Upload], path: str) -> bool:
+        """Start an upload and show it; where that cannot be, say why. `call` again goes on."""
+        self._wrong.value = ""
+        try:
+            upload = call()
+        except UploadToolkitError as error:
+            self._wrong.value = error_html(error, "Not started.")
+            return False
+        self._add(upload, path, lambda: self._begin(call, path))
+        return True
+
+    def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
+        """Show an upload above the others, which fold."""
+
+        def goes_on() -> None:
+            self._dismiss(view)
+            again()
+
+        for one in self.views:
+            if one.ended is None and not one.folded:
+                one.toggle()
+        view = UploadView(
+            upload, styled=False, again=goes_on, dismiss=lambda: self._dismiss(view)
+        )  # fmt: skip
+        view.add_class("cnbu-card")
+        with self._lock:
+            self._paths[upload] = path
+            self._uploads = (*self._uploads, upload)
+            self._show_views((view, *self.views))
+        self._changed(None)
+        self.unfinished.refresh()
+        upload._done.add_done_callback(partial(self._over, view))
+
+    def _dismiss(self, view: UploadView) -> None:
+        with self._lock:
+            self._show_views(tuple(one for one in self.views if one is not view))
+        view.close()
+        self.unfinished.refresh()
+
+    def _shown_paths(self) -> frozenset[str]:
+        """Files whose upload is shown, and is not in CDF."""
+        views = (one for one in self.views if one.ended is None or one.ended.mood != "done")
+        return frozenset(self._paths[one.upload] for one in views)
+
+    def _show_views(self, views: tuple[UploadView, ...]) -> None:
+        self.views = self._cards.children = views
+
+    # --- when one is over --------------------------------------------------------------------
+
+    def _over(self, view: UploadView, done: Future[Uploaded]) -> None:
+        with self._lock:
+            self._endings = {**self._endings, view.upload: view.still_html()}
+        self._changed(None)
+        self.unfinished.refresh()
+        self._save()
+        if done.exception() is None:
+            for no, callback in enumerate(self._callbacks):
+                self._tell(f"{len(self._endings)}.{no}", callback, done.result())
+
+    def _tell(self, name: str, callback: OnUploaded, uploaded: Uploaded) -> None:
+        async def work() -> None:
+            try:
+                await to_thread.run_sync(callback, uploaded)
+            except Exception as error:  # whatever somebody else's code raises
+                self._wrong.value = error_html(error, f"on_uploaded, for {uploaded.name}:")
+
+        self._tasks.start(f"uploaded {name}", work)
+
+    # --- being displayed ---------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        """The panel, and below it, for a saved notebook, how each upload ended."""
+        show: Any = display  # IPython's is not typed
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+        show(bundle, raw=True)
+        self._saved = show(self._saved_bundle(), raw=True, display_id=True)
+
+    def _save(self) -> None:
+        if self._saved is not None:
+            self._saved.update(self._saved_bundle(), raw=True)
+
+    def _saved_bundle(self) -> dict[str, str]:
+        html = "".join(self._endings.values())
+        text = "\n".join(summary(upload.state) for upload in self._endings)
+        return {"text/plain": text, "text/html": f'<div class="{self._saved_class}">{html}</div>'}
+
+    def close(self) -> None:
+        """Close the panel; uploads go on."""
+        self._tasks.close()
+        for view in self.views:
+            view.close()
+        self.files.close()
+        self.form.close()
+        close_all(self)
+
+    def __repr__(self) -> str:
+        running = sum(not one.done() for one in self._uploads)
+        return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
+
+
+def _recent() -> list[str]:
+    """Paths of files that were uploaded, or begun to be, lately."""
+    folder = shelf.state_folder()
+    rows = [*shelf.unfinished(folder), *shelf.history(folder)]
+    return [row.source for row in rows if row.source]

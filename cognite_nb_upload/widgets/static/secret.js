@@ -1,0 +1,37 @@
+// One secret, typed and sent to the kernel as a message. It is never a trait, so it is in no saved
+// widget state, and the box is emptied before anything else happens with it.
+function render({ model, el }) {
+  const form = document.createElement("form");
+  const label = document.createElement("label");
+  const words = document.createElement("span");
+  const input = document.createElement("input");
+  const button = document.createElement("button");
+  form.className = "cnbu-secret";
+  input.type = "password";
+  input.autocomplete = "off";
+  input.spellcheck = false;
+  button.type = "submit";
+  label.append(words, input);
+  form.append(label, button);
+  el.append(form);
+
+  const show = () => {
+    words.textContent = model.get("label");
+    button.textContent = model.get("button");
+    button.disabled = input.disabled = model.get("busy");
+  };
+  const send = (event) => {
+    event.preventDefault();
+    const secret = input.value;
+    input.value = "";
+    if (!model.get("busy")) model.send({ kind: "secret", secret });
+  };
+  form.addEventListener("submit", send);
+  model.on("change", show);
+  show();
+  return () => {
+    model.off("change", show);
+    input.value = "";
+  };
+}
+export default { render };
