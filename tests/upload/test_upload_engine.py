@@ -1,0 +1,327 @@
+"""Items 3 and 6 of the upload: parts at once, early failures, budgets, and what uploads share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from uploading import (
+    PART,
+    Ear,
+    Gate,
+    asked,
+    content_of,
+    file_of,
+    fired,
+    puts,
+    stored_puts,
+    until,
+    until_true,
+)
+
+from cognite_nb_upload import CogniteClient, PartFailed, UploadStopped, uploads
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.adapt import CALM_S, MOST, START, Concurrency
+from cognite_nb_upload.core.plan import MIB, Part
+from cognite_nb_upload.core.state import Phase
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.sources import BytesSource, Source
+from cognite_nb_upload.transfer.engine import Engine
+from cognite_nb_upload.transfer.limits import Bandwidth, Lanes, SharedLimits
+
+# --- the engine, which knows a source and a sink --------------------------------------------------
+
+
+class Sink:
+    """Takes parts; each waits until it is let go, or fails as it is told."""
+
+    def __init__(self, *failing: int) -> None:
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.go = threading.Event()
+        self._failing = failing
+        self._lock = threading.Lock()
+
+    def __call__(self, part: Part, source: Source, stop: Stop) -> None:
+        with self._lock:
+            self.begun.append(part.no)
+        if part.no in self._failing:
+            raise PartFailed("no", part_no=part.no, attempts=1)
+        while not (stop or self.go.wait(0.01)):
+            pass
+        if stop:
+            raise UploadStopped("stopped")
+        with self._lock:
+            self.ended.append(part.no)
+
+
+def run_engine(
+    sink: Sink, parts: int, at_once: int, stop: Stop, meanwhile: Callable[[], Any]
+) -> None:
+    """Runs an engine, and `meanwhile` in another thread."""
+    row = [Part(no, no, 1) for no in range(parts)]
+    engine = Engine(BytesSource(b"x" * parts), sink, SharedLimits(), lambda: at_once)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, meanwhile)
+            await engine.run(row, stop)
+
+    try:
+        asyncio.run(main())
+    except* (PartFailed, UploadStopped) as errors:
+        raise errors.exceptions[0] from None
+
+
+def test_every_part_is_taken_once() -> None:
+    sink = Sink()
+    sink.go.set()
+    run_engine(sink, 40, 8, Stop(), lambda: None)
+    assert sorted(sink.ended) == list(range(40))
+
+
+def test_a_part_that_fails_for_good_stops_new_ones_and_those_in_flight_finish() -> None:
+    sink = Sink(2)
+
+    def meanwhile() -> None:
+        until_true(lambda: 2 in sink.begun)
+        sink.go.set()
+
+    with pytest.raises(PartFailed) as failed:
+        run_engine(sink, 40, 3, Stop(), meanwhile)
+    assert failed.value.part_no == 2
+    assert sorted(sink.begun) == [0, 1, 2]
+    assert sorted(sink.ended) == [0, 1]
+
+
+def test_a_stop_ends_what_is_in_flight_and_begins_nothing() -> None:
+    sink, stop = Sink(), Stop()
+
+    def meanwhile() -> None:
+        until_true(lambda: len(sink.begun) == START)
+        stop.set("enough")
+
+    with pytest.raises(UploadStopped):
+        run_engine(sink, 40, 8, stop, meanwhile)
+    assert len(sink.begun) == START
+    assert sink.ended == []
+
+
+# --- how many at once -----------------------------------------------------------------------------
+
+
+def looked(adapt: Concurrency, rates: list[float], busy: int | None = None) -> list[int]:
+    """The limit after each look, a second apart, at so many bytes per second."""
+    limits, now_s, moved = [], 100.0, 0.0
+    adapt = adapt.look(now_s, 0, 0)
+    for rate in rates:
+        now_s, moved = now_s + 1, moved + rate
+        adapt = adapt.look(now_s, int(moved), adapt.limit if busy is None else busy)
+        limits.append(adapt.limit)
+    return limits
+
+
+def test_it_starts_low_and_adds_one_while_the_rate_grows() -> None:
+    assert looked(Concurrency(), [100, 130, 160, 160, 160, 200]) == [4, 5, 6, 6, 6, 7]
+
+
+def test_it_adds_nothing_while_nothing_moves_or_not_all_are_at_work() -> None:
+    assert looked(Concurrency(), [0, 0, 0]) == [START] * 3
+    assert looked(Concurrency(), [100, 200, 400], busy=1) == [START] * 3
+
+
+def test_there_is_a_most() -> None:
+    assert looked(Concurrency(), [2.0**no for no in range(1, 40)])[-1] == MOST
+
+
+def test_a_burst_at_the_beginning_does_not_hide_what_comes_after() -> None:
+    limits = looked(Concurrency(), [10_000, *[100] * 30, *[100 * 1.2**no for no in range(1, 8)]])
+    assert limits[0] == 4
+    assert limits[-1] > 4
+
+
+def test_a_cry_halves_once_and_then_there_is_calm() -> None:
+    adapt = Concurrency(limit=8)
+    halved = adapt.overloaded(50.0)
+    assert halved.limit == 4
+    assert halved.overloaded(50.0 + CALM_S / 2) is halved
+    assert halved.overloaded(50.0 + CALM_S + 1).limit == 2
+    assert Concurrency(limit=1).overloaded(50.0).limit == 1
+    calm = halved.look(50.1, 0, 4).look(51.0, 10**9, 4)
+    assert calm.limit == 4
+    assert calm.look(50.0 + CALM_S + 1, 10**10, 4).limit == 5
+
+
+def test_a_cap_holds_whatever_the_rate() -> None:
+    assert looked(Concurrency(limit=8).capped(2), [10, 20, 40]) == [2, 2, 2]
+
+
+@pytest.mark.parametrize("kind", ["status", "reset_mid"])
+def test_a_store_that_asks_for_less_is_sent_half_as_many_at_once(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: str
+) -> None:
+    cdf.inject(Fault(kind, "part", part=0))
+    client.files.upload(file_of(tmp_path, 2), part_size=PART)
+    assert fired(cdf) == [kind]
+    lanes = client.files.limits.lanes.limit
+    assert lanes == START // 2 if kind == "status" else lanes >= START
+
+
+# --- failures -------------------------------------------------------------------------------------
+
+
+def test_a_part_that_the_store_refuses_ends_the_upload_and_keeps_what_is_stored(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, 6)
+    cdf.inject(Fault("status", "part", part=3, status=400))
+    with pytest.raises(PartFailed, match="Part 3 was not stored in 1 try") as failed:
+        client.files.upload(path, part_size=PART, max_concurrency=2)
+    assert fired(cdf) == ["status"]
+    assert puts(cdf)[3] == 1
+    assert 5 not in puts(cdf)
+    assert not asked(cdf, "complete")
+    stored = sorted(stored_puts(cdf))
+    assert failed.value.missing_parts == tuple(no for no in range(6) if no not in stored)
+    assert f"{len(stored)} of 6 parts" in failed.value.__notes__[-1]
+    row = uploads().iloc[0]
+    assert (row["state"], row["stored_parts"]) == ("failed", len(stored))
+    assert "Part 3" in row["note"]
+    uploaded = client.files.upload(path, part_size=PART)
+    assert cdf.content(uploaded.id) == content_of(6)
+    assert set(stored_puts(cdf).values()) == {1}
+
+
+def test_tries_of_a_part_are_renewed_by_the_progress_of_others(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    """Four tries are all there are; between the third and the fourth, others get through."""
+    cdf.inject(Fault("status", "part", part=0, status=500, times=6))
+
+    class Uneven(Gate):
+        begun = 0
+
+        def read_at(self, offset: int, size: int) -> bytes:
+            if offset == 0 and not self._samples:
+                self.begun += 1
+                if self.begun == 4:
+                    self.open()
+                    until(upload, lambda state: state.stored == 2 * PART)
+            return super().read_at(offset, size)
+
+    upload = client.files.start_upload(Uneven(content_of(3), open_to=PART), part_size=PART)
+    uploaded = upload.result(30)
+    assert fired(cdf) == ["status"] * 6
+    assert upload.state.parts[0].attempts == 7
+    assert cdf.content(uploaded.id) == content_of(3)
+
+
+def test_without_progress_the_tries_end(client: CogniteClient, cdf: Emulator) -> None:
+    cdf.inject(Fault("status", "part", part=0, status=500, times=6))
+    with pytest.raises(PartFailed, match="Part 0 was not stored in 4 tries"):
+        client.files.upload(b"x", name="a.bin")
+    assert fired(cdf) == ["status"] * 4
+
+
+# --- what several uploads share -------------------------------------------------------------------
+
+
+def test_several_uploads_share_the_lanes(client: CogniteClient, cdf: Emulator) -> None:
+    gates = [Gate(content_of(4, seed), name=f"{seed}.bin") for seed in range(3)]
+    running = [client.files.start_upload(gate, part_size=PART) for gate in gates]
+    lanes = client.files.limits.lanes
+    for upload in running:
+        until(upload, lambda state: state.phase is Phase.SENDING)
+    until_true(lambda: sum(len(gate.reads) for gate in gates) == START)
+    time.sleep(0.3)  # that no more begin can only be seen by waiting
+    assert sum(len(gate.reads) for gate in gates) == lanes.busy == lanes.limit == START
+    for gate in gates:
+        gate.open()
+    for upload, gate in zip(running, gates, strict=True):
+        assert cdf.content(upload.result(30).id) == gate.data
+    assert lanes.busy == 0
+
+
+def test_several_uploads_share_the_bandwidth(client: CogniteClient, tmp_path: Path) -> None:
+    running = [
+        client.files.start_upload(file_of(tmp_path, 1, name=f"{no}.bin"), max_bandwidth=2 * MIB)
+        for no in range(3)
+    ]
+    for upload in running:
+        until(upload, lambda state: state.moved > 0)
+    before, since = sum(upload.state.moved for upload in running), time.monotonic()
+    time.sleep(1.0)  # a rate is bytes over time
+    moved = sum(upload.state.moved for upload in running) - before
+    assert moved < 1.5 * 2 * MIB * (time.monotonic() - since)
+    running[0].set_limits(max_bandwidth=float("inf"))
+    for upload in running:
+        upload.result(30)
+
+
+def test_several_uploads_share_connections(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    for no in range(6):
+        client.files.upload(file_of(tmp_path, 1, name=f"{no}.bin"))
+    assert len(client._twin._storage._idle) == 1
+
+
+@pytest.mark.anyio
+async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_on() -> None:
+    lanes, order = Lanes(Bandwidth()), []
+    lanes.cap(1)
+    await lanes.acquire()
+
+    async def take(name: str) -> None:
+        await lanes.acquire()
+        order.append(name)
+        await anyio.lowlevel.checkpoint()
+        lanes.release()
+
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as impatient:
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(take, "impatient")
+                await anyio.wait_all_tasks_blocked()
+                for name in ("first", "second", "third"):
+                    group.start_soon(take, name)
+                await anyio.wait_all_tasks_blocked()
+                impatient.cancel()
+                lanes.release()  # to the one who will not take it any more
+    assert order == ["first", "second", "third"]
+    assert lanes.busy == 0
+
+
+def test_a_bucket_without_a_limit_gives_all_and_a_stop_ends_the_wait() -> None:
+    bucket, stop = Bandwidth(), Stop()
+    assert bucket.take(MIB, stop) == MIB
+    bucket.set(1.0)
+    bucket.take(MIB, stop)  # a debt of hours
+    threading.Timer(0.1, stop.set).start()
+    assert bucket.take(MIB, stop) == MIB
+    assert stop
+
+
+def test_a_slow_source_is_no_stall_of_the_network(
+    cdf: Emulator, clients: Callable[..., CogniteClient]
+) -> None:
+    class Slow(Gate):
+        def read_at(self, offset: int, size: int) -> bytes:
+            if not self._samples and offset == 0:
+                time.sleep(0.6)  # three times as long as a part may stand still
+            return super().read_at(offset, size)
+
+    client = clients(cdf, stall_timeout_s=0.2)
+    upload = client.files.start_upload(Slow(content_of(1), open_to=PART))
+    ear = Ear()
+    upload.listen(ear)
+    assert cdf.content(upload.result(30).id) == content_of(1)
+    assert ear.of(ev.PartLost) == []
