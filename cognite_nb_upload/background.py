@@ -6,13 +6,14 @@ one who waits stops the work, not only the wait.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -76,6 +77,18 @@ def is_running() -> bool:
 def in_own_loop() -> bool:
     """True in the thread of the package's loop, which must never be blocked."""
     return threading.current_thread().name == _NAME
+
+
+async def until_done(future: Future[Any]) -> None:
+    """Wait in the caller's own loop; giving up the wait leaves the future alone."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake(_: object) -> None:
+        with suppress(RuntimeError):  # that loop is gone, and who waited with it
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(wake)
+    await ended.wait()
 
 
 async def in_thread(

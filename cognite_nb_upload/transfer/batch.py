@@ -124,15 +124,8 @@ class Batch(Awaitable["pd.DataFrame"]):
         return self._wait().__await__()
 
     async def _wait(self) -> pd.DataFrame:
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake(_: object) -> None:
-            with suppress(RuntimeError):  # that loop is gone, and who waited with it
-                loop.call_soon_threadsafe(ended.set)
-
-        self._done.add_done_callback(wake)
         try:
-            await ended.wait()
+            await background.until_done(self._done)
         except asyncio.CancelledError:
             self._stop.set("interrupted")
             raise

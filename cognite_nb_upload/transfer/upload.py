@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,15 +142,8 @@ class Upload(Awaitable[Uploaded]):
     async def _wait(self) -> Uploaded:
         if self._interrupted:
             self.resume()
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake(_: object) -> None:
-            with suppress(RuntimeError):  # that loop is gone, and who waited with it
-                loop.call_soon_threadsafe(ended.set)
-
-        self._done.add_done_callback(wake)
         try:
-            await ended.wait()
+            await background.until_done(self._done)
         except asyncio.CancelledError:
             self._interrupt("`await` it again")
             raise
