@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from .faults import Fault
+from .playground import playground
 from .server import Emulator
 from .settings import Settings
 
-__all__ = ["emulator", "Emulator", "Fault", "Settings"]
+__all__ = ["emulator", "playground", "Emulator", "Fault", "Settings"]
 
 
 def emulator(
