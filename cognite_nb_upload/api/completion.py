@@ -14,7 +14,7 @@ import anyio
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import APIError, UploadToolkitError
 from cognite_nb_upload.models import CDFFile
 
@@ -44,7 +44,7 @@ class Completion:
         self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
         self._uploaded_before = file.uploaded_time
         self._unsure = earlier is not None and not earlier.missing_parts
-        self._taken = earlier is not None and earlier.phase is Phase.ASSEMBLING
+        self._taken = earlier is not None and earlier.accepted
 
     async def run(self, wait_s: float) -> bool:
         """True once CDF says `uploaded`; False where it took the completion, but does not yet.

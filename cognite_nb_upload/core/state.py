@@ -95,7 +95,7 @@ class UploadState:
     """A snapshot of an upload. Sizes are bytes; `at_s` is the monotonic clock, in seconds.
 
     `moved` counts every byte handed to the network, those that were lost among them; it only
-    grows, and the rate is taken from it.
+    grows, and the rate is taken from it. `accepted`: CDF has taken the completion.
     """
 
     phase: Phase = Phase.NEW
@@ -105,6 +105,7 @@ class UploadState:
     waiting_for: str = ""
     error: str = ""
     verified: str = ""
+    accepted: bool = False
     moved: int = 0
     started_s: float | None = None
     at_s: float = 0.0
@@ -202,6 +203,8 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             return replace(state, error=reason, waiting_for="")
         case ev.Cancelled():
             return replace(_recalled(state), waiting_for="")
+        case ev.Assembling():
+            return replace(state, waiting_for="", error="", accepted=True)
         case ev.Completed(verified=verified):
             return replace(state, verified=verified, waiting_for="", error="")
         case _:
