@@ -37,9 +37,10 @@ _LARGEST_PIECE: Final = MIB
 # A part that moves less than this within the stall time-out stands still, whatever drips.
 _STALL_BYTES: Final = 64 * KIB
 _ANSWER_READ: Final = 64 * KIB
-# Where Linux's struct tcp_info holds tcpi_bytes_acked, a u64.
-_TCP_INFO_ACKED: Final = 120
-_TCP_INFO_END: Final = 128
+# Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
+_UNACKED: Final = 24
+_ACKED: Final = 120
+_NOT_SENT: Final = 144
 # SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
 _DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 _CODE: Final = re.compile(r"<Code>([^<]{1,100})</Code>")
@@ -163,6 +164,10 @@ class _Lane:
         """
         return _confirmed(self.sock) - self.confirmed or self.moved
 
+    def waits_for_answer(self) -> bool:
+        """True where everything is out, and nothing of it is still on its way."""
+        return self.answer_by_s > 0 and not _on_the_way(self.sock)
+
     def end(self, why: str) -> None:
         """Cut this try short."""
         self.cut = why
@@ -283,13 +288,26 @@ class Storage:
 
 def _confirmed(sock: socket.socket | None) -> int:
     """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
+    info = _tcp_info(sock)
+    return struct.unpack_from("=Q", info, _ACKED)[0] if len(info) >= _ACKED + 8 else 0
+
+
+def _on_the_way(sock: socket.socket | None) -> bool:
+    """True where bytes are in this machine's buffers that the other side has not confirmed."""
+    info = _tcp_info(sock)
+    if len(info) < _NOT_SENT + 4:
+        return False
+    return any(struct.unpack_from("=I", info, at)[0] for at in (_UNACKED, _NOT_SENT))
+
+
+def _tcp_info(sock: socket.socket | None) -> bytes:
+    """Linux's struct tcp_info; empty elsewhere, and of what is closed."""
     if sock is None or not hasattr(socket, "TCP_INFO"):
-        return 0
+        return b""
     try:
-        info = socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_END)
-    except OSError:  # it is closed
-        return 0
-    return int.from_bytes(info[_TCP_INFO_ACKED:], sys.byteorder)
+        return socket.socket.getsockopt(sock, socket.IPPROTO_TCP, socket.TCP_INFO, _NOT_SENT + 4)
+    except OSError:
+        return b""
 
 
 def total_of(reply: httpx.Response) -> int | None:
@@ -501,10 +519,10 @@ class _Watchdog:
                 self._look(lane, time.monotonic())
 
     def _look(self, lane: _Lane, now_s: float) -> None:
-        if lane.answer_by_s:
-            if now_s > lane.answer_by_s:
-                lane.end(f"no whole answer within {self.waits.answer_s:.0f} s")
-        elif lane.resting or lane.progress() - lane.seen >= _STALL_BYTES:
-            lane.seen, lane.since_s = lane.progress(), now_s
+        moved = lane.progress()
+        if lane.answer_by_s and now_s > lane.answer_by_s:
+            lane.end(f"no whole answer within {self.waits.answer_s:.0f} s")
+        elif lane.resting or lane.waits_for_answer() or moved - lane.seen >= _STALL_BYTES:
+            lane.seen, lane.since_s = moved, now_s
         elif now_s - lane.since_s > self.waits.stall_s:
             lane.end(f"less than 64 KiB moved in {self.waits.stall_s:.0f} s")

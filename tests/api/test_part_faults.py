@@ -145,6 +145,20 @@ def test_3_a_stall_while_sending_is_noticed_and_the_part_is_sent_again(
     assert watched.stored(cdf) == sha256(some_bytes(6 * MIB))
 
 
+def test_3_a_stall_is_noticed_when_all_is_in_this_machines_buffers(
+    cdf: Emulator, connect: Connect
+) -> None:
+    """Every byte was handed over, and yet it is not the store that one waits for."""
+    cdf.inject(Fault("stall", "part", after_bytes=0))
+    watched = Watched(connect(stall_timeout_s=0.4, transfer_timeout_s=600))
+    watched.send(some_bytes(2 * MIB))
+    assert fired(cdf) == [("stall", "part")]
+    assert watched.states[[type(one) for one in watched.events].index(ev.PartLost) - 1].sent == (
+        2 * MIB
+    )
+    assert watched.stored(cdf) == sha256(some_bytes(2 * MIB))
+
+
 @pytest.fixture
 def process() -> Iterator[Emulator]:
     """An emulator in a process of its own, which can be frozen."""
