@@ -88,13 +88,13 @@ class ExternalIdField(TextField):
 
 
 def _taken(file: CDFFile) -> str:
-    return f"The file {_who(file)} has it already. Tick Overwrite to replace that file, or change the id."
+    return f"{_who(file)} has it already. Tick Overwrite to replace that file, or change the id."
 
 
 def _replaced(file: CDFFile) -> str:
     return (
-        f"This replaces the file {_who(file)}: its content, once the upload is complete; of its metadata "
-        "what is filled in here, the key-value pairs as a whole; its assets only if you pick any."
+        f"{_who(file)} is replaced: its content, once the upload is complete; of its metadata what "
+        "is filled in here, the key-value pairs as a whole; its assets only if you pick any."
     )
 
 
@@ -102,4 +102,4 @@ def _who(file: CDFFile) -> str:
     when = "not uploaded yet"
     if file.uploaded:
         when = f"uploaded {file.uploaded_time:%Y-%m-%d}" if file.uploaded_time else "uploaded"
-    return f"{plain(file.name)!r} (id {file.id}, {when})"
+    return f"The file {plain(file.name)!r} (id {file.id}, {when})"

@@ -50,6 +50,11 @@ class Field:
         self.show()
 
     @property
+    def bad(self) -> bool:
+        """Whether it is in error, and somebody has been there."""
+        return bool(self.error) and self._touched
+
+    @property
     def summary(self) -> str:
         """What it holds, in two words; "" where it is empty."""
         return "" if self.value is None else self.label.lower()
@@ -82,14 +87,13 @@ class Field:
 
     def show(self) -> None:
         """Bring the note up to date: an empty form is not red before anybody has touched it."""
-        bad = bool(self.error) and self._touched
         limit = f'title="{escaped(LIMITS[self.name])}">{escaped(self._limit)}'
         html = f'<div class="cnbu-limit" {limit}</div>'
-        html += say(self.error, "error", "alert") if bad else ""
+        html += say(self.error, "error", "alert") if self.bad else ""
         html += say(self.warning, "warn") + say(self.busy, "busy") + say(self.info, "info")
         if html != self.note.value:
             self.note.value = html
-        (self.widget.add_class if bad else self.widget.remove_class)("cnbu-bad")
+        (self.widget.add_class if self.bad else self.widget.remove_class)("cnbu-bad")
 
     def _checked(self) -> tuple[Any, str]:
         try:
@@ -136,7 +140,7 @@ class TimeField(Field):
     def __init__(self, name: str, label: str) -> None:
         self.input = ipywidgets.DatetimePicker(description=label)
         self._suggested: datetime | None = None
-        super().__init__(name, label, self.input, limit="your local time, with date")
+        super().__init__(name, label, self.input, limit="your local time")
         self.input.observe(self.edited, "value")
 
     def suggest(self, moment: datetime | None) -> None:

@@ -39,7 +39,7 @@ class Fold:
 
     def show(self) -> None:
         """Bring the button's line up to date."""
-        bad = [field.label for field in self._fields if field.error]
+        bad = [field.label for field in self._fields if field.bad]
         told = [f"to mend: {', '.join(bad)}"] if bad else []
         told += [field.summary for field in self._fields if field.summary]
         line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"

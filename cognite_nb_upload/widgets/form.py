@@ -186,8 +186,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self.security = Picker(
             "security_categories", "Security categories", pickers.SECURITY_CATEGORIES, self.tasks
         )
-        self.created = TimeField("source_created_time", "Created at its source")
-        self.modified = TimeField("source_modified_time", "Modified at its source")
+        self.created = TimeField("source_created_time", "Source created")
+        self.modified = TimeField("source_modified_time", "Source modified")
         self.pairs = PairsField("metadata", "Metadata")
         made = (
             *(self.name, self.mime_type, self.external_id, self.data_set),

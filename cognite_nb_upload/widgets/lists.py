@@ -51,6 +51,7 @@ class Offer:
         complete: False while more are on their way.
         allowed: the only keys that may be picked without a doubt; None is all.
         why: what is said of a key that is not allowed.
+        named: what else has a name, and is not offered.
     """
 
     choices: tuple[Choice, ...] = ()
@@ -58,6 +59,7 @@ class Offer:
     complete: bool = True
     allowed: frozenset[Key] | None = None
     why: str = ""
+    named: tuple[Choice, ...] = ()
 
 
 def shortened(text: str, most: int = 60) -> str:
@@ -86,15 +88,15 @@ class Lists:
         """Data sets that one may write files to, where the token tells."""
         writable = await self._writable()
         async for rows, complete in _in_pages(self.client.catalog.data_sets):
-            choices = tuple(
-                _data_set(one) for one in rows if writable is None or one.id in writable
-            )
+            named = tuple(map(_data_set, rows))
+            choices = tuple(one for one in named if writable is None or one.key in writable)
             yield Offer(
                 choices,
-                _of_them(len(choices), len(rows)) if writable is not None and complete else "",
-                complete,
-                None if writable is None else frozenset[Key](writable),
-                "This token may not write files to that data set; CDF would refuse.",
+                note=_of_them(len(choices), len(rows)) if complete else "",
+                complete=complete,
+                allowed=None if writable is None else frozenset[Key](writable),
+                why="This token may not write files to that data set; CDF would refuse.",
+                named=named,
             )
 
     async def labels(self) -> AsyncIterator[Offer]:

@@ -63,10 +63,10 @@ class GeoMap:
             zoom=3,
             max_zoom=22,
             scroll_wheel_zoom=True,
-            layout=ipywidgets.Layout(height="340px"),
+            layout=ipywidgets.Layout(height="400px"),
         )
         made.add(self.control)
-        made.add(ipyleaflet.ScaleControl(position="bottomleft"))
+        made.add(ipyleaflet.ScaleControl(position="topright"))
         return made
 
     def show(self, location: GeoLocation | None) -> None:

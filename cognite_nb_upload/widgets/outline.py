@@ -18,6 +18,7 @@ _HEIGHT: Final = 220
 _LABEL: Final = 62  # pixels that a label needs
 _MARGIN: Final = 0.18  # of the larger side, around the shape
 _LEAST_DEG: Final = 0.01  # what is smaller is drawn on a map of about a kilometre
+_PLACE_DEG: Final = 4.0  # a single place says more on a map of its region
 _MOST_POSITIONS: Final = 2000
 _STEPS_DEG: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 45)
 
@@ -37,8 +38,9 @@ class _View:
         north_south = [latitude for _, latitude in geometry.positions] or [0.0]
         middle = (min(north_south) + max(north_south)) / 2
         squeeze = max(0.1, math.cos(math.radians(min(abs(middle), 84.0))))
-        wide = max(max(east_west) - min(east_west), _LEAST_DEG) * (1 + 2 * _MARGIN)
-        high = max(max(north_south) - min(north_south), _LEAST_DEG) * (1 + 2 * _MARGIN)
+        least = _LEAST_DEG if len(set(geometry.positions)) > 1 else _PLACE_DEG
+        wide = max(max(east_west) - min(east_west), least) * (1 + 2 * _MARGIN)
+        high = max(max(north_south) - min(north_south), least) * (1 + 2 * _MARGIN)
         scale_y = min(_WIDTH / (wide * squeeze), _HEIGHT / high)
         scale_x = scale_y * squeeze
         west = (min(east_west) + max(east_west)) / 2 - _WIDTH / scale_x / 2

@@ -171,7 +171,7 @@ class Picker(Field):
         self._offer, self.loaded = offer, True
         self.search.placeholder = "Search, or type an id"
         hide(self.browse, self._find is not None)
-        self.know(offer.choices)
+        self.know((*offer.named, *offer.choices))
 
     def know(self, choices: Iterable[Choice]) -> None:
         """What some keys are called."""

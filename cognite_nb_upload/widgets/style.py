@@ -113,6 +113,7 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-outline .line{{fill:none}}
 .cnbu-outline .dot{{stroke:{_PAPER};stroke-width:1.5;fill:{_BRAND};fill-opacity:1}}
 .cnbu-map{{padding-top:6px}}
+.cnbu-map .leaflet-pm-toolbar .leaflet-buttons-control-button{{background-color:#fff}}
 """
 
 

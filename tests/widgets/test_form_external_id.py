@@ -40,7 +40,7 @@ def test_an_id_that_a_file_has_needs_overwrite(live: MetadataForm, client: Cogni
     live.external_id.overwrite.value = True  # as somebody ticks it
     assert live.overwrite
     assert live.reason == ""
-    assert "This replaces the file" in live.external_id.note.value
+    assert "is replaced: its content" in live.external_id.note.value
     assert "its assets only if you pick any" in live.external_id.note.value
 
     live.overwrite = False

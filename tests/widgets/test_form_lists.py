@@ -146,6 +146,7 @@ def test_only_data_sets_one_may_write_to_are_listed_and_it_says_why(make_form: M
         form.fill({"name": "a", "data_set_id": 7})
         assert form.value == FileMetadata(name="a", data_set_id=7)  # CDF has the last word
         assert "may not write files to that data set" in form.data_set.note.value
+        assert chips(form.data_set) == ["Seismic surveys"]
         form.close()
 
 

@@ -243,7 +243,7 @@ def test_what_is_in_a_folded_group_is_told_by_its_line(form: MetadataForm) -> No
     lines = [fold.button.description for fold in form.folds]
     assert lines == [
         "▸  Labels, assets and security · 2 labels · 2 assets · 2 security categories",
-        "▸  Time and place · created at its source · modified at its source · location",
+        "▸  Time and place · source created · source modified · location",
         "▸  Metadata · 2 pairs",
     ]
     form.folds[2].toggle()
