@@ -26,7 +26,7 @@ from cognite_nb_upload.models import (
 )
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.resuming import as_async_client
-from cognite_nb_upload.widgets import pickers
+from cognite_nb_upload.widgets import kinds
 from cognite_nb_upload.widgets.external_id import ExternalIdField
 from cognite_nb_upload.widgets.field import Field, TextField, TimeField
 from cognite_nb_upload.widgets.fold import Fold
@@ -180,11 +180,11 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self.name = TextField("name", "Name", "survey.segy")
         self.mime_type = TextField("mime_type", "MIME type", "application/octet-stream")
         self.external_id = ExternalIdField("external_id", "External id", self.tasks)
-        self.data_set = Picker("data_set_id", "Data set", pickers.DATA_SET, self.tasks)
-        self.labels = Picker("labels", "Labels", pickers.LABELS, self.tasks)
-        self.assets = Picker("asset_ids", "Assets", pickers.ASSETS, self.tasks)
+        self.data_set = Picker("data_set_id", "Data set", kinds.DATA_SET, self.tasks)
+        self.labels = Picker("labels", "Labels", kinds.LABELS, self.tasks)
+        self.assets = Picker("asset_ids", "Assets", kinds.ASSETS, self.tasks)
         self.security = Picker(
-            "security_categories", "Security categories", pickers.SECURITY_CATEGORIES, self.tasks
+            "security_categories", "Security categories", kinds.SECURITY_CATEGORIES, self.tasks
         )
         self.created = TimeField("source_created_time", "Source created")
         self.modified = TimeField("source_modified_time", "Source modified")

@@ -6,20 +6,19 @@ list blocks a cell; where there is none, ids are typed, and the field says why.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import ipywidgets
 
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
-from cognite_nb_upload.models import Label
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.buttons import Buttons, Line
 from cognite_nb_upload.widgets.field import Field
+from cognite_nb_upload.widgets.kinds import Kind, typed_ids
 from cognite_nb_upload.widgets.lists import (
     Choice,
     Key,
@@ -37,50 +36,6 @@ _PAGE: Final = 8
 _CHIPS: Final = 24
 # A search is sent when nobody has typed for this long, in seconds.
 _PAUSE_S: Final = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a picker picks.
-
-    Attributes:
-        one, many: what a reader calls it.
-        most: how many may be picked.
-        typed: the keys that a typed text is, or None.
-        value: what `FileMetadata` takes, from the keys picked.
-        keys: the other way round.
-    """
-
-    one: str
-    many: str
-    most: int
-    typed: Callable[[str], tuple[Key, ...] | None]
-    value: Callable[[tuple[Any, ...]], Any]
-    keys: Callable[[Any], tuple[Key, ...]]
-
-
-def typed_ids(text: str) -> tuple[int, ...] | None:
-    """Ids as one types them, parted by spaces, commas or semicolons; None where it is no id."""
-    words = re.split(r"[\s,;]+", text.strip())
-    good = all(re.fullmatch(r"[0-9]{1,16}", one) for one in words)
-    return tuple(dict.fromkeys(map(int, words))) if good else None
-
-
-DATA_SET: Final = Kind(
-    "data set", "data sets", 1, typed_ids, lambda keys: keys[0], lambda value: (value,)
-)
-LABELS: Final = Kind(
-    "label",
-    "labels",
-    10,
-    lambda text: (text.strip(),),
-    lambda keys: tuple(Label(one) for one in keys),
-    lambda value: tuple(one.external_id for one in value),
-)
-ASSETS: Final = Kind("asset", "assets", 1000, typed_ids, tuple, tuple)
-SECURITY_CATEGORIES: Final = Kind(
-    "security category", "security categories", 100, typed_ids, tuple, tuple
-)
 
 
 class Picker(Field):
