@@ -1,34 +1,105 @@
-"""Big files from a notebook into Cognite Data Fusion: parallel, resumable, visible."""
+"""Big files from a notebook into Cognite Data Fusion: parallel, resumable, visible.
+
+Names load when they are first touched, so that importing the package costs next to nothing.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from cognite_nb_upload._version import __version__
-from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
-from cognite_nb_upload.api.config import ClientConfig
-from cognite_nb_upload.api.session import FileMultipartUploadSession
-from cognite_nb_upload.blocking import CogniteClient
-from cognite_nb_upload.client import AsyncCogniteClient
-from cognite_nb_upload.core.retry import Retry
-from cognite_nb_upload.errors import (
-    APIError,
-    CDFUnreachable,
-    ConfigError,
-    PartFailed,
-    PlanError,
-    SourceChanged,
-    TransferError,
-    UploadBusy,
-    UploadIncomplete,
-    UploadStopped,
-    UploadToolkitError,
-    UsageError,
-    VerifyError,
-)
-from cognite_nb_upload.many import upload_many
-from cognite_nb_upload.models import CDFFile, FileMetadata, GeoLocation, Geometry, Label, NodeId
-from cognite_nb_upload.resuming import resume, uploads
-from cognite_nb_upload.transfer.files import DryRun
-from cognite_nb_upload.transfer.upload import Upload, Uploaded
+
+if TYPE_CHECKING:
+    from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
+    from cognite_nb_upload.api.config import ClientConfig
+    from cognite_nb_upload.api.session import FileMultipartUploadSession
+    from cognite_nb_upload.blocking import CogniteClient
+    from cognite_nb_upload.client import AsyncCogniteClient
+    from cognite_nb_upload.core.retry import Retry
+    from cognite_nb_upload.errors import (
+        APIError,
+        CDFUnreachable,
+        ConfigError,
+        PartFailed,
+        PlanError,
+        SourceChanged,
+        TransferError,
+        UploadBusy,
+        UploadIncomplete,
+        UploadStopped,
+        UploadToolkitError,
+        UsageError,
+        VerifyError,
+    )
+    from cognite_nb_upload.many import upload_many
+    from cognite_nb_upload.models import (
+        CDFFile,
+        FileMetadata,
+        GeoLocation,
+        Geometry,
+        InvalidMetadata,
+        Label,
+        NodeId,
+    )
+    from cognite_nb_upload.resuming import resume, uploads
+    from cognite_nb_upload.transfer.files import DryRun
+    from cognite_nb_upload.transfer.replay import JournalDamaged
+    from cognite_nb_upload.transfer.shelf import JournalWarning, forget
+    from cognite_nb_upload.transfer.upload import Upload, Uploaded
+
+_HOMES = {
+    "client": ("AsyncCogniteClient",),
+    "blocking": ("CogniteClient",),
+    "api.config": ("ClientConfig",),
+    "api.auth": (
+        "Token",
+        "OAuthClientCredentials",
+        "Credentials",
+    ),
+    "core.retry": ("Retry",),
+    "api.session": ("FileMultipartUploadSession",),
+    "transfer.upload": (
+        "Upload",
+        "Uploaded",
+    ),
+    "transfer.files": ("DryRun",),
+    "many": ("upload_many",),
+    "resuming": (
+        "uploads",
+        "resume",
+    ),
+    "transfer.shelf": (
+        "forget",
+        "JournalWarning",
+    ),
+    "models": (
+        "CDFFile",
+        "FileMetadata",
+        "GeoLocation",
+        "Geometry",
+        "Label",
+        "NodeId",
+        "InvalidMetadata",
+    ),
+    "transfer.replay": ("JournalDamaged",),
+    "errors": (
+        "UploadToolkitError",
+        "UsageError",
+        "PlanError",
+        "ConfigError",
+        "SourceChanged",
+        "UploadBusy",
+        "APIError",
+        "TransferError",
+        "CDFUnreachable",
+        "PartFailed",
+        "UploadIncomplete",
+        "VerifyError",
+        "UploadStopped",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AsyncCogniteClient",
@@ -45,6 +116,7 @@ __all__ = [
     "upload_many",
     "uploads",
     "resume",
+    "forget",
     "CDFFile",
     "FileMetadata",
     "GeoLocation",
@@ -53,6 +125,7 @@ __all__ = [
     "NodeId",
     "UploadToolkitError",
     "UsageError",
+    "InvalidMetadata",
     "PlanError",
     "ConfigError",
     "SourceChanged",
@@ -64,5 +137,19 @@ __all__ = [
     "UploadIncomplete",
     "VerifyError",
     "UploadStopped",
+    "JournalDamaged",
+    "JournalWarning",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

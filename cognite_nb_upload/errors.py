@@ -4,11 +4,13 @@
 
     UploadToolkitError
     ├── UsageError           you asked for what CDF cannot do; nothing was sent (a ValueError)
+    │   ├── InvalidMetadata  a field is outside CDF's limits                .fields (in `models`)
     │   ├── PlanError        size, part size or number of parts outside the limits
     │   ├── ConfigError      a setting or credential is missing
     │   ├── SourceChanged    the file is not the one that was planned
     │   └── UploadBusy       another kernel has this upload in hand
     ├── APIError             CDF answered, and said no      .code .request_id .missing .duplicated
+    ├── JournalDamaged       an upload's journal cannot be trusted   .path .line_no (in `transfer`)
     └── TransferError        something did not arrive       .missing_parts   -> can be resumed
         ├── CDFUnreachable   CDF gave no answer, for longer than the retries last
         ├── PartFailed       one part used up its tries     .part_no .attempts .status
