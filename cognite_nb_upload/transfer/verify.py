@@ -13,6 +13,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any, Final, Literal
 
 from cognite_nb_upload.api.download import Download
@@ -82,10 +83,10 @@ class PartDigest:
 
 def _crc32c() -> Any:
     try:
-        import google_crc32c  # type: ignore[import-not-found,unused-ignore] # optional
+        found: Any = import_module("google_crc32c")  # an extra
     except ImportError:
         return None
-    return google_crc32c.Checksum()
+    return found.Checksum()
 
 
 def _digest_in_etag(value: str) -> bytes:
