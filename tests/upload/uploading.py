@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -175,5 +178,23 @@ class Gate:
         pass
 
 
-def whole(parts: Iterable[bytes]) -> bytes:
-    return b"".join(parts)
+# --- other processes ------------------------------------------------------------------------------
+
+
+def environment_of(cdf: Emulator) -> dict[str, str]:
+    """By which another process finds the emulator, the journals and this file."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parent),
+        "CDF_URL": cdf.base_url,
+        "CDF_PROJECT": cdf.project,
+        "CDF_TOKEN": cdf.token,
+    }
+
+
+def program(cdf: Emulator, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        env=environment_of(cdf), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
