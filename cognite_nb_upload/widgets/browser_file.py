@@ -1,0 +1,421 @@
+"""A file that is in a browser, as a `Source`: read slice by slice over the comm, never as a whole.
+
+Rules of this file: who reads, waits until the bytes are there, and says what for; a page that is
+gone costs nothing but the wait, since the same file (name, size, modification time, samples of its
+bytes) may be dropped again and is read on from. A slice is used once its size and CRC-32 are those
+that the page found. What is read in order is asked for ahead, several readers share the way.
+Nothing is told while a lock is held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.plan import MIB, show_bytes
+from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
+from cognite_nb_upload.sources import SourceFacts
+from cognite_nb_upload.transfer.fingerprint import sample_hashes
+from cognite_nb_upload.widgets.browser_link import AT_ONCE, Ask, Link
+
+if TYPE_CHECKING:
+    from cognite_nb_upload.transfer.upload import Upload
+
+Emit = Callable[[ev.Event], None]
+
+# Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
+_AHEAD: Final = 16 * MIB
+_LEAST_AHEAD: Final = MIB
+# Places that are read on from; more than parts at once.
+_READERS: Final = 20
+# Seconds that a reader which nobody can stop waits for a file that is away.
+_PATIENCE_S: Final = 60.0
+_DAMAGED_MOST: Final = 5
+
+
+class _Reader:
+    """A place in a file that is read on from, and the slices that are asked for from there."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.asks: deque[Ask] = deque()
+        self.in_order = False
+        self.damaged = 0
+
+    @property
+    def edge(self) -> int:
+        """Up to where it is asked for."""
+        return self.asks[-1].at + self.asks[-1].size if self.asks else self.at
+
+    def take(self, size: int) -> memoryview:
+        """At most `size` bytes of the first slice, which is here."""
+        ask = self.asks[0]
+        if ask.data is None:
+            raise AssertionError("the slice is here")
+        start = self.at - ask.at
+        piece = ask.data[start : start + size]
+        self.at += len(piece)
+        if self.at == ask.at + ask.size:
+            self.asks.popleft()
+        return piece
+
+
+class BrowserFile:
+    """A file on the computer of whoever looks at the notebook.
+
+    `client.files.upload(file)` takes it like any other source; `file.upload(client)` does the same,
+    and also stops at once while it waits for its page.
+
+    Attributes:
+        name: without a folder: browsers tell none.
+        size: bytes.
+        modified_ns: nanoseconds since 1970, exact to the millisecond.
+        waiting_for: why it cannot be read now, and what to do; "" where it can.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        key: str,
+        name: str,
+        size: int,
+        modified_ms: int,
+        direct: bool = False,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name, self.size, self.modified_ns = name, size, modified_ms * 10**6
+        self.direct = direct
+        self.waiting_for = ""
+        self.link = link
+        self.key = ""  # by which the page that holds it knows it
+        self._offered = key
+        self._samples: tuple[str, ...] = ()
+        self._note = ""
+        self._ended = ""
+        self._tell_widget = changed
+        self._readers: list[_Reader] = []
+        self._starts: list[int] = []
+        self._said: dict[Emit, str] = {}
+        self._lock = threading.Lock()
+        self._adopting = threading.Lock()
+        self._closings = 0
+        self._mine = threading.local()
+
+    # --- a Source ----------------------------------------------------------------------------
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """At most `size` bytes from `offset`; waits until a page gives them.
+
+        Raises:
+            SourceChanged: it has changed on its disk.
+            TransferError: it was removed from the list; or it is away for a minute, and nobody
+                could stop the wait.
+            UploadStopped: the upload was stopped meanwhile.
+        """
+        size = max(0, min(size, self.size - offset))
+        reader = self._reader(offset)
+        pieces = []
+        while size:
+            self._until(partial(self._is_ready, reader, size))
+            pieces.append(reader.take(size))
+            size -= len(pieces[-1])
+        with self._lock:
+            self._readers.append(reader)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def check(self) -> None:
+        """See that it is not known to have changed; a page notices when it reads it."""
+        if self._ended:
+            raise self._error()
+
+    def facts(self) -> SourceFacts:
+        """`browser:` and its name, size and modification time."""
+        return SourceFacts(f"browser:{self.name}", self.size, self.modified_ns, 0)
+
+    def close(self) -> None:
+        """Let go of slices that lie ready; it can still be read."""
+        with self._lock:
+            readers, self._readers = self._readers, []
+            self._starts.clear()
+            self._said.clear()
+            self._closings += 1
+        with self.link.changed:
+            for reader in readers:
+                self._drop(reader)
+            self.link.changed.notify_all()
+
+    def __repr__(self) -> str:
+        waiting = f", {self.waiting_for}" if self.waiting_for else ""
+        return f"<BrowserFile {self.name}: {show_bytes(self.size)}{waiting}>"
+
+    # --- uploading it ------------------------------------------------------------------------
+
+    def upload(self, client: Any, **fields: Any) -> Upload:
+        """Start an upload and return its handle; takes the keywords of `client.files.upload`."""
+        from cognite_nb_upload.widgets.browser_direct import page_files
+
+        upload: Upload = page_files(client, self).upload(self, **fields)
+        return upload
+
+    @contextmanager
+    def steered(self, stop: Stop, emit: Emit) -> Iterator[None]:
+        """Within the block, this thread's reading ends with `stop`, and its waits are told."""
+        self._mine.stop, self._mine.emit = stop, emit
+        try:
+            with stop.waking(self.link.wake):
+                yield
+        finally:
+            self._mine.stop = self._mine.emit = None
+            if stop:
+                self._said.pop(emit, None)
+
+    # --- dropped again -----------------------------------------------------------------------
+
+    @property
+    def is_away(self) -> bool:
+        """True where no page can be asked for it now."""
+        key = self._offered or self.key
+        return bool(self.link.why_gone(key)) or self.link.is_silent(key)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """By which pages know it: the one that is read, and the one that is offered."""
+        return tuple(key for key in (self.key, self._offered) if key)
+
+    def is_like(self, name: str, size: int, modified_ms: int) -> bool:
+        """True for a file of the same name, size and modification time."""
+        return (name, size, modified_ms * 10**6) == (self.name, self.size, self.modified_ns)
+
+    def offer(self, key: str) -> None:
+        """It may be the file that was dropped now; its bytes are compared before it is read."""
+        with self.link.changed:
+            self._offered, self._note = key, ""
+            self.link.changed.notify_all()
+        self._retell()
+
+    def decline(self, why: str) -> None:
+        """What was dropped is another file of this name."""
+        self._note = why
+        self._retell()
+
+    def end(self, why: str) -> None:
+        """It will not be read any more: it has changed, or was removed."""
+        with self.link.changed:
+            self._ended = why
+            self.link.changed.notify_all()
+
+    @property
+    def was_unreadable(self) -> bool:
+        """True where its page could not read it any more."""
+        return self.link.was_unreadable(self.key)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _reader(self, offset: int) -> _Reader:
+        """The reader that has come to `offset`, or a new one, which is its caller's alone."""
+        with self._lock:
+            for reader in self._readers:
+                if reader.at == offset:
+                    self._readers.remove(reader)
+                    reader.in_order = True
+                    return reader
+            if offset not in self._starts:
+                insort(self._starts, offset)
+            oldest = self._readers.pop(0) if len(self._readers) >= _READERS else None
+        if oldest is not None:
+            with self.link.changed:
+                self._drop(oldest)
+        return _Reader(offset)
+
+    def _drop(self, reader: _Reader) -> None:
+        while reader.asks:
+            self.link.forget(reader.asks.popleft())
+
+    def wait_until_here(self) -> None:
+        """Wait until a page holds it, as far as that is known."""
+        self._until(self._is_here)
+
+    def _until(self, ready: Callable[[], bool], *, adopt: bool = True) -> None:
+        """Wait, and say what for; raises where the wait is to end."""
+        since_s, closings = time.monotonic(), self._closings
+        while not ready():
+            trouble = self._trouble()
+            self._tell(trouble)
+            if not trouble:
+                since_s = time.monotonic()
+            self._check_wait(trouble, since_s, closings)
+            if adopt and self._offered:
+                self._adopt()
+        self._tell("")
+
+    def _is_here(self) -> bool:
+        with self.link.changed:
+            if self._ended:
+                raise self._error()
+            if self._offered:
+                return False
+            here = not self._trouble()
+            if not here:
+                self.link.wait()
+            return here
+
+    def _is_ready(self, reader: _Reader, size: int) -> bool:
+        """See that the reader's first slice is asked for, is here, and is sound."""
+        with self.link.changed:
+            if self._ended:
+                raise self._error()
+            if self.key and not self.link.why_gone(self.key) and not self._offered:
+                self._plan(reader, size)
+            head = reader.asks[0] if reader.asks else None
+            if head is None or head.data is None:
+                if not self._offered:
+                    self.link.wait()
+                return False
+        return self._is_sound(reader)
+
+    def _is_sound(self, reader: _Reader) -> bool:
+        """Where a slice is begun: see that it is what the page read; else it is asked for again."""
+        if reader.at != reader.asks[0].at or reader.asks[0].is_sound:
+            return True
+        reader.damaged += 1
+        if reader.damaged > _DAMAGED_MOST:
+            raise TransferError(
+                f"{self.name} arrives damaged from the browser: {reader.damaged} times a slice had "
+                "another size or CRC-32 than the page found."
+            )
+        with self.link.changed:
+            self._drop(reader)
+        return False
+
+    def _plan(self, reader: _Reader, size: int) -> None:
+        """Ask for what is wanted, and ahead of it where it is read in order."""
+        if any(ask.lost for ask in reader.asks):
+            kept = []
+            while reader.asks and not reader.asks[0].lost:
+                kept.append(reader.asks.popleft())
+            self._drop(reader)
+            reader.asks.extend(kept)
+        wanted = reader.at + size
+        slice_size = self._slice_size()
+        if reader.in_order:
+            ahead = max(1, AT_ONCE // (len(self._readers) + 1)) * slice_size
+            wanted = max(wanted, min(reader.at + ahead, self._next_start(reader.at)))
+        while reader.edge < wanted:
+            most = self._next_start(reader.edge) - reader.edge
+            rest = most if reader.in_order else wanted - reader.edge
+            reader.asks.append(self.link.ask(self.key, reader.edge, min(slice_size, rest)))
+
+    def _slice_size(self) -> int:
+        share = _AHEAD // (len(self._readers) + 1)
+        return min(self.link.slice_size, max(_LEAST_AHEAD, share))
+
+    def _next_start(self, at: int) -> int:
+        """Where another reader began: it need not be read twice. The end of the file is last."""
+        index = bisect_right(self._starts, at)
+        return self._starts[index] if index < len(self._starts) else self.size
+
+    # --- waiting -----------------------------------------------------------------------------
+
+    def _trouble(self) -> str:
+        """Why it cannot be read now; "" where it can, or where that shows in a moment."""
+        why = "" if self._offered else self.link.why_gone(self.key)
+        if why:
+            note = f" ({self._note})" if self._note else ""
+            return f"{self.name}: {why}; drop the same file again to go on{note}"
+        if self.link.is_silent(self._offered or self.key):
+            return (
+                f"{self.name}: the page that holds it does not answer; is its tab closed, its "
+                "connection lost, or a cell running that keeps the kernel from hearing it?"
+            )
+        return ""
+
+    def _check_wait(self, trouble: str, since_s: float, closings: int) -> None:
+        stop: Stop | None = getattr(self._mine, "stop", None)
+        if stop:
+            raise UploadStopped(f"{self.name} was not read on: {stop.reason}.")
+        if not trouble or stop is not None:
+            return
+        if closings != self._closings:
+            raise UploadStopped(f"{self.name} was not read on: its upload has ended.")
+        if time.monotonic() - since_s > _PATIENCE_S:
+            raise TransferError(f"Waited a minute for {trouble}.").hint(
+                "Make the same call again once the file is there: it goes on from its journal."
+            )
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.waiting_for:
+            self.waiting_for = trouble
+            self._tell_widget()
+        emit: Emit | None = getattr(self._mine, "emit", None)
+        if emit is not None and self._said.get(emit, "") != trouble:
+            self._said[emit] = trouble
+            emit(ev.Waiting(trouble))
+
+    def _retell(self) -> None:
+        self.waiting_for = self._trouble()
+        self._tell_widget()
+
+    def _error(self) -> Exception:
+        if self._ended == "removed":
+            return TransferError(f"{self.name} was removed from the list of files.")
+        return SourceChanged(f"{self.name} changed during the upload: {self._ended}.").hint(
+            "Nothing was completed. Upload it again once nobody writes to it."
+        )
+
+    # --- is it the same file? ----------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Compare samples of the file that is offered, and read on from it if they are the same."""
+        with self._adopting:
+            key = self._offered
+            if not key:
+                return  # another thread has done it
+            try:
+                samples = sample_hashes(partial(self._sample, key), self.size)
+            except _NotThere:
+                same, self._note = not self.key, "it could not be read"
+                samples = ()
+            else:
+                same = samples == (self._samples or samples)
+                self._note = "" if same else "the bytes of the one that was dropped are others"
+            old = self.key if same else key
+            with self.link.changed:
+                if same:
+                    self.key, self._samples = key, samples
+                if self._offered == key:
+                    self._offered = ""
+            if old != self.key and old:
+                self.link.release(old)
+
+    def _sample(self, key: str, at: int, size: int) -> bytes | memoryview:
+        """A slice of a file that is not yet known to be this one."""
+        reader = _Reader(at)
+        if size:
+            self._until(partial(self._is_sampled, reader, key, size), adopt=False)
+        return reader.take(size) if size else b""
+
+    def _is_sampled(self, reader: _Reader, key: str, size: int) -> bool:
+        with self.link.changed:
+            if self._ended:
+                raise self._error()
+            if self._offered != key or self.link.why_gone(key):
+                raise _NotThere
+            if not reader.asks or reader.asks[0].lost:
+                reader.asks = deque([self.link.ask(key, reader.at, size)])
+            if reader.asks[0].data is None:
+                self.link.wait()
+                return False
+        return self._is_sound(reader)
+
+
+class _NotThere(Exception):
+    """The file that is offered cannot be read."""

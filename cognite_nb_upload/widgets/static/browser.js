@@ -1,0 +1,272 @@
+// Files of the person's own computer, for a kernel that asks for their bytes slice by slice.
+//
+// A file stays where it is: the page keeps a handle to it, reads the slice that is asked for, and
+// sends it with its CRC-32. What the kernel asks: `read`, `put` (send a part to a store's URL),
+// `abort`, `ping`, `release`. What it is told: `hello`, `pong`, `chosen`, `slice`, `unreadable`,
+// `sent`, `put`, `leaving`. URLs are in this page's memory only, and only while they are used.
+
+const PROGRESS_MS = 200;
+const WARN_MS = 10_000;
+const ANSWER_LIMIT = 65_536;
+const ANSWER_HEADERS = ["etag", "content-md5", "x-goog-hash", "content-type", "date", "retry-after",
+  "cdf-is-auto-retryable"];
+
+// --- CRC-32 (zlib's), eight bytes at a time ------------------------------------------------------
+
+const TABLES = Array.from({ length: 8 }, () => new Uint32Array(256));
+for (let n = 0; n < 256; n++) {
+  let c = n;
+  for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  TABLES[0][n] = c;
+}
+for (let n = 0; n < 256; n++)
+  for (let t = 1; t < 8; t++) {
+    const before = TABLES[t - 1][n];
+    TABLES[t][n] = TABLES[0][before & 255] ^ (before >>> 8);
+  }
+const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES;
+
+export function crc32(buffer) {
+  const bytes = new Uint8Array(buffer);
+  const words = new Int32Array(buffer, 0, (bytes.length >> 3) * 2); // little-endian everywhere
+  let crc = -1;
+  for (let i = 0; i < words.length; i += 2) {
+    const low = words[i] ^ crc;
+    const high = words[i + 1];
+    crc = T7[low & 255] ^ T6[(low >>> 8) & 255] ^ T5[(low >>> 16) & 255] ^ T4[low >>> 24]
+      ^ T3[high & 255] ^ T2[(high >>> 8) & 255] ^ T1[(high >>> 16) & 255] ^ T0[high >>> 24];
+  }
+  for (let i = words.length * 4; i < bytes.length; i++) crc = T0[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+// --- what this page holds, and what it does for the kernel ---------------------------------------
+
+export class Holder {
+  constructor(send) {
+    this.send = send;
+    this.page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
+    this.files = new Map(); // key -> File
+    this.reading = new Set(); // numbers of the slices in hand
+    this.puts = new Map(); // number -> XMLHttpRequest
+    this.sent = new Map(); // number -> bytes, since the kernel was last told
+    this.count = 0;
+    this.readAt = -Infinity;
+  }
+
+  get inUse() {
+    return this.puts.size > 0 || performance.now() - this.readAt < WARN_MS;
+  }
+
+  choose(files) {
+    const chosen = Array.from(files, (file) => {
+      const key = `${this.page}-${++this.count}`;
+      this.files.set(key, file);
+      return { key, name: file.name, size: file.size, modified: file.lastModified };
+    });
+    if (chosen.length) this.send({ kind: "chosen", page: this.page, files: chosen });
+  }
+
+  here(kind, more) {
+    const working = [...this.reading, ...this.puts.keys()];
+    this.send({ kind, page: this.page, holds: [...this.files.keys()], working, ...more });
+  }
+
+  heard(message) {
+    if (message.kind === "ping") this.here("pong", { no: message.no });
+    else if (message.kind === "read" && this.files.has(message.key)) this.read(message);
+    else if (message.kind === "put" && this.files.has(message.key)) this.put(message);
+    else if (message.kind === "abort") this.puts.get(message.no)?.abort();
+    else if (message.kind === "release") this.files.delete(message.key);
+  }
+
+  async read({ no, key, at, size }) {
+    this.readAt = performance.now();
+    this.reading.add(no);
+    try {
+      const bytes = await this.files.get(key).slice(at, at + size).arrayBuffer();
+      this.send({ kind: "slice", no, crc: crc32(bytes) }, [bytes]);
+    } catch (error) {
+      this.send({ kind: "unreadable", no, key, error: error.name });
+    }
+    this.reading.delete(no);
+  }
+
+  put({ no, key, at, size, url }) {
+    const request = new XMLHttpRequest();
+    const body = this.files.get(key).slice(at, at + size, ""); // no type: no Content-Type
+    this.puts.set(no, request);
+    request.upload.onprogress = (event) => this.progress(no, event.loaded);
+    request.onloadend = () => this.ended(no, key, body, request, url);
+    try {
+      request.open("PUT", url);
+      request.send(body);
+    } catch {
+      this.ended(no, key, body, request, url);
+    }
+  }
+
+  progress(no, loaded) {
+    if (!this.sent.size) setTimeout(() => this.tellSent(), PROGRESS_MS);
+    this.sent.set(no, loaded);
+  }
+
+  tellSent() {
+    if (this.sent.size) this.send({ kind: "sent", sent: [...this.sent] });
+    this.sent.clear();
+  }
+
+  async ended(no, key, body, request, url) {
+    if (!this.puts.delete(no)) return;
+    const { status } = request;
+    const headers = {};
+    for (const name of status ? ANSWER_HEADERS : []) {
+      const value = request.getResponseHeader(name);
+      if (value !== null) headers[name] = value;
+    }
+    const text = (status && request.responseText.slice(0, ANSWER_LIMIT)) || "";
+    const error = status ? "" : await unreadable(body);
+    this.tellSent();
+    const redirected = status > 0 && new URL(request.responseURL).host !== new URL(url).host;
+    this.send({ kind: "put", no, key, status, headers, text, error, redirected });
+  }
+}
+
+// A request that failed without an answer: was it the network, or the file?
+async function unreadable(body) {
+  try {
+    await body.slice(0, 1).arrayBuffer();
+    await body.slice(-1).arrayBuffer();
+    return "";
+  } catch (error) {
+    return error.name;
+  }
+}
+
+// --- what one sees -------------------------------------------------------------------------------
+
+function make(tag, className, text = "") {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+function showRows(list, model, holder) {
+  const rows = model.get("rows").map((row) => {
+    const item = make("li", `cnbu-drop-file cnbu-drop-${row.mood}`);
+    const away = row.key && !holder.files.has(row.key) && row.mood === "ready";
+    const words = away ? "this page was loaded anew: drop the same file again" : row.words;
+    const name = make("bdi", "cnbu-drop-name", row.name);
+    const remove = make("button", "cnbu-drop-remove", "Remove");
+    remove.type = "button";
+    remove.setAttribute("aria-label", `Remove ${row.name}`);
+    remove.disabled = model.get("disabled");
+    remove.onclick = () => model.send({ kind: "remove", no: row.no });
+    item.append(name, make("span", "cnbu-drop-size", row.size), make("span", "cnbu-drop-words", words), remove);
+    return item;
+  });
+  list.replaceChildren(...rows);
+}
+
+function hasFiles(event) {
+  return Array.from(event.dataTransfer?.types ?? []).includes("Files");
+}
+
+// Folders come as files that cannot be read: they are left out, and said.
+function droppedFiles(event) {
+  const items = Array.from(event.dataTransfer.items ?? []).filter((item) => item.kind === "file");
+  const folders = items.filter((item) => item.webkitGetAsEntry?.()?.isDirectory).length;
+  const files = items.length
+    ? items.filter((item) => !item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.getAsFile())
+    : Array.from(event.dataTransfer.files);
+  return { files, folders };
+}
+
+function render({ model, el }, holder) {
+  const zone = make("div", "cnbu-drop");
+  const label = make("label", "cnbu-drop-pick");
+  const words = make("span", "cnbu-drop-label");
+  const input = make("input", "cnbu-drop-input");
+  const list = make("ul", "cnbu-drop-files");
+  const note = make("div", "cnbu-drop-note");
+  input.type = "file";
+  label.append(words, input);
+  zone.append(label, make("span", "cnbu-drop-or", "or drop here"));
+  zone.setAttribute("role", "group");
+  note.setAttribute("role", "status");
+  el.append(zone, list, note);
+
+  const show = () => {
+    const text = model.get("label");
+    words.textContent = text;
+    zone.setAttribute("aria-label", text);
+    list.setAttribute("aria-label", "Chosen files");
+    input.multiple = model.get("multiple");
+    input.disabled = model.get("disabled");
+    zone.classList.toggle("cnbu-drop-off", input.disabled);
+    note.textContent = model.get("note");
+    showRows(list, model, holder);
+  };
+  const over = (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    event.dataTransfer.dropEffect = input.disabled ? "none" : "copy";
+    zone.classList.toggle("cnbu-drop-over", !input.disabled);
+  };
+  const leave = () => zone.classList.remove("cnbu-drop-over");
+  const drop = (event) => {
+    if (!hasFiles(event)) return;
+    over(event);
+    leave();
+    if (input.disabled) return;
+    const { files, folders } = droppedFiles(event);
+    holder.choose(input.multiple ? files : files.slice(0, 1));
+    if (folders) note.textContent = "A folder cannot be dropped: pick the files in it.";
+  };
+  zone.addEventListener("dragover", over);
+  zone.addEventListener("dragenter", over);
+  zone.addEventListener("dragleave", leave);
+  zone.addEventListener("drop", drop);
+  input.addEventListener("change", () => {
+    holder.choose(input.files);
+    input.value = ""; // the same file may be picked again
+  });
+  model.on("change", show);
+  show();
+  return () => model.off("change", show);
+}
+
+// A file that is dropped beside the zone would replace the page, and end what reads from it.
+function missed(event) {
+  if (!hasFiles(event) || event.defaultPrevented) return;
+  event.preventDefault();
+  event.dataTransfer.dropEffect = "none";
+}
+
+function watchPage(holder) {
+  const leaving = (event) => event.persisted || holder.here("leaving", { holds: [] });
+  const back = (event) => event.persisted && holder.here("hello");
+  const warn = (event) => holder.inUse && event.preventDefault();
+  const listeners = { pagehide: leaving, pageshow: back, beforeunload: warn, dragover: missed, drop: missed };
+  for (const [name, listener] of Object.entries(listeners)) addEventListener(name, listener);
+  return () => {
+    for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
+    for (const request of holder.puts.values()) request.abort();
+    holder.files.clear();
+  };
+}
+
+export default () => {
+  let holder;
+  return {
+    initialize({ model }) {
+      holder = new Holder((message, buffers = []) => model.send(message, undefined, buffers));
+      model.on("msg:custom", (message) => holder.heard(message));
+      holder.here("hello");
+      return watchPage(holder);
+    },
+    render: (view) => render(view, holder),
+  };
+};
