@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from uploading import config_for
+from upload_rig import config_for
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, background
 from cognite_nb_upload.emulator import Emulator, emulator

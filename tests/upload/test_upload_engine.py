@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from uploading import (
+from upload_rig import (
     PART,
     Ear,
     Gate,

@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from uploading import PART, Ear, Gate, content_of, file_of, puts, until, until_phase
+from upload_rig import PART, Ear, Gate, content_of, file_of, puts, until, until_phase
 
 from cognite_nb_upload import (
     APIError,

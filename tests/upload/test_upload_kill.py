@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from uploading import (
+from upload_rig import (
     PART,
     asked,
     content_of,
@@ -29,7 +29,7 @@ PARTS = 4
 MORTAL = """
 import os, signal, sys
 from pathlib import Path
-from uploading import PART
+from upload_rig import PART
 from cognite_nb_upload import CogniteClient
 from cognite_nb_upload.core import events as ev
 
@@ -118,7 +118,7 @@ def test_terminated_the_same_call_goes_on(
 HOLDER = """
 import sys
 from pathlib import Path
-from uploading import PART, until
+from upload_rig import PART, until
 from cognite_nb_upload import CogniteClient
 
 client = CogniteClient.from_env()
@@ -171,7 +171,7 @@ def test_the_second_of_two_processes_is_told_who_has_it_and_goes_on_when_the_fir
 # The first call is interrupted as by Ctrl-C, while it reads the second part; then comes the second.
 BLOCKING = """
 import os, signal, sys
-from uploading import PART, Gate, content_of
+from upload_rig import PART, Gate, content_of
 from cognite_nb_upload import CogniteClient
 
 class Interrupting(Gate):
@@ -194,7 +194,7 @@ print(client.files.upload(content_of(3), **how).notes[0])
 
 HANDLE = """
 import os, signal, sys
-from uploading import PART, Gate, content_of
+from upload_rig import PART, Gate, content_of
 from cognite_nb_upload import CogniteClient
 from cognite_nb_upload.core.events import PartStored
 
@@ -237,7 +237,7 @@ def test_interrupting_result_pauses_and_the_next_result_goes_on(cdf: Emulator) -
 LEAVING = """
 import sys
 from pathlib import Path
-from uploading import PART, until
+from upload_rig import PART, until
 from cognite_nb_upload import CogniteClient
 client = CogniteClient.from_env()
 upload = client.files.start_upload(Path(sys.argv[1]), part_size=PART)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from uploading import PART, asked, content_of, file_of, puts
+from upload_rig import PART, asked, content_of, file_of, puts
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, PlanError, uploads
 from cognite_nb_upload.core.plan import GIB, LIMITS, MIB

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from uploading import (
+from upload_rig import (
     PART,
     Ear,
     asked,
@@ -437,7 +437,7 @@ def test_without_a_folder_for_journals_the_upload_goes_on_with_a_loud_warning(
 FULL_DISK = """
 import resource, signal, sys, warnings
 from pathlib import Path
-from uploading import PART
+from upload_rig import PART
 from cognite_nb_upload import CogniteClient
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from uploading import PART, Gate, asked, content_of, file_of, stored_puts, until
+from upload_rig import PART, Gate, asked, content_of, file_of, stored_puts, until
 
 from cognite_nb_upload import CogniteClient, SourceChanged, TransferError, uploads
 from cognite_nb_upload.core.plan import MIB

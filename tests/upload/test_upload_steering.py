@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from uploading import (
+from upload_rig import (
     PART,
     Ear,
     Gate,
