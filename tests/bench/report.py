@@ -9,6 +9,9 @@ from statistics import median
 from measures import LIMIT, SDKS, Rounds, Row, cpu_per_gib, rate
 from rig import GIB, Reading
 
+# Load average of a machine that has nothing else to do.
+_IDLE = 0.7
+
 _HEAD = """\
 # Benchmarks
 
@@ -56,7 +59,8 @@ def results(
     """The whole text of RESULTS.md."""
     limit = tables["TLS"][LIMIT]
     date = datetime.now(UTC).strftime("%Y-%m-%d")
-    text = _HEAD.format(date=date, **words) + "".join(map(_row, rows)) + _big(big)
+    text = _HEAD.format(date=date, **words) + "".join(map(_row, rows))
+    text += _busy(float(facts["load before"])) + _big(big)
     for name, rounds in tables.items():
         text += f"\n## {name}: medians\n\n" + _medians(rounds)
     names = ", ".join((*SDKS, "this package", "the C client"))
@@ -67,6 +71,15 @@ def results(
         **words,
     )
     return text + "".join(f"- {name}: {value}\n" for name, value in facts.items())
+
+
+def _busy(load: float) -> str:
+    if load < _IDLE:
+        return ""
+    return (
+        f"\n**The machine was busy with other work (load {load}): throughput and lag are not to be "
+        "trusted, ratios little more.**\n"
+    )
 
 
 def _row(row: Row) -> str:

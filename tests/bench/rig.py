@@ -49,8 +49,10 @@ class Sink:
 
 
 def build() -> None:
-    """Compile the C programs, and make the certificates."""
+    """Compile the C programs, and make the certificates, where they are missing."""
     subprocess.run(["bash", HERE / "build.sh"], check=True)
+    if (BUILD / "cert.pem").exists():
+        return  # another run may be using it
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     authority.cert_pem.write_to_path(str(BUILD / "ca.pem"))
@@ -60,13 +62,17 @@ def build() -> None:
 
 
 @contextmanager
-def sink(*, tls: bool, api_latency_ms: int = 0, storage_latency_ms: int = 0) -> Iterator[Sink]:
+def sink(
+    *, tls: bool, api_latency_ms: int = 0, storage_latency_ms: int = 0, decrypt: bool = False
+) -> Iterator[Sink]:
     """A sink, until the block ends."""
     command: list[str | Path] = [BUILD / "sink"]
     command += ["--api-latency-ms", str(api_latency_ms)]
     command += ["--storage-latency-ms", str(storage_latency_ms)]
     if tls:
         command += ["--cert", BUILD / "cert.pem", "--key", BUILD / "key.pem"]
+    if decrypt:
+        command += ["--decrypt"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin

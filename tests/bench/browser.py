@@ -1,0 +1,223 @@
+"""Files from the browser, measured: over the comm, straight to the store, and by Jupyter's own way.
+
+    python tests/bench/browser.py [--size MIB] [--rounds N] [--only comm,direct,contents] [--json F]
+
+One JupyterLab, one page, one emulated CDF; the ways take turns, so that a busy machine is as busy
+for each. The page works unattended. Rates are MiB/s of medians; memory is what each process had at
+most above where it began, private to it. Jupyter's own way is the contents API as JupyterLab's file
+browser uses it, in chunks of 1 MiB; of a large file only the first 100 MiB go that way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+
+from detached import MIB, Chromium, Memory, choose, renderers
+from jupyter_app import JupyterApp, Notebook
+from playwright.sync_api import Page, Playwright, sync_playwright
+
+from cognite_nb_upload.emulator import Emulator, emulator
+
+CELLS = [
+    """
+from cognite_nb_upload import AsyncCogniteClient
+from cognite_nb_upload.widgets.browser import BrowserFiles
+client = AsyncCogniteClient.from_env()
+files = BrowserFiles()
+files
+""",
+    """
+import json, pathlib, threading, time
+def measure(direct, place):
+    time.sleep(2)  # whoever watches has let go of the page
+    file, began, cpu = files.files[0], time.monotonic(), time.process_time()
+    file.direct = direct
+    try:
+        done = file.upload(client, resume=False, part_size=64 * 2**20).result()
+        told = {"id": done.id, "retries": done.retries}
+    except Exception as error:
+        told = {"error": repr(error)}
+    told |= {"seconds": time.monotonic() - began, "cpu_s": time.process_time() - cpu}
+    told["slice"] = files.link.slice_size
+    pathlib.Path(place + "~").write_text(json.dumps(told))
+    pathlib.Path(place + "~").rename(place)
+def start(direct, place):
+    threading.Thread(target=measure, args=(direct, place)).start()
+""",
+]
+
+# What JupyterLab's file browser does: base64 in JSON, a chunk at a time.
+CONTENTS = """
+async ([token, most]) => {
+    const file = document.querySelector("#bench-file").files[0];
+    const base64 = blob => new Promise(done => {
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result.split(",")[1]);
+        reader.readAsDataURL(blob);
+    });
+    const send = async () => {
+        await new Promise(done => setTimeout(done, 2000));
+        const began = performance.now(), size = Math.min(most, file.size), step = 1024 * 1024;
+        for (let at = 0, chunk = 1; at < size; at += step, chunk++) {
+            const last = at + step >= size;
+            const content = await base64(file.slice(at, Math.min(at + step, size)));
+            const body = {type: "file", format: "base64", name: "contents.bin",
+                          path: "contents.bin", content, chunk: last ? -1 : chunk};
+            const reply = await fetch("/api/contents/contents.bin", {
+                method: "PUT", body: JSON.stringify(body),
+                headers: {"Authorization": `token ${token}`, "Content-Type": "application/json"},
+            });
+            if (!reply.ok) throw new Error(`${reply.status} ${await reply.text()}`);
+        }
+        return {seconds: (performance.now() - began) / 1000, size};
+    };
+    window.benched = null;
+    send().then(told => { window.benched = told; }, error => { window.benched = {error: `${error}`}; });
+}
+"""
+
+
+def main() -> None:
+    """Measure, and print a line for each way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=300, help="MiB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="contents,comm,direct")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        file = _file(Path(folder) / "big.segy", options.size * MIB)
+        told = _measure(Path(folder), file, options.only.split(","), options.rounds)
+    _report(told)
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=2))
+
+
+def _file(path: Path, size: int) -> Path:
+    """Random bytes up to 300 MiB; a larger file is sparse after that."""
+    with path.open("wb") as file:
+        for _ in range(0, min(size, 300 * MIB), MIB):
+            file.write(os.urandom(MIB))
+        file.truncate(size)
+        file.seek(-8, os.SEEK_END)
+        file.write(b"the end.")
+    return path
+
+
+def _measure(
+    folder: Path, file: Path, ways: list[str], rounds: int
+) -> dict[str, list[dict[str, Any]]]:
+    told: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    (folder / "app").mkdir()
+    with (
+        emulator(process=True, cors=True, checksums=False, quota_bytes=10**12) as cdf,
+        JupyterApp("lab", folder / "app", cdf) as app,
+        sync_playwright() as playwright,
+        Chromium() as chromium,
+    ):
+        rig = _Rig(playwright, chromium, app, cdf)
+        rig.set_up(file)
+        for no in range(rounds):
+            for way in ways:
+                one = rig.contents() if way == "contents" else rig.upload(way, no, sha256)
+                told[way].append(one)
+                print(f"{way:9}{one}", flush=True)
+    return told
+
+
+class _Rig:
+    def __init__(
+        self, playwright: Playwright, chromium: Chromium, app: JupyterApp, cdf: Emulator
+    ) -> None:
+        self._playwright, self._chromium, self._app, self._cdf = playwright, chromium, app, cdf
+
+    def set_up(self, file: Path) -> None:
+        self._size = file.stat().st_size
+        with self._chromium.attached(self._playwright) as page:
+            notebook = Notebook.open(page, self._app, CELLS)
+            notebook.run_cell(0)
+            page.locator(".cnbu-drop").wait_for()
+            choose(page, ".cnbu-drop-input", file)
+            page.locator(".cnbu-drop-name").wait_for()
+            notebook.run_cell(1)
+            page.evaluate(
+                """() => {
+                    const input = document.createElement("input");
+                    input.type = "file"; input.id = "bench-file"; document.body.append(input);
+                }"""
+            )
+            choose(page, "#bench-file", file)
+
+    def upload(self, way: str, no: int, sha256: str) -> dict[str, Any]:
+        place = self._app.root.parent / f"{way}-{no}.json"
+        with self._chromium.attached(self._playwright) as page:
+            self._notebook(page).run(f"start({way == 'direct'}, {str(place)!r})")
+        with self._memory() as memory:
+            while not place.exists():
+                time.sleep(0.1)
+        told: dict[str, Any] = json.loads(place.read_text())
+        if "error" not in told:
+            told["rate"] = round(self._size / MIB / told["seconds"], 1)
+            told["same"] = self._cdf.sha256(told["id"]) == sha256
+        return told | {"memory": _in_mib(memory)}
+
+    def contents(self) -> dict[str, Any]:
+        with self._chromium.attached(self._playwright) as page:
+            page.evaluate(CONTENTS, [self._app.token, 100 * MIB])
+        with self._memory() as memory:
+            while (told := self._benched()) is None:
+                time.sleep(0)
+        if "error" not in told:
+            told["rate"] = round(told["size"] / MIB / told["seconds"], 1)
+        return told | {"memory": _in_mib(memory)}
+
+    def _benched(self) -> dict[str, Any] | None:
+        time.sleep(4)
+        with self._chromium.attached(self._playwright) as page:
+            told: dict[str, Any] | None = page.evaluate("window.benched")
+        return told
+
+    def _notebook(self, page: Page) -> Notebook:
+        return Notebook(page, self._app, "")
+
+    def _memory(self) -> Memory:
+        return Memory(
+            {
+                "kernel": self._app.kernel_pids,
+                "server": lambda: [self._app.pid],
+                "page": lambda: renderers(self._chromium.pid),
+            }
+        )
+
+
+def _in_mib(memory: Memory) -> dict[str, int]:
+    return {name: round(size / MIB) for name, size in memory.most.items()}
+
+
+def _report(told: dict[str, list[dict[str, Any]]]) -> None:
+    rates = {
+        way: statistics.median(one["rate"] for one in ones if "rate" in one)
+        for way, ones in told.items()
+    }
+    base = rates.get("contents")
+    for way, rate in rates.items():
+        ratio = f"  {rate / base:5.1f} x the contents API" if base else ""
+        print(f"{way:9}{rate:7.1f} MiB/s{ratio}")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()
