@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 # How long what was interrupted may take to put its house in order, in seconds.
 _GRACE_S: Final = 5.0
+# A kernel does not see an interrupt before its loop wakes up, which nothing else may make it do:
+# ipykernel's handler only schedules a callback. So who waits wakes it, every so many seconds.
+_WAKES_S: Final = 0.25
 _NAME: Final = "cognite_nb_upload"
 _lock = threading.Lock()
 _running: tuple[int, AbstractContextManager[BlockingPortal], BlockingPortal] | None = None
@@ -88,7 +91,10 @@ async def until_done(future: Future[Any]) -> None:
             loop.call_soon_threadsafe(ended.set)
 
     future.add_done_callback(wake)
-    await ended.wait()
+    while not ended.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WAKES_S):
+                await ended.wait()
 
 
 async def in_thread(
