@@ -59,6 +59,7 @@ class JupyterApp:
 
     def __enter__(self) -> Self:
         self.root.mkdir()
+        self._ask_nothing()
         self._log = (self._folder / "server.log").open("wb")
         self._server = subprocess.Popen(
             self._command(), cwd=self.root, env=self._env(), stdout=self._log, stderr=self._log
@@ -69,6 +70,12 @@ class JupyterApp:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _ask_nothing(self) -> None:
+        """JupyterLab would ask whether to fetch news, in a box above the page's corner."""
+        path = self._folder / "settings/@jupyterlab/apputils-extension"
+        path.mkdir(parents=True)
+        (path / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
 
     def _command(self) -> list[str]:
         module, app, _ = _APPS[self.kind]
@@ -108,8 +115,8 @@ class JupyterApp:
         return (self._folder / "server.log").read_text(errors="replace")
 
     def page_url(self, notebook: str) -> str:
-        """Where a notebook opens, signed in."""
-        return f"{self.url}{_APPS[self.kind][2]}{notebook}?token={self.token}"
+        """Where a notebook opens, signed in, and none of those that were open before."""
+        return f"{self.url}{_APPS[self.kind][2]}{notebook}?reset&token={self.token}"
 
     @property
     def pid(self) -> int:
