@@ -328,6 +328,9 @@ async def as_source_async(content: object, length: int | None = None, name: str 
 
 def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
     """As many bytes as `room` has, from `offset`: in `room`, or where they are already."""
+    own = getattr(source, "read_piece", None)
+    if own is not None:
+        return cast("memoryview", own(offset, room))
     read_into = getattr(source, "read_into", None)
     if read_into is not None:
         return room[: read_into(room, offset)]

@@ -43,6 +43,11 @@ class Token:
             raise ConfigError("The token is empty.")
         self._token = token if callable(token) else Secret(token)
 
+    @property
+    def is_at_hand(self) -> bool:
+        """True where nothing has to be asked for it, so that it never blocks."""
+        return isinstance(self._token, Secret)
+
     def authorization_header(self) -> tuple[str, str]:
         """`("Authorization", "Bearer ...")`."""
         token = self._token.reveal() if isinstance(self._token, Secret) else self._token()

@@ -144,28 +144,40 @@ class FileEndpoints:
         target = identifier(external_id=external_id, instance_id=instance_id)
         return self._opening(lambda: self.open_existing(target, parts))
 
-    def new_session(self, opened: OpenUpload) -> FileMultipartUploadSession:
-        """A session of what CDF has handed out, with a state of its own."""
-        return FileMultipartUploadSession(self._rpc, self._storage, opened)
-
     def _opening(self, open_it: Callable[[], Awaitable[OpenUpload]]) -> Opening:
         async def opened() -> FileMultipartUploadSession:
-            return self.new_session(await open_it())
+            return FileMultipartUploadSession(self._rpc, self._storage, await open_it())
 
         return Opening(opened)
 
     async def open_new(self, about: FileMetadata, parts: int, overwrite: bool) -> OpenUpload:
         """Begin the upload of a new file, and take what CDF hands out (initmultipartupload)."""
         reply = await self._init(about, parts, overwrite)
-        mend = (lambda file: self._mend_overwritten(file, about)) if overwrite else None
+        mend = (lambda file: self.mend_overwritten(file, about)) if overwrite else None
         return _opened(reply, parts, mend)
 
     async def open_existing(self, target: Mapping[str, Any], parts: int) -> OpenUpload:
         """Begin the upload of content for a file that exists (multiuploadlink)."""
         return _opened(await self._link(target, parts), parts, None)
 
-    async def _init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
-        """Make the file. After a lost answer CDF is asked what it has before this is repeated."""
+    async def open_whole(self, about: FileMetadata, overwrite: bool) -> tuple[CDFFile, Secret]:
+        """Begin the upload of a file in one PUT of at most 5 000 000 000 bytes (POST /files).
+
+        There is nothing to complete: the file and the URL for it are all that is handed out.
+        """
+        reply = await self._init(about, None, overwrite)
+        url = reply.get("uploadUrl")
+        if not isinstance(url, Secret):
+            raise APIError("it handed out no upload URL", code=201, what="a usable answer")
+        return CDFFile.from_cdf(reply), url
+
+    async def _init(
+        self, about: FileMetadata, parts: int | None, overwrite: bool
+    ) -> dict[str, Any]:
+        """Make the file, for so many parts or one PUT (None).
+
+        After a lost answer CDF is asked what it has before this is repeated.
+        """
         attempt, unsure = 0, False
         while True:
             attempt += 1
@@ -186,17 +198,20 @@ class FileEndpoints:
                     raise
             await anyio.sleep(wait_s)
 
-    async def _post_init(self, about: FileMetadata, parts: int, overwrite: bool) -> dict[str, Any]:
+    async def _post_init(
+        self, about: FileMetadata, parts: int | None, overwrite: bool
+    ) -> dict[str, Any]:
+        query = {"overwrite": "true" if overwrite else "false"}
         return await self._rpc.post(
-            "/files/initmultipartupload",
+            "/files" if parts is None else "/files/initmultipartupload",
             about.to_cdf(),
-            params={"parts": parts, "overwrite": "true" if overwrite else "false"},
+            params=query if parts is None else {"parts": parts, **query},
             repeatable=False,
             what=f"to begin the upload of {about.name!r}",
         )
 
     async def _link_begun(
-        self, about: FileMetadata, parts: int, found: CDFFile | None = None
+        self, about: FileMetadata, parts: int | None, found: CDFFile | None = None
     ) -> dict[str, Any]:
         """URLs for the file that an init made whose answer was lost.
 
@@ -216,17 +231,17 @@ class FileEndpoints:
             )
         return await self._link({"externalId": about.external_id}, parts)
 
-    async def _link(self, target: Mapping[str, Any], parts: int) -> dict[str, Any]:
+    async def _link(self, target: Mapping[str, Any], parts: int | None) -> dict[str, Any]:
         reply = await self._rpc.post(
-            "/files/multiuploadlink",
+            "/files/uploadlink" if parts is None else "/files/multiuploadlink",
             {"items": [target]},
-            params={"parts": parts},
+            params=None if parts is None else {"parts": parts},
             what="to begin an upload for a file that exists",
         )
         item: dict[str, Any] = reply["items"][0]
         return item
 
-    async def _mend_overwritten(self, file: CDFFile, about: FileMetadata) -> CDFFile:
+    async def mend_overwritten(self, file: CDFFile, about: FileMetadata) -> CDFFile:
         """An overwrite leaves `directory` and `source` as they were: update what differs."""
         update = {
             key: {"set": value}

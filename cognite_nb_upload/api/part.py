@@ -44,6 +44,7 @@ class PartJob:
         pace: is called with the number of bytes about to go out, and returns, when some of them
             may, how many.
         digests: makes the checksums of one try; None: none are computed.
+        content_type: only for a whole file in one PUT, whose URL is signed for it.
     """
 
     no: int
@@ -53,6 +54,7 @@ class PartJob:
     size: int
     pace: Pace | None = None
     digests: Callable[[], Digest] | None = None
+    content_type: str | None = None
 
 
 class PartSender:
@@ -108,6 +110,7 @@ class PartSender:
             on_sent=lambda sent: self._emit(ev.PartSent(job.no, sent)),
             pace=job.pace,
             digest=digest.update if digest else None,
+            content_type=job.content_type,
         )
         try:
             job.source.check()

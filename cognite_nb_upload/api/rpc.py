@@ -23,7 +23,9 @@ from anyio import to_thread
 
 from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api import net
+from cognite_nb_upload.api.auth import Token
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
 
@@ -44,9 +46,7 @@ class Rpc:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
-        self._clients: weakref.WeakKeyDictionary[object, httpx.AsyncClient] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._pools: weakref.WeakKeyDictionary[object, Pool] = weakref.WeakKeyDictionary()
         net.quiet_logs()
 
     async def post(
@@ -144,9 +144,10 @@ class Rpc:
                 if len(content) >= _GZIP_FROM:
                     content = gzip.compress(content, 6, mtime=0)
                     headers["content-encoding"] = "gzip"
-            return await self._client().request(
-                send.method, send.url, params=send.params, content=content, headers=headers
-            )
+            async with self._pool().client() as client:
+                return await client.request(
+                    send.method, send.url, params=send.params, content=content, headers=headers
+                )
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -158,30 +159,24 @@ class Rpc:
             **self.config.headers,
         }
 
-    def _client(self) -> httpx.AsyncClient:
+    def _pool(self) -> Pool:
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            limits = httpx.Limits(max_connections=20, keepalive_expiry=20)
-            client = httpx.AsyncClient(
-                verify=net.tls_context(),
-                timeout=self.config.timeout_s,
-                limits=limits,
-                mounts=net.DIRECT,
-            )
-            self._clients[loop] = client
-        return client
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = Pool(self.config.timeout_s)
+        return pool
 
     async def close(self) -> None:
         """Close the connections that this event loop holds."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
 
     async def _authorization(self) -> tuple[str, str]:
-        return await to_thread.run_sync(
-            self.config.credentials.authorization_header, abandon_on_cancel=True
-        )
+        credentials = self.config.credentials
+        if isinstance(credentials, Token) and credentials.is_at_hand:
+            return credentials.authorization_header()
+        return await to_thread.run_sync(credentials.authorization_header, abandon_on_cancel=True)
 
     async def _refresh(self) -> bool:
         """Have the credentials fetch another token, where they can."""

@@ -1,8 +1,9 @@
 """One PUT of one part to a store: bytes pumped by the calling thread, and one verdict.
 
-Rules of this file: a part carries an exact Content-Length and nothing else, no credentials, no
-cookies, and no redirect is followed. Only a clean 200 or 201 counts. A URL is opaque and secret.
-The store's own words win over a broken pipe. Who stops it wakes the socket, not only the wait.
+Rules of this file: a part carries an exact Content-Length and nothing else (a whole file in one PUT
+also its type, which its URL is signed for), no credentials, no cookies, and no redirect is
+followed. Only a clean 200 or 201 counts. A URL is opaque and secret. The store's own words win over
+a broken pipe. Who stops it wakes the socket, not only the wait.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _LARGEST_PIECE: Final = MIB
 # A part that moves less than this within the stall time-out stands still, whatever drips.
 _STALL_BYTES: Final = 64 * KIB
 _ANSWER_READ: Final = 64 * KIB
+# What was sent is told this often, in seconds: more than anybody can see.
+_TELL_S: Final = 0.05
 # Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
 _UNACKED: Final = 24
 _ACKED: Final = 120
@@ -84,6 +87,7 @@ class Body:
         pace: is called with the number of bytes about to go out, and returns, when some of them
             may, how many.
         digest: is called with each piece that goes out.
+        content_type: only for a whole file in one PUT, whose URL is signed for it; a part has none.
     """
 
     source: Source
@@ -92,6 +96,7 @@ class Body:
     on_sent: Callable[[int], None]
     pace: Callable[[int, Stop], int] | None = None
     digest: Callable[[bytes | memoryview], None] | None = None
+    content_type: str | None = None
 
 
 def _page_aligned() -> memoryview:
@@ -217,7 +222,7 @@ class Storage:
         request = httpx.Request(
             "PUT",
             target,
-            headers={"content-length": str(body.size)},
+            headers=_headers(body),
             content=_pieces(lane, body, stop, self._timeouts),
             extensions=self._extensions(lane),
         )
@@ -326,21 +331,30 @@ def _new_client() -> httpx.Client:
     )
 
 
+def _headers(body: Body) -> dict[str, str]:
+    length = {"content-length": str(body.size)}
+    return {**length, "content-type": body.content_type} if body.content_type else length
+
+
 def _pieces(lane: _Lane, body: Body, stop: Stop, waits: StorageTimeouts) -> Iterator[bytes]:
-    """Send the part's bytes; each piece is reported once the network has taken it."""
-    sent, piece = 0, _FIRST_PIECE
+    """Send the part's bytes, each piece from the lane's buffer; then say how many they were."""
+    sent, piece, told_s = 0, _FIRST_PIECE, 0.0
     while sent < body.size:
         lane.resting = True  # a bandwidth limit or a slow disk is no stall of the network
         data = _next_data(lane, body, sent, min(piece, body.size - sent), stop)
         lane.resting = False
-        began = time.monotonic()
+        began_s = time.monotonic()
         lane.stream.write(data, None)
-        yield _Sent.of(len(data))
+        now_s = time.monotonic()
         sent += len(data)
         lane.moved = sent
-        piece = _next_piece(piece, time.monotonic() - began)
-        body.on_sent(sent)
+        piece = _next_piece(piece, now_s - began_s)
+        if now_s - told_s >= _TELL_S or sent == body.size:
+            told_s = now_s
+            body.on_sent(sent)
     lane.answer_by_s = time.monotonic() + waits.answer_s
+    if body.size:
+        yield _Sent.of(body.size)
 
 
 def _next_data(lane: _Lane, body: Body, sent: int, wanted: int, stop: Stop) -> memoryview:

@@ -1,8 +1,8 @@
 """Many files: a DataFrame in, the same DataFrame out, with what became of each row.
 
 Rules of this file: one bad row stops no other; workers take rows from one iterator; a small file is
-one part and three requests, a large one is an `Upload` with all that it can do; CDF is asked for
-all files at once, at the end, whether it has them.
+one request and one PUT, a large one is an `Upload` with all that it can do; CDF is asked for all
+files at once, at the end, whether it has them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import anyio
 from anyio import to_thread
 
 from cognite_nb_upload import background
-from cognite_nb_upload.api.session import FileMultipartUploadSession
+from cognite_nb_upload.api.part import PartJob, PartSender
+from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
-from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError
 from cognite_nb_upload.sources import FileSource
@@ -191,27 +191,39 @@ class Batch(Awaitable["pd.DataFrame"]):
             self._count(row)
 
     async def _send_small(self, row: Row) -> None:
-        """One part, sent from a thread."""
+        """One PUT, sent from a thread; the URL for it is all that CDF is asked for."""
         assert row.about is not None  # noqa: S101 # rows without it are invalid, and not here
         source = FileSource.open(row.path)
         try:
-            opened = await self._files.open_new(row.about, 1, row.overwrite)
-            row.id = opened.file.id
-            session = self._files.new_session(opened)
-            session.listen(lambda state, _: self._moved(row, state))
+            file, url = await self._files.open_whole(row.about, row.overwrite)
+            row.id = file.id
+            whole = PartJob(
+                0, url, source, 0, source.size,
+                pace=self._files.limits.bandwidth.take, content_type=file.mime_type,
+            )  # fmt: skip
             await background.in_thread(
-                lambda own: self._send_part(session, source, own), self._stop, self._threads
+                lambda own: self._put(row, whole, own), self._stop, self._threads
             )
-            row.attempts = session.state.parts[0].attempts
-            await session.complete(wait_s=0)
+            if row.overwrite:
+                await self._files.mend_overwritten(file, row.about)
         finally:
             source.close()
 
-    def _send_part(
-        self, session: FileMultipartUploadSession, source: FileSource, stop: Stop
-    ) -> None:
-        pace = self._files.limits.bandwidth.take
-        session.send(0, source, 0, source.size, stop=stop, pace=pace)
+    def _put(self, row: Row, whole: PartJob, stop: Stop) -> None:
+        def tell(event: ev.Event) -> None:
+            if isinstance(event, ev.PartStarted):
+                row.attempts = event.attempt
+            elif isinstance(event, ev.PartSent):
+                self._moved(row, event.sent)
+            elif isinstance(event, ev.PartLost):
+                self._moved(row, 0)
+            elif isinstance(event, ev.PartStored):
+                self._moved(row, event.size)
+
+        retry = self._files.config.retry
+        PartSender(
+            whole, self._files.storage, retry, stop=stop, emit=tell, missing=lambda: 1
+        ).run()  # fmt: skip
 
     async def _send_large(self, row: Row) -> None:
         """An upload of its own, with its journal."""
@@ -219,7 +231,7 @@ class Batch(Awaitable["pd.DataFrame"]):
         fields = {**self._how, **row.about.to_kwargs(), "overwrite": row.overwrite}
         # Opening a file may block, and this is the loop that everything else runs on.
         upload = await to_thread.run_sync(lambda: self._files.upload(row.path, **fields))
-        upload.listen(lambda state, _: self._moved(row, state))
+        upload.listen(lambda state, _: self._moved(row, state.sent))
         with self._stop.waking(upload.stop):
             try:
                 row.id = (await upload).id
@@ -246,13 +258,13 @@ class Batch(Awaitable["pd.DataFrame"]):
                 found += [file.id for file in files if file.uploaded and file.id is not None]
         return found
 
-    def _moved(self, row: Row, state: UploadState) -> None:
+    def _moved(self, row: Row, sent: int) -> None:
         """A file's bytes went on, or were lost again."""
         with self._lock:
             was = self._active.get(row.no)
-            if was is None or was.sent != state.sent:
-                self._active[row.no] = InFlight(row.path.name, state.sent, row.size or 0)
-                self._tell(sent=state.sent - (was.sent if was else 0))
+            if was is None or was.sent != sent:
+                self._active[row.no] = InFlight(row.path.name, sent, row.size or 0)
+                self._tell(sent=sent - (was.sent if was else 0))
 
     def _count(self, row: Row) -> None:
         """A file has ended; what failed takes its bytes back."""

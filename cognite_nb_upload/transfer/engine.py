@@ -8,7 +8,7 @@ ends everything at once. Users see our error, never a group of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
@@ -16,8 +16,10 @@ from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
-from cognite_nb_upload.sources import Source, SourceFacts
+from cognite_nb_upload.sources import Source, SourceFacts, read_piece
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
+
+T = TypeVar("T")
 
 _TICK_S: Final = 0.2
 
@@ -43,12 +45,19 @@ class SteadySource:
         Raises:
             TransferError: the disk, or what is in its place, reports an error twice.
         """
+        return self._twice(lambda: self._source.read_at(offset, size), offset)
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, in it or where they are already; errors as `read_at`."""
+        return self._twice(lambda: read_piece(self._source, offset, room), offset)
+
+    def _twice(self, read: Callable[[], T], offset: int) -> T:
         try:
-            return self._source.read_at(offset, size)
+            return read()
         except OSError:
             pass
         try:
-            return self._source.read_at(offset, size)
+            return read()
         except OSError as error:
             raise TransferError(
                 f"{self.name or 'The content'} cannot be read at byte {offset}: {_said(error)}."

@@ -271,7 +271,7 @@ class AsyncFiles(FileEndpoints):
             plan=plan,
             opener=lambda parts: self.open_new(about, parts, overwrite),
             reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
-            after=(lambda file: self._mend_overwritten(file, about)) if overwrite else None,
+            after=(lambda file: self.mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
             replaces=overwrite,
             overwrite=overwrite,

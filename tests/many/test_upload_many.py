@@ -139,25 +139,43 @@ def test_two_rows_with_one_external_id_do_not_fight(cdf, client, folder):
 
 
 def test_what_failed_is_sent_again_when_the_result_is_given_back(cdf, client, folder):
-    cdf.inject(Fault("status", "init", status=400, times=1, body='{"error": {"message": "no"}}'))
+    cdf.inject(Fault("status", "create", status=400, body='{"error": {"message": "no"}}'))
     first = many(client, folder)
-    assert fired(cdf) == [("status", "init")]
+    assert fired(cdf) == [("status", "create")]
     assert sorted(first["status"]) == ["done", "done", "done", "failed"]
     failed = first.index[first["status"] == "failed"][0]
-    before = len(seen(cdf, "init"))
+    before = len(seen(cdf, "create"))
     second = many(client, first)
     assert list(second["status"]) == ["done"] * 4
-    assert len(seen(cdf, "init")) == before + 1
+    assert len(seen(cdf, "create")) == before + 1
     kept = second.drop(index=failed)["id"]
     assert list(kept) == list(first.drop(index=failed)["id"])
 
 
 def test_a_lost_part_is_tried_again_and_counted(cdf, client, folder):
-    cdf.inject(Fault("status", "part", status=503))
+    cdf.inject(Fault("status", "put", status=503))
     result = many(client, [folder / "f0.bin"])
-    assert fired(cdf) == [("status", "part")]
+    assert fired(cdf) == [("status", "put")]
     assert list(result["status"]) == ["done"]
     assert list(result["attempts"]) == [2]
+
+
+def test_a_small_file_takes_one_request_and_one_put(cdf, client, folder):
+    many(client, [folder / "f0.bin"])
+    assert routes(cdf)[:2] == ["create", "put"]
+    assert set(routes(cdf)[2:]) <= {"byids"}
+    headers = seen(cdf, "put")[0]["headers"]
+    assert set(headers) == {"host", "content-length", "content-type"}
+
+
+def test_an_overwritten_small_file_takes_its_directory_and_source(cdf, client, folder):
+    first = many(client, pd.DataFrame({"path": [folder / "f0.bin"], "external_id": ["one"]}))
+    again = pd.DataFrame({"path": [folder / "f1.bin"], "external_id": ["one"]})
+    result = many(client, again, overwrite=True, directory="/new", source="new")
+    assert result["id"][0] == first["id"][0]
+    file = client.files.retrieve(external_id="one")
+    assert (file.directory, file.source) == ("/new", "new")
+    assert cdf.content(file.id) == (folder / "f1.bin").read_bytes()
 
 
 def test_a_large_file_goes_in_parts(cdf, client, tmp_path):
@@ -194,21 +212,21 @@ async def test_a_batch_can_be_awaited(cdf, async_client: AsyncCogniteClient, fol
 
 
 def test_stopping_sends_nothing_more(cdf, client, folder):
-    cdf.inject(Fault("stall_answer", "part", times=99, seconds=60))
+    cdf.inject(Fault("stall_answer", "put", times=99, seconds=60))
     batch = client.files.start_many(folder)
     moved = []
     batch.listen(lambda state: moved.append(state.sent))
-    until_part(cdf)
+    until_put(cdf)
     batch.stop()
     count = len(cdf.requests())
     assert set(batch.frame()["status"]) == {"stopped"}
     assert len(cdf.requests()) == count
 
 
-def until_part(cdf: Emulator) -> None:
+def until_put(cdf: Emulator) -> None:
     from support import until
 
-    until(lambda: seen(cdf, "part"))
+    until(lambda: seen(cdf, "put"))
 
 
 def test_the_bar_counts_files_and_bytes(cdf, client: CogniteClient, folder, monkeypatch):
