@@ -53,17 +53,24 @@ def connect(client: object = None) -> AsyncCogniteClient | SignIn:
     try:
         return AsyncCogniteClient.from_env()
     except ConfigError as error:
-        return SignIn(why=str(error))
+        return SignIn(why=f"Sign in here, or before the kernel starts. {error}")
 
 
 class SecretBox(anywidget.AnyWidget):
-    """A password box and its button; what is typed arrives as a message, and is then forgotten."""
+    """A password box and its button; what is typed arrives as a message, and is then forgotten.
+
+    Attributes:
+        label, button: the words on both.
+        busy: nothing can be typed now.
+        ready: the button works; it waits for what else is needed, so that nobody types twice.
+    """
 
     _esm = Path(__file__).parent / "static" / "secret.js"
 
     label = traitlets.Unicode("Token").tag(sync=True)
     button = traitlets.Unicode("Sign in").tag(sync=True)
     busy = traitlets.Bool(False).tag(sync=True)
+    ready = traitlets.Bool(True).tag(sync=True)
 
     def on_secret(self, take: Callable[[Secret], None]) -> None:
         """Call `take(secret)` when somebody has typed one and pressed the button or Enter."""
@@ -107,13 +114,18 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.note = ipywidgets.HTML(say(why, "info"))
         self.note.add_class("cnbu-note")
         rows = [self.cluster, self.project, self.method, self.tenant, self.client_id, self.secret]
-        self._inputs = box(ipywidgets.VBox, rows, "cnbu-grid")
-        super().__init__([panel_style(), self._inputs, self.note, self.anew])
+        self._need = ipywidgets.HTML()
+        self._need.add_class("cnbu-note")
+        self._inputs = box(ipywidgets.VBox, [box(ipywidgets.VBox, rows, "cnbu-grid"), self._need])
+        foot = box(ipywidgets.HBox, [self.note, self.anew], "cnbu-tools")
+        super().__init__([panel_style(), self._inputs, foot])
+        self.add_class("cnbu-signin")
         self.add_class("cnbu-form")
         hide(self.anew, True)
-        self.method.observe(self._method_chosen, "value")
         self.secret.on_secret(self._sign_in)
-        self._method_chosen(None)
+        for one in rows[:-1]:
+            one.observe(self._edited, "value")
+        self._edited(None)
 
     def close(self) -> None:
         """End what runs in the background, and close the widgets."""
@@ -123,11 +135,19 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def __repr__(self) -> str:
         return f"<SignIn: {self.client or 'not signed in yet'}>"
 
-    def _method_chosen(self, _: object) -> None:
+    def _edited(self, _: object) -> None:
         by_client = self.method.value == "client"
         self.secret.label = "Client secret" if by_client else "Token"
         hide(self.tenant, not by_client)
         hide(self.client_id, not by_client)
+        lacking = self._lacking()
+        self.secret.ready = not lacking and not self.secret.busy
+        self._need.value = say(f"Needed: {', '.join(lacking)}." if lacking else "", "info")
+
+    def _lacking(self) -> list[str]:
+        needed = [self.cluster, self.project]
+        needed += [self.tenant, self.client_id] if self.method.value == "client" else []
+        return [one.description for one in needed if not one.value.strip()]
 
     # --- signing in --------------------------------------------------------------------------
 
@@ -137,21 +157,22 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         except UsageError as error:
             self.note.value = say(error, "error", "alert")
             return
-        self.secret.busy = True
+        self._busy(True)
         self.note.value = say("Signing in…", "busy")
         self.tasks.start("sign in", lambda: self._try(config))
 
+    def _busy(self, busy: bool) -> None:
+        self.secret.busy = busy
+        self._edited(None)
+
     def _config(self, secret: Secret) -> ClientConfig:
-        where, project = self.cluster.value.strip(), self.project.value.strip()
-        lacking = [name for name, value in (("Cluster", where), ("Project", project)) if not value]
-        if not secret:
-            lacking.append(self.secret.label)
-        if lacking:
-            raise ConfigError(f"{' and '.join(lacking)} missing.")
+        if lacking := self._lacking():
+            raise ConfigError(f"Needed: {', '.join(lacking)}.")
+        where = self.cluster.value.strip()
         url = where if "://" in where else f"https://{where}.cognitedata.com"
         return ClientConfig(
             client_name="cognite_nb_upload",
-            project=project,
+            project=self.project.value.strip(),
             base_url=url,
             credentials=self._credentials(secret, url),
         )
@@ -160,8 +181,6 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         if self.method.value == "token":
             return Token(secret.reveal().removeprefix("Bearer "))
         issuer, client_id = self.tenant.value.strip(), self.client_id.value.strip()
-        if not issuer or not client_id:
-            raise ConfigError("Tenant and client id are both needed.")
         if "://" not in issuer:
             issuer = f"https://login.microsoftonline.com/{issuer}/oauth2/v2.0/token"
         scopes = os.environ.get("IDP_SCOPES", f"{url.rstrip('/')}/.default").replace(",", " ")
@@ -176,7 +195,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         else:
             self._signed_in(config)
         finally:
-            self.secret.busy = False
+            self._busy(False)
 
     async def _ask_cdf(self, config: ClientConfig) -> None:
         quick = replace(config, timeout_s=_TIMEOUT_S, retry=_QUICK)

@@ -77,7 +77,7 @@ def ending_of(upload: Upload, result: Uploaded | None, error: BaseException | No
         facts = _facts(state, result.verified or "nothing was verified")
         return Ending(state, "done", "Uploaded", name, "", result.notes, facts)
     if isinstance(error, UploadStopped) and upload.cancelled:
-        return Ending(state, "stopped", "Given up:", name, "", (_left_behind(upload),))
+        return Ending(state, "stopped", "Given up:", name, "", _left_behind(upload, error))
     if isinstance(error, UploadStopped):
         todo = (f"{_kept(state)} The same call, or Resume in a panel, goes on from there.",)
         return Ending(state, "stopped", "Stopped:", name, "", todo)
@@ -101,7 +101,7 @@ def trace_of(error: BaseException | None) -> str:
 
 def error_html(error: BaseException, title: str = "") -> str:
     """An error where it belongs: in words, what to do next, and the traceback one click away."""
-    todo = _todo_html(getattr(error, "__notes__", ()))
+    todo = _todo_html(_notes(error))
     said = f"{title} {in_words(error)}".strip()
     return (
         f'{ENDING_STYLE}<div class="cnbu-ending cnbu-failed" role="alert">'
@@ -122,13 +122,19 @@ def _facts(state: UploadState, verified: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in facts.items() if value)
 
 
-def _left_behind(upload: Upload) -> str:
-    file_id = upload.state.file_id
+def _left_behind(upload: Upload, error: BaseException) -> tuple[str, ...]:
+    notes, file_id = _notes(error), upload.state.file_id
+    if notes:
+        return notes  # what could not be done, or may be left
     if file_id is None:
-        return "CDF had not been told of it yet."
+        return ("CDF had not been told of it yet.",)
     if upload.delete_on_cancel:
-        return f"Its file in CDF (id {file_id}) is deleted, unless it was there before."
-    return f"Its file in CDF (id {file_id}) stays without this content; nothing is sent any more."
+        return (f"Its file in CDF, id {file_id}, is deleted.",)
+    return (f"Its file in CDF, id {file_id}, stays without this content.",)
+
+
+def _notes(error: BaseException | None) -> tuple[str, ...]:
+    return tuple(str(note) for note in getattr(error, "__notes__", ()))
 
 
 def _kept(state: UploadState) -> str:
@@ -140,7 +146,7 @@ def _kept(state: UploadState) -> str:
 
 
 def _next_steps(error: BaseException | None, state: UploadState) -> tuple[str, ...]:
-    notes = tuple(str(note) for note in getattr(error, "__notes__", ()))
+    notes = _notes(error)
     if not notes and isinstance(error, TransferError) and state.stored:
         return (f"{_kept(state)} The same call goes on from there.",)
     return notes
@@ -150,7 +156,7 @@ def _paragraph(text: str, css: str) -> str:
     return f'<div class="{css}">{escaped(text)}</div>' if text else ""
 
 
-def _todo_html(todo: tuple[str, ...] | list[str]) -> str:
+def _todo_html(todo: tuple[str, ...]) -> str:
     return "".join(_paragraph(clean(redacted(str(one)), _MOST), "cnbu-todo") for one in todo)
 
 

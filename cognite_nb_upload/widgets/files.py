@@ -21,9 +21,11 @@ from anyio import to_thread
 
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.buttons import Buttons, Line
 from cognite_nb_upload.widgets.lists import shortened
-from cognite_nb_upload.widgets.style import box, button, close_all, say
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _PAGE: Final = 10
@@ -35,15 +37,26 @@ _PAUSE_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ChosenFile:
-    """A regular file: its path, its size in bytes, when it was last written (ns).
+    """A file that can be uploaded: a regular file here, or one in a browser.
 
-    `real` is the path that the journal knows it by: without links.
+    Attributes:
+        content: what `client.files.upload` takes: a path, or a `BrowserFile`.
+        name: its name, without a folder.
+        size: bytes.
+        modified_ns: when it was last written, in nanoseconds since 1970.
+        real: what the journal knows it by: the path without links.
     """
 
-    path: Path
+    content: Path | BrowserFile
+    name: str
     size: int
-    mtime_ns: int
+    modified_ns: int
     real: str
+
+    @classmethod
+    def of_browser(cls, file: BrowserFile) -> ChosenFile:
+        """A file on the computer of whoever looks at the notebook."""
+        return cls(file, file.name, file.size, file.modified_ns, file.facts().path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ class Look:
 
 
 class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """A path with completion, folders to browse, and recent files.
+    """A path with completion, folders to browse, recent files, and files of one's own computer.
 
     Args:
         recent: gives paths that were used lately, newest first; it may read from a disk.
@@ -85,6 +98,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         reason: why none is, in one sentence; "" where one is. Observable.
         input: the box one types in.
         lines: what can be picked now, a page of it.
+        browser: where files of one's own computer are dropped; hidden until it is asked for.
     """
 
     file = traitlets.Instance(ChosenFile, allow_none=True)
@@ -102,15 +116,25 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
         self.note = ipywidgets.HTML()
         self.note.add_class("cnbu-note")
-        row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
-        super().__init__([row, self.lines.widget, self.note])
+        self.mine = button(
+            "My computer", "Choose a file of the computer in front of you", self.show_browser
+        )
+        self.browser = BrowserFiles()
+        hide(self.browser, True)
+        buttons = [self.browse, self.recents, self.mine]
+        row = box(ipywidgets.HBox, [self.input, *buttons], "cnbu-row")
+        super().__init__([row, self.lines.widget, self.note, self.browser])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
         self.input.on_msg(self._on_message)
+        self.browser.observe(self._dropped, "files")
 
-    def choose(self, path: str | os.PathLike[str]) -> None:
+    def choose(self, file: str | os.PathLike[str] | BrowserFile) -> None:
         """Choose a file, as if its path was typed; whether it is there shows a moment later."""
-        self._go(os.fspath(path), opened=False)
+        if isinstance(file, BrowserFile):
+            self._choose_browser_file(file)
+        else:
+            self._go(os.fspath(file), opened=False)
 
     def open_or_close(self) -> None:
         """Show what is in the folder that is typed, or hide it."""
@@ -127,6 +151,10 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._say("Looking…", "busy")
         self.tasks.start("look", self._look_at_recent)
 
+    def show_browser(self) -> None:
+        """Show where files of one's own computer are chosen or dropped, or hide it."""
+        hide(self.browser, "cnbu-none" not in self.browser._dom_classes)
+
     def enter(self) -> None:
         """Pick the first line."""
         if self.lines.lines:
@@ -135,6 +163,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def close(self) -> None:
         """End what runs in the background, and close the widgets."""
         self.tasks.close()
+        self.browser.close()
         close_all(self)
 
     # --- what is typed -----------------------------------------------------------------------
@@ -150,17 +179,20 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _go(self, text: str, opened: bool) -> None:
         """Put a path in, as a person would."""
+        self._set_text(text)
+        self._open, self._page = opened, 0
+        self._look_up(0, text)
+
+    def _set_text(self, text: str) -> None:
         self._quiet = True
         try:
             self.input.value = plain(text)
         finally:
             self._quiet = False
-        self._open, self._page = opened, 0
-        self._look_up(0, text)
 
     def _look_up(self, after_s: float, text: str | None = None) -> None:
         text = self.input.value.strip() if text is None else text
-        if self.file is not None and str(self.file.path) != text:
+        if self.file is not None and str(self.file.content) != text:
             self.file = None
         if not text:
             self._close_list()
@@ -182,8 +214,39 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _recent_entries(self) -> list[Entry]:
         """Those that are still there, each once."""
         looks = (look_at(path, 0).file for path in dict.fromkeys(self._recent()))
-        found = (Entry(file.path, False, file.size) for file in looks if file is not None)
+        found = (
+            Entry(file.content, False, file.size)
+            for file in looks
+            if file is not None and isinstance(file.content, Path)
+        )
         return list(islice(found, _PAGE))
+
+    # --- files of one's own computer ---------------------------------------------------------
+
+    def _dropped(self, change: dict[str, Any]) -> None:
+        """The newest one is chosen; of several, each can be picked."""
+        files, before = change["new"], change["old"]
+        new = [file for file in files if file not in before]
+        if new:
+            self._choose_browser_file(new[-1])
+        elif (
+            self.file is not None and self.file.content in before and self.file.content not in files
+        ):
+            self._go("", opened=False)
+        if len(files) > 1:
+            self._open = True
+            self.lines.show([self._browser_line(file) for file in files])
+
+    def _browser_line(self, file: BrowserFile) -> Line:
+        text = f"{shortened(file.name, 100)}  ·  {show_bytes(file.size)}  ·  of your computer"
+        return Line(file, text, f"Upload {text}", partial(self.choose, file), "cnbu-hit")
+
+    def _choose_browser_file(self, file: BrowserFile) -> None:
+        self.tasks.stop("look")
+        self._set_text("")
+        chosen = ChosenFile.of_browser(file)
+        self._show(Look("", chosen))
+        self._say(f"{file.name}, of your computer", "info")
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -235,18 +298,21 @@ def look_at(text: str, page: int = 0) -> Look:
 
     A folder is what ends in a slash; else the last word is the beginning of a name.
     """
-    path = Path(os.path.abspath(os.path.expanduser(text)))
-    is_folder = text.endswith(("/", os.sep)) or text in ("~", ".", "..")
+    folder, begins = _split(text)
     try:
-        if not is_folder:
-            found = _file_at(text, path)
-            if found is not None:
-                return found
-        return _folder_at(
-            text, path if is_folder else path.parent, "" if is_folder else path.name, page
-        )
+        found = _file_at(text, folder / begins) if begins else None
+        return found or _folder_at(text, folder, begins, page)
     except (OSError, ValueError) as error:
-        return Look(text, said=f"{plain(path)} cannot be read: {_why(error)}.")
+        return Look(text, said=f"{plain(folder / begins)} cannot be read: {_why(error)}.")
+
+
+def _split(text: str) -> tuple[Path, str]:
+    """The folder, and how a name in it begins."""
+    path = os.path.expanduser(text)
+    folder, begins = os.path.split(path)
+    if begins == ".." or text == "~":
+        folder, begins = path, ""
+    return Path(os.path.abspath(folder)), begins
 
 
 def _file_at(text: str, path: Path) -> Look | None:
@@ -264,7 +330,8 @@ def _file_at(text: str, path: Path) -> Look | None:
     if not _is_text(str(path)):
         said = f"{plain(path)} is not Unicode; rename it, or give name='...' in code."
         return Look(text, said=said)
-    return Look(text, ChosenFile(path, facts.st_size, facts.st_mtime_ns, os.path.realpath(path)))
+    real = os.path.realpath(path)
+    return Look(text, ChosenFile(path, path.name, facts.st_size, facts.st_mtime_ns, real))
 
 
 def _folder_at(text: str, folder: Path, prefix: str, page: int) -> Look:
@@ -291,8 +358,8 @@ def _folder_at(text: str, folder: Path, prefix: str, page: int) -> Look:
 
 
 def _fits(name: str, prefix: str) -> bool:
-    if name.startswith(".") and not prefix.startswith("."):
-        return False
+    if name.startswith(".") or prefix.startswith("."):
+        return name.startswith(prefix) and prefix.startswith(".")
     return prefix.casefold() in name.casefold()
 
 
@@ -320,10 +387,8 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
 
 def _parent_of(text: str) -> str:
     """The folder above the one that is listed; "" at the top."""
-    path = os.path.abspath(os.path.expanduser(text))
-    folder = path if text.endswith("/") else os.path.dirname(path)
-    above = os.path.dirname(folder)
-    return "" if above == folder else f"{above.rstrip('/')}/"
+    folder, _ = _split(text)
+    return "" if folder.parent == folder else f"{str(folder.parent).rstrip('/')}/"
 
 
 def _is_text(name: str) -> bool:

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ from IPython.display import display
 
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
-from cognite_nb_upload.errors import PlanError, UploadToolkitError, UsageError
+from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.words import clean, show_count, summary
 from cognite_nb_upload.resuming import resume
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.shelf import JournalRow
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
+from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.code import upload_code
 from cognite_nb_upload.widgets.connect import SignIn, connect
 from cognite_nb_upload.widgets.ending import error_html
@@ -71,7 +73,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._endings: dict[Upload, str] = {}
         self._sent: tuple[Any, ...] | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
-        self._tasks = Tasks()
+        self.tasks = Tasks()
         self._saved: Any = None  # a DisplayHandle
         self._make()
         super().__init__(self._sections())
@@ -116,7 +118,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         file, fields = self._said()
         if self.client is None:
             raise UsageError("Sign in first.")
-        return upload_code(self.client.config, str(file.path), fields)
+        if not isinstance(file.content, Path):
+            raise UsageError("A file of your own computer has no path that code could name.")
+        return upload_code(self.client.config, str(file.content), fields)
 
     # --- what it is made of ------------------------------------------------------------------
 
@@ -124,7 +128,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.files = FileChooser(_recent)
         self.form = MetadataForm()
         self.sending = Sending()
-        self.unfinished = Unfinished(self._resume, self._shown_paths, self._tasks)
+        self.unfinished = Unfinished(self._resume, self._shown_paths, self.tasks)
         self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
         self.show_code = button("Show the code", "Python that does the same", self._toggle_code)
         self._head, self._plan = ipywidgets.HTML(), ipywidgets.HTML()
@@ -188,7 +192,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _file_chosen(self, change: dict[str, Any]) -> None:
         file: ChosenFile | None = change["new"]
         if file is not None:
-            self.form.set_file(file.path)
+            at = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+            path = file.content if isinstance(file.content, Path) else file.name
+            self.form.set_file(path, size=file.size, modified=at)
         self._changed(None)
 
     def _said(self) -> tuple[ChosenFile, dict[str, Any]]:
@@ -218,16 +224,16 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._show_code()
 
     def _why_not(self) -> str:
+        if self.client is None:
+            return "Sign in first."
         try:
             file, fields = self._said()
         except UsageError as error:
             return str(error)
-        if self.client is None:
-            return "Sign in first."
         if any(path == file.real and not one.done() for one, path in self._paths.items()):
-            return f"{clean(file.path.name, 60)} is being uploaded: see below."
+            return f"{clean(file.name, 60)} is being uploaded: see below."
         if (file, fields) == self._sent:
-            return f"{clean(file.path.name, 60)} was sent with just this: see below."
+            return f"{clean(file.name, 60)} was sent with just this: see below."
         return ""
 
     def _plan_html(self) -> str:
@@ -236,7 +242,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             return ""
         try:
             plan = self._planned(file)
-        except PlanError as error:
+        except UsageError as error:
             return f'<div class="cnbu-plan">{say(error, "error", "alert")}</div>'
         parts = show_parts(len(plan.parts), plan.part_size)
         return (
@@ -268,21 +274,24 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if self._why_not():
             return
         file, fields = self._said()
-        if self._begin(partial(self._call, file.path, fields), file.real):
+        if self._begin(partial(self._call, file.content, fields), file.real):
             self._sent = (file, fields)
             self._changed(None)
 
-    def _call(self, path: Path, fields: dict[str, Any]) -> Upload:
+    def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
         if self.client is None:
             raise UsageError("Sign in first.")
-        upload: Upload = self.client.files.upload(path, **fields)
+        if isinstance(content, BrowserFile):
+            return content.upload(self.client, **fields)
+        upload: Upload = self.client.files.upload(content, **fields)
         return upload
 
     def _resume(self, row: JournalRow) -> None:
-        chosen, path = self.files.file, row.source
-        if chosen is not None and not os.path.exists(path):
-            path = chosen.real
-        self._begin(lambda: resume(row.id, self.client, path), path)
+        chosen, known = self.files.file, row.source
+        content: str | Path | BrowserFile = row.source
+        if chosen is not None and not os.path.exists(row.source):
+            content, known = chosen.content, chosen.real
+        self._begin(lambda: resume(row.id, self.client, content), known)
 
     def _begin(self, call: Callable[[], Upload], path: str) -> bool:
         """Start an upload and show it; where that cannot be, say why. `call` again goes on."""
@@ -350,7 +359,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             except Exception as error:  # whatever somebody else's code raises
                 self._wrong.value = error_html(error, f"on_uploaded, for {uploaded.name}:")
 
-        self._tasks.start(f"uploaded {name}", work)
+        self.tasks.start(f"uploaded {name}", work)
 
     # --- being displayed ---------------------------------------------------------------------
 
@@ -373,7 +382,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def close(self) -> None:
         """Close the panel; uploads go on."""
-        self._tasks.close()
+        self.tasks.close()
         for view in self.views:
             view.close()
         self.files.close()

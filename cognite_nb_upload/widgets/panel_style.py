@@ -21,6 +21,7 @@ PANEL_CSS: Final = f"""
 .cnbu-section:not(:empty){{padding-top:10px}}
 .cnbu-head{{color:{_FAINT};padding-bottom:6px;overflow-wrap:anywhere}}
 .cnbu-head b{{color:{_TEXT};font-weight:600}}
+.cnbu-panel .cnbu-signin{{border-bottom:1px solid {_SOFT};padding-bottom:10px;margin-bottom:10px}}
 .cnbu-plan{{font-size:12px;color:{_FAINT};padding-top:3px;font-variant-numeric:tabular-nums}}
 .cnbu-plan b{{color:{_TEXT};font-weight:600}}
 .cnbu-form .cnbu-go.jupyter-button{{background:{_BRAND};border-color:{_BRAND};color:#fff;

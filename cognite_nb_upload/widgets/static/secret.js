@@ -7,6 +7,7 @@ function render({ model, el }) {
   const input = document.createElement("input");
   const button = document.createElement("button");
   form.className = "cnbu-secret";
+  form.dataset.lmSuppressShortcuts = "true"; // JupyterLab: what is typed here is no command
   input.type = "password";
   input.autocomplete = "off";
   input.spellcheck = false;
@@ -18,15 +19,19 @@ function render({ model, el }) {
   const show = () => {
     words.textContent = model.get("label");
     button.textContent = model.get("button");
-    button.disabled = input.disabled = model.get("busy");
+    input.disabled = model.get("busy");
+    button.disabled = !model.get("ready");
   };
   const send = (event) => {
     event.preventDefault();
+    if (!model.get("ready") || !input.value) return;
     const secret = input.value;
     input.value = "";
-    if (!model.get("busy")) model.send({ kind: "secret", secret });
+    model.send({ kind: "secret", secret });
   };
   form.addEventListener("submit", send);
+  // A notebook page may keep Enter from submitting a form.
+  input.addEventListener("keydown", (event) => event.key === "Enter" && send(event));
   model.on("change", show);
   show();
   return () => {

@@ -1,0 +1,59 @@
+"""What the tests of the panel share: doing what a person does, and reading what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+from ipywidgets import widgets
+from support import PART, until
+
+from cognite_nb_upload.transfer.upload import Upload
+from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.upload_view import UploadView
+
+
+def choose(panel: UploadPanel, path: Path | str) -> None:
+    """Type a path, as a person would."""
+    panel.files.input.value = str(path)
+    until(lambda: panel.files.file is not None and str(panel.files.file.content) == str(path))
+    panel.sending.part_mib.value = repr(PART / 2**20)
+    until(lambda: not panel.start.disabled)
+
+
+def press(panel: UploadPanel) -> Upload:
+    """Press Upload."""
+    before = panel.uploads
+    panel.start.click()
+    assert panel.uploads[:-1] == before, panel.reason
+    assert panel.upload is not None
+    return panel.upload
+
+
+def ended(view: UploadView) -> str:
+    """Wait until a view shows how its upload ended; the HTML."""
+    until(lambda: view.ended is not None and len(view.children[-1].children) <= 2)
+    return view.still_html()
+
+
+def all_widgets(widget: Any) -> Iterator[Any]:
+    """A widget and all that is in it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from all_widgets(child)
+
+
+def all_html(widget: Any) -> str:
+    """All that is shown as HTML."""
+    shown = (one.value for one in all_widgets(widget) if isinstance(one, ipywidgets.HTML))
+    return "\n".join(shown)
+
+
+def widget_state() -> str:
+    """What of all widgets that live a notebook might save."""
+    state: list[Any] = []
+    for widget in list(widgets.widget._instances.values()):
+        state += [getattr(widget, name, None) for name in widget.keys]
+    return repr(state)

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cognite.client import CogniteClient as OfficialClient
+from cognite.client.config import ClientConfig as OfficialConfig
+from cognite.client.credentials import Token as OfficialToken
+from paneling import all_html, choose, press, widget_state
+from support import seen, until
+
+from cognite_nb_upload import (
+    AsyncCogniteClient,
+    CogniteClient,
+    OAuthClientCredentials,
+    UsageError,
+    background,
+)
+from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.widgets.connect import SignIn, connect
+from cognite_nb_upload.widgets.panel import UploadPanel
+
+MakePanel = Callable[..., UploadPanel]
+PLANTED = "PLANTED-token-of-a-person"
+
+
+@pytest.fixture
+def form(cdf: Emulator) -> Iterator[SignIn]:
+    """A form that lacks only the token."""
+    made = connect()
+    assert isinstance(made, SignIn)
+    made.cluster.value, made.project.value = cdf.base_url, cdf.project
+    yield made
+    if made.client is not None:
+        background.call(made.client.close)
+    made.close()
+
+
+def type_secret(form: SignIn, secret: str) -> None:
+    """What the page sends when somebody has typed it and pressed Enter."""
+    form.secret._handle_custom_msg({"kind": "secret", "secret": secret}, [])
+    form.tasks.wait()
+    until(lambda: not form.secret.busy)
+
+
+def test_a_client_that_is_given_is_taken(client: CogniteClient, cdf: Emulator) -> None:
+    assert connect(client) is client._twin
+    official = OfficialClient(
+        OfficialConfig("tests", cdf.project, OfficialToken(cdf.token), base_url=cdf.base_url)
+    )
+    found = connect(official)
+    assert isinstance(found, AsyncCogniteClient)
+    assert (found.config.project, found.config.base_url) == (cdf.project, cdf.base_url)
+    with pytest.raises(UsageError):
+        connect("a string")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("CDF_URL", "CDF_PROJECT", "CDF_TOKEN"),
+     ("COGNITE_BASE_URL", "COGNITE_PROJECT", "COGNITE_TOKEN")],
+)  # fmt: skip
+def test_the_environment_is_enough(
+    names: tuple[str, str, str], cdf: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in zip(names, (cdf.base_url, cdf.project, cdf.token), strict=True):
+        monkeypatch.setenv(name, value)
+    found = connect()
+    assert isinstance(found, AsyncCogniteClient)
+    assert found.config.base_url == cdf.base_url
+
+
+def test_else_there_is_a_form_that_knows_what_the_environment_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CDF_CLUSTER", "westeurope-1")
+    monkeypatch.setenv("IDP_TENANT_ID", "a-tenant")
+    form = connect()
+    assert isinstance(form, SignIn)
+    assert form.client is None
+    assert (form.cluster.value, form.tenant.value) == ("westeurope-1", "a-tenant")
+    assert "CDF_PROJECT" in all_html(form)
+
+
+def test_a_token_signs_in(form: SignIn, cdf: Emulator) -> None:
+    type_secret(form, f"Bearer {cdf.token} ")
+    assert form.client is not None
+    assert "Signed in to" in all_html(form)
+    assert connect(form) is form.client
+    assert seen(cdf, "inspect")[-1]["status"] == 200
+
+
+def test_a_token_that_cdf_refuses_is_said_and_can_be_typed_again(
+    form: SignIn, cdf: Emulator
+) -> None:
+    type_secret(form, PLANTED)
+    assert form.client is None
+    assert "Not signed in. CDF refused" in all_html(form)
+    assert "with 401" in all_html(form)
+    assert "Has the token expired?" in all_html(form)
+    type_secret(form, cdf.token)
+    assert form.client is not None
+
+
+def test_a_project_that_the_token_does_not_reach_is_said(form: SignIn, cdf: Emulator) -> None:
+    form.project.value = "<b>elsewhere"
+    type_secret(form, cdf.token)
+    assert form.client is None
+    assert f"they do reach {cdf.project}" in all_html(form)
+    assert "<b>else" not in all_html(form)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ("http://elsewhere.example", "is not encrypted"),
+        ("http://127.0.0.1:9", "connection was refused"),
+        ("no spaces", "not"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_said_soon(
+    form: SignIn, cluster: str, said: str
+) -> None:
+    form.cluster.value = cluster
+    type_secret(form, PLANTED)
+    assert form.client is None
+    assert said in all_html(form)
+
+
+def test_the_button_waits_for_what_else_is_needed(form: SignIn) -> None:
+    assert form.secret.ready
+    form.project.value = " "
+    assert not form.secret.ready
+    assert "Needed: Project." in all_html(form)
+    form.project.value = "demo"
+    form.method.value = "client"
+    assert not form.secret.ready
+    assert form.secret.label == "Client secret"
+    assert "Needed: Tenant id, or token URL, Client id." in all_html(form)
+    form.tenant.value, form.client_id.value = "a-tenant", "my-app"
+    assert form.secret.ready
+
+
+def test_client_credentials_sign_in(form: SignIn, cdf: Emulator) -> None:
+    form.method.value = "client"
+    form.tenant.value, form.client_id.value = f"{cdf.base_url}/oauth/token", "emulator"
+    type_secret(form, cdf.token)  # the secret of that client
+    assert form.client is not None, all_html(form)
+    assert isinstance(form.client.config.credentials, OAuthClientCredentials)
+    assert "Signed in" in all_html(form)
+
+
+@pytest.mark.parametrize("method", ["token", "client"])
+def test_no_trait_and_no_html_ever_holds_the_secret(
+    form: SignIn, cdf: Emulator, method: str
+) -> None:
+    states: list[str] = []
+    form.method.value = method
+    form.tenant.value, form.client_id.value = f"{cdf.base_url}/nowhere", "my-app"
+    for widget in (form.secret, form.note):
+        widget.observe(lambda _: states.append(widget_state()))
+    type_secret(form, PLANTED)
+    assert len(states) > 3
+    assert form.client is None
+    for text in (*states, widget_state(), repr(form), repr(form.secret)):
+        assert PLANTED not in text
+
+
+def test_what_the_page_sent_is_not_kept(form: SignIn) -> None:
+    content = {"kind": "secret", "secret": PLANTED}
+    form.secret._handle_custom_msg(content, [])
+    form.tasks.wait()
+    assert content == {"kind": "secret"}
+
+
+def test_a_panel_signs_in_where_it_must(make_panel: MakePanel, cdf: Emulator, big: Path) -> None:
+    panel = make_panel()
+    assert (panel.start.disabled, panel.reason) == (True, "Sign in first.")
+    assert panel.sign_in is not None
+    panel.sign_in.cluster.value, panel.sign_in.project.value = cdf.base_url, cdf.project
+    type_secret(panel.sign_in, cdf.token)
+    assert panel.client is not None
+    choose(panel, big)
+    assert press(panel).result(20).name == "big.segy"
+
+
+def test_a_panel_takes_a_form_that_has_signed_in_or_will(
+    make_panel: MakePanel, form: SignIn, cdf: Emulator
+) -> None:
+    panel = make_panel(form)
+    assert panel.client is None
+    type_secret(form, cdf.token)
+    assert panel.client is form.client
+    assert make_panel(form).client is form.client

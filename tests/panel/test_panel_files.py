@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import until
+
+from cognite_nb_upload.widgets.files import FileChooser, look_at
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "surveys").mkdir()
+    (tmp_path / "surveys" / "volve.segy").write_bytes(b"1234")
+    (tmp_path / "Seismic.segy").write_bytes(b"12345678")
+    (tmp_path / "notes.txt").write_bytes(b"1")
+    (tmp_path / ".hidden").write_bytes(b"1")
+    return tmp_path
+
+
+@pytest.fixture
+def chooser() -> Iterator[FileChooser]:
+    made = FileChooser()
+    yield made
+    made.close()
+
+
+def lines(chooser: FileChooser) -> list[str]:
+    return [line.text for line in chooser.lines.lines]
+
+
+def type_in(chooser: FileChooser, text: str) -> None:
+    chooser.input.value = text
+    assert chooser.tasks.wait()
+
+
+def test_typing_a_path_completes_it(chooser: FileChooser, folder: Path) -> None:
+    type_in(chooser, f"{folder}/s")
+    assert lines(chooser) == ["surveys/", "Seismic.segy  ·  8 bytes", "notes.txt  ·  1 byte", "../"]
+    type_in(chooser, f"{folder}/sei")
+    assert lines(chooser) == ["Seismic.segy  ·  8 bytes", "../"]
+
+
+def test_enter_picks_the_first_line_folder_by_folder(chooser: FileChooser, folder: Path) -> None:
+    type_in(chooser, f"{folder}/su")
+    chooser.input._handle_custom_msg({"event": "submit"}, [])
+    assert chooser.tasks.wait()
+    assert chooser.input.value == f"{folder}/surveys/"
+    assert lines(chooser) == ["volve.segy  ·  4 bytes", "../"]
+    chooser.input._handle_custom_msg({"event": "submit"}, [])
+    assert chooser.tasks.wait()
+    assert chooser.file is not None
+    assert (chooser.file.content, chooser.file.size) == (folder / "surveys" / "volve.segy", 4)
+    assert lines(chooser) == []
+
+
+def test_a_file_that_is_typed_whole_is_chosen(chooser: FileChooser, folder: Path) -> None:
+    assert chooser.reason
+    type_in(chooser, str(folder / "notes.txt"))
+    assert chooser.file is not None
+    assert chooser.reason == ""
+    type_in(chooser, str(folder / "notes"))
+    assert chooser.file is None
+    assert chooser.reason
+
+
+def test_browse_opens_the_folder_and_closes_it(
+    chooser: FileChooser, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    chooser.browse.click()
+    assert chooser.tasks.wait()
+    assert chooser.input.value == f"{folder}/"
+    assert lines(chooser)[0] == "surveys/"
+    chooser.browse.click()
+    assert lines(chooser) == []
+
+
+def test_a_click_on_the_last_line_goes_one_folder_up(chooser: FileChooser, folder: Path) -> None:
+    type_in(chooser, f"{folder}/surveys/")
+    chooser.lines.press(-1)
+    assert chooser.tasks.wait()
+    assert chooser.input.value == f"{folder}/"
+
+
+def test_hidden_files_show_where_one_types_a_dot(folder: Path) -> None:
+    assert [one.path.name for one in look_at(f"{folder}/.").entries] == [".hidden"]
+    assert ".hidden" not in [one.path.name for one in look_at(f"{folder}/").entries]
+
+
+def test_long_folders_come_in_pages(chooser: FileChooser, tmp_path: Path) -> None:
+    for no in range(25):
+        (tmp_path / f"{no:02}.bin").touch()
+    type_in(chooser, f"{tmp_path}/")
+    assert lines(chooser)[-1] == "15 more…"
+    chooser.lines.press(-1)
+    assert chooser.tasks.wait()
+    assert lines(chooser)[0].startswith("10.bin")
+    assert lines(chooser)[-2:] == ["Back", "5 more…"]
+
+
+@pytest.mark.parametrize("name", ["fifo", "surveys"])
+def test_what_is_no_regular_file_is_never_chosen(
+    chooser: FileChooser, folder: Path, name: str
+) -> None:
+    os.mkfifo(folder / "fifo")
+    type_in(chooser, str(folder / name))
+    assert chooser.file is None
+    assert chooser.reason
+    assert look_at(str(folder / "fifo")).said.endswith("is not a regular file.")
+
+
+def test_a_name_that_is_not_unicode_is_refused_in_words(folder: Path) -> None:
+    path = os.fsdecode(os.fsencode(folder) + b"/\xff.bin")
+    Path(path).write_bytes(b"1")
+    look = look_at(path)
+    assert look.file is None
+    assert "not Unicode" in look.said
+    look.said.encode()
+
+
+@pytest.mark.parametrize("text", ["/no/such/folder/x", "\0", "/dev/null", "~nobody-of-that-name/"])
+def test_nothing_that_is_typed_breaks_it(chooser: FileChooser, text: str) -> None:
+    type_in(chooser, text)
+    assert chooser.file is None
+    assert chooser.reason
+
+
+def test_a_path_may_begin_at_home_or_where_the_kernel_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir(folder / "surveys")
+    for text in ("~/notes.txt", "../notes.txt"):
+        found = look_at(text).file
+        assert found is not None
+        assert found.content == folder / "notes.txt"
+
+
+def test_recent_files_are_those_that_are_still_there_each_once(folder: Path) -> None:
+    paths = [str(folder / name) for name in ("notes.txt", "gone", "notes.txt", "Seismic.segy")]
+    chooser = FileChooser(recent=lambda: paths)
+    chooser.recents.click()
+    assert chooser.tasks.wait()
+    assert [line.key for line in chooser.lines.lines] == [paths[0], paths[3]]
+    chooser.lines.press(1)
+    assert chooser.tasks.wait()
+    assert chooser.file is not None
+    assert chooser.file.content == folder / "Seismic.segy"
+    chooser.close()
+
+
+def test_a_link_is_chosen_by_its_own_name(chooser: FileChooser, folder: Path) -> None:
+    (folder / "link.segy").symlink_to(folder / "notes.txt")
+    chooser.choose(folder / "link.segy")
+    until(lambda: chooser.file is not None)
+    assert chooser.file is not None
+    assert chooser.file.name == "link.segy"
+    assert chooser.file.real == str(folder / "notes.txt")

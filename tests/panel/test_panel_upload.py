@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cognite.client import CogniteClient as OfficialClient
+from cognite.client.config import ClientConfig as OfficialConfig
+from cognite.client.credentials import Token as OfficialToken
+from paneling import all_html, choose, ended, press, widget_state
+from support import fired, seen, sha256, until
+
+from cognite_nb_upload import CogniteClient, Uploaded
+from cognite_nb_upload.core.state import Phase
+from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.widgets.panel import UploadPanel
+
+MakePanel = Callable[..., UploadPanel]
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+def test_a_file_is_chosen_described_and_uploaded(
+    ready: UploadPanel, cdf: Emulator, data: bytes
+) -> None:
+    ready.form.fill({"directory": "/surveys", "metadata": {"vessel": "Ada"}, "data_set_id": 7})
+    uploaded = press(ready).result(20)
+    [file] = [one for one in cdf.files() if one["id"] == uploaded.id]
+    assert sha256(data) == cdf.sha256(file["id"])
+    assert file["name"] == "big.segy"
+    assert (file["directory"], file["metadata"]) == ("/surveys", {"vessel": "Ada"})
+    assert file["dataSetId"] == 7
+    assert uploaded.parts == 3
+
+
+def test_the_plan_is_said_before_anything_is_sent(ready: UploadPanel, cdf: Emulator) -> None:
+    assert "10.00 MiB" in all_html(ready)
+    assert "in 3 parts of 5" in all_html(ready)
+    ready.sending.part_mib.value = ""
+    assert "in 1 part" in all_html(ready)
+    assert not seen(cdf, "init")
+
+
+def test_upload_is_disabled_and_says_why(
+    make_panel: MakePanel, client: CogniteClient, big: Path
+) -> None:
+    panel = make_panel(client)
+    assert (panel.start.disabled, panel.reason) == (True, "Choose a file.")
+    choose(panel, big)
+    assert (panel.start.disabled, panel.reason) == (False, "")
+    panel.form.fill({"directory": "no/slash"})
+    assert panel.start.disabled
+    assert "absolute unix path" in panel.reason
+    panel.form.fill({"directory": "/slash"})
+    assert not panel.start.disabled
+
+
+@pytest.mark.parametrize(
+    ("part_mib", "at_once", "said"),
+    [
+        ("5", "", "larger than 5242880 bytes"),
+        ("many", "", "a number of MiB"),
+        ("nan", "", "a number of MiB"),
+        ("1e400", "", "a number of MiB"),
+        ("", "17", "1 to 16"),
+        ("", "two", "1 to 16"),
+    ],
+)
+def test_what_cannot_be_sent_so_is_refused_at_once(
+    ready: UploadPanel, part_mib: str, at_once: str, said: str
+) -> None:
+    ready.sending.part_mib.value, ready.sending.at_once.value = part_mib, at_once
+    assert ready.start.disabled
+    assert said in ready.reason
+
+
+def test_a_press_on_a_disabled_button_does_nothing(panel: UploadPanel) -> None:
+    panel.start.click()
+    assert panel.uploads == ()
+
+
+def test_the_same_is_not_sent_twice_by_two_presses(ready: UploadPanel, cdf: Emulator) -> None:
+    press(ready)
+    ready.start.click()
+    ready.uploads[0].result(20)
+    until(lambda: "was sent with just this" in ready.reason)
+    ready.start.click()
+    assert len(ready.uploads) == 1
+    ready.form.fill({"name": "another.segy"})
+    press(ready).result(20)
+    assert len(seen(cdf, "init")) == 2
+    assert {"big.segy", "another.segy"} <= {file["name"] for file in cdf.files()}
+
+
+def test_several_uploads_run_at_once_and_the_last_one_is_open(
+    ready: UploadPanel, cdf: Emulator, tmp_path: Path
+) -> None:
+    cdf.inject(Fault("stall", "part", times=None))
+    first = press(ready)
+    other = tmp_path / "other.las"
+    other.write_bytes(b"x" * 1000)
+    choose(ready, other)
+    second = press(ready)
+    assert ready.uploads == (first, second)
+    assert [view.upload for view in ready.views] == [second, first]
+    assert [view.folded for view in ready.views] == [False, True]
+    until(lambda: "stall" in {kind for kind, _ in fired(cdf)})
+    cdf.clear_faults()
+    for view in ready.views:
+        view.pause.click()
+        until(lambda view=view: view.upload.state.phase is Phase.PAUSED)
+        view.pause.click()
+    assert {first.result(20).name, second.result(20).name} == {"big.segy", "other.las"}
+
+
+def test_the_current_upload_can_be_awaited_in_another_loop(ready: UploadPanel) -> None:
+    assert ready.upload is None
+    press(ready)
+
+    async def cell() -> Uploaded:
+        assert ready.upload is not None
+        return await ready.upload
+
+    assert asyncio.run(cell()).name == "big.segy"
+
+
+def test_who_wants_to_know_is_told_of_each_file_in_cdf(ready: UploadPanel) -> None:
+    told: list[Uploaded] = []
+    heard = threading.Event()
+    ready.on_uploaded(told.append)
+    ready.on_uploaded(lambda _: heard.set())
+    forget = ready.on_uploaded(lambda _: pytest.fail("It was taken back."))
+    forget()
+    result = press(ready).result(20)
+    assert heard.wait(10)
+    until(lambda: told == [result])
+
+
+def test_what_such_a_callback_raises_is_shown_and_harms_nothing(ready: UploadPanel) -> None:
+    def fails(_: Any) -> None:
+        raise KeyError(MARKUP)
+
+    ready.on_uploaded(fails)
+    press(ready).result(20)
+    until(lambda: "on_uploaded, for big.segy" in all_html(ready))
+    assert "KeyError" in all_html(ready)
+    assert MARKUP not in all_html(ready)
+
+
+def test_a_file_that_has_gone_meanwhile_is_said_in_words(ready: UploadPanel, big: Path) -> None:
+    big.unlink()
+    ready.start.click()
+    assert ready.uploads == ()
+    assert "Not started." in all_html(ready)
+    assert "cannot be read: No such file" in all_html(ready)
+
+
+def test_a_failed_upload_goes_on_from_its_view_with_what_is_missing(
+    ready: UploadPanel, cdf: Emulator, data: bytes
+) -> None:
+    cdf.inject(Fault("status", "part", part=1, status=403))
+    press(ready)
+    [view] = ready.views
+    assert "Not uploaded:" in ended(view)
+    assert "Part 1 was not stored" in ended(view)
+    assert fired(cdf) == [("status", "part")]
+    again = next(one for one in view.children[-1].children[-1].children)
+    assert again.description == "Go on"
+    again.click()
+    result = ready.uploads[-1].result(20)
+    assert [view.upload for view in ready.views] == [ready.uploads[-1]]
+    sent = [row["part"] for row in seen(cdf, "part")]
+    assert sorted(sent) == [0, 1, 1, 2]
+    assert cdf.sha256(result.id) == sha256(data)
+
+
+def test_a_view_that_is_over_can_be_taken_away(ready: UploadPanel) -> None:
+    press(ready).result(20)
+    [view] = ready.views
+    ended(view)
+    close = view.children[-1].children[-1].children[-1]
+    assert close.description == "Close"
+    close.click()
+    assert ready.views == ()
+
+
+def test_an_official_client_will_do(make_panel: MakePanel, cdf: Emulator, big: Path) -> None:
+    official = OfficialClient(
+        OfficialConfig("tests", cdf.project, OfficialToken(cdf.token), base_url=cdf.base_url)
+    )
+    panel = make_panel(official)
+    choose(panel, big)
+    assert press(panel).result(20).name == "big.segy"
+
+
+def test_no_markup_of_a_file_a_folder_or_a_server_is_shown_as_markup(
+    panel: UploadPanel, cdf: Emulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "<b onmouseover=alert(2)>"
+    folder.mkdir()
+    file = folder / (MARKUP.replace("/", "") + "\u202esegy.\n")
+    file.write_bytes(b"x")
+    panel.files.open_or_close()
+    panel.files.input.value = f"{folder}/"
+    until(lambda: len(panel.files.lines.lines) == 2)
+    panel.files.enter()
+    until(lambda: panel.files.file is not None)
+    panel.form.fill({"name": MARKUP, "source": MARKUP, "metadata": {MARKUP: MARKUP}})
+    panel.show_code.click()
+    cdf.inject(
+        Fault(
+            "status",
+            "init",
+            status=400,
+            body='{"error": {"code": 400, "message": "' + MARKUP + '"}}',
+        )
+    )
+    press(panel)
+    html = ended(panel.views[0]) + all_html(panel)
+    assert "CDF refused" in html
+    for bad in ("<img", "<b onmouse", "\u202e"):
+        assert bad not in html
+
+
+def test_no_secret_is_in_what_a_notebook_saves(ready: UploadPanel, cdf: Emulator) -> None:
+    ready.show_code.click()
+    cdf.inject(Fault("status", "part", part=0, status=403))
+    press(ready)
+    html = ended(ready.views[0])
+    assert fired(cdf) == [("status", "part")]
+    assert "Traceback" in html
+    for text in (html, widget_state(), ready.code, repr(ready)):
+        assert cdf.token not in text
+        assert "signature" not in text.lower().replace("signaturedoesnotmatch", "")
+        assert "sig=" not in text

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import comm
+import pytest
+from paneling import all_html, ended
+from support import PART, fired, seen, sha256, until
+
+from cognite_nb_upload import CogniteClient, UploadStopped
+from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.state import Phase
+from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.errors import PartFailed, UsageError
+from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.transfer import shelf
+from cognite_nb_upload.transfer.upload import Upload
+from cognite_nb_upload.widgets.upload_view import UploadView, rate_of, upload_view
+
+
+@pytest.fixture
+def stalled(client: CogniteClient, cdf: Emulator, big: Path) -> Upload:
+    """An upload whose parts do not get on until the faults are cleared."""
+    cdf.inject(Fault("stall", "part", times=None))
+    upload = client.files.start_upload(big, part_size=PART)
+    until(lambda: fired(cdf))
+    return upload
+
+
+def test_pause_and_resume_are_one_button(stalled: Upload, cdf: Emulator, data: bytes) -> None:
+    view = upload_view(stalled)
+    assert view.pause.description == "Pause"
+    view.pause.click()
+    assert view.pause.description == "Resume"
+    until(lambda: stalled.state.phase is Phase.PAUSED)
+    cdf.clear_faults()
+    view.pause.click()
+    assert view.pause.description == "Pause"
+    assert cdf.sha256(stalled.result(20).id or 0) == sha256(data)
+
+
+def test_the_button_follows_what_others_do(stalled: Upload, cdf: Emulator) -> None:
+    view = upload_view(stalled)
+    stalled.pause()
+    until(lambda: view.pause.description == "Resume")
+    cdf.clear_faults()
+    stalled.resume()
+    until(lambda: view.pause.description == "Pause" or view.ended)
+    stalled.result(20)
+
+
+def test_stop_asks_and_back_changes_nothing(stalled: Upload, cdf: Emulator) -> None:
+    view = upload_view(stalled)
+    question = view._question
+    assert "cnbu-none" in question._dom_classes
+    view.stop.click()
+    assert "cnbu-none" not in question._dom_classes
+    view.back.click()
+    assert "cnbu-none" in question._dom_classes
+    assert stalled.state.phase is Phase.SENDING
+    stalled.stop()
+
+
+def test_stop_can_keep_what_is_sent(stalled: Upload, surroundings: Path) -> None:
+    view = upload_view(stalled)
+    view.stop.click()
+    view.keep.click()
+    html = ended(view)
+    assert "Stopped:" in html
+    assert "0 of 3 parts (0 %) are stored and kept" in html
+    [row] = shelf.unfinished(surroundings)
+    assert row.name == "big.segy"
+    with pytest.raises(UploadStopped):
+        stalled.result(1)
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_giving_up_leaves_the_file_in_cdf_or_deletes_it(
+    stalled: Upload, cdf: Emulator, surroundings: Path, delete: bool
+) -> None:
+    view = upload_view(stalled)
+    file_id = stalled.state.file_id
+    view.stop.click()
+    (view.delete if delete else view.give_up).click()
+    html = ended(view)
+    assert "Given up:" in html
+    assert f"id {file_id}, {'is deleted' if delete else 'stays'}" in html
+    assert (file_id in [one["id"] for one in cdf.files()]) is not delete
+    assert shelf.unfinished(surroundings) == []
+
+
+def test_the_rate_limit_is_that_of_the_client(
+    stalled: Upload, client: CogniteClient, cdf: Emulator
+) -> None:
+    view, other = UploadView(stalled), UploadView(stalled, folded=True)
+    view.limit.value = "2,5"
+    assert client.files.limits.bandwidth.rate == 2.5 * MIB
+    until(lambda: other.limit.value == "2.5")
+    view.limit.value = ""
+    assert client.files.limits.bandwidth.rate is None
+    until(lambda: other.limit.value == "")
+    stalled.stop()
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "-1", "nan", "inf", "1e999", "<b>"])
+def test_a_limit_that_is_none_is_refused_beside_the_field(stalled: Upload, text: str) -> None:
+    view = upload_view(stalled)
+    view.limit.value = text
+    assert "number of MiB/s above 0" in all_html(view)
+    assert stalled._limits.bandwidth.rate is None
+    view.limit.value = "1"
+    assert "number of MiB/s above 0" not in all_html(view)
+    stalled.stop()
+
+
+def test_a_limit_is_read_as_people_write_it() -> None:
+    assert rate_of(" ") == math.inf
+    assert rate_of("0,5") == MIB / 2
+    with pytest.raises(UsageError, match="above 0"):
+        rate_of("0")
+
+
+def test_its_end_says_time_rate_retries_proof_and_id(
+    client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    cdf.inject(Fault("status", "part", part=1, status=503))
+    upload = client.files.start_upload(big, part_size=PART)
+    html = ended(upload_view(upload))
+    assert fired(cdf) == [("status", "part")]
+    for said in (
+        "Uploaded", "big.segy", f"<dd>{upload.state.file_id}</dd>", "10.0 MiB in 3 parts", " s, ",
+        "MiB/s", "<dt>Sent again</dt><dd>1 part</dd>", f"size {big.stat().st_size} bytes",
+    ):  # fmt: skip
+        assert said in html
+
+
+def test_its_failure_is_said_in_words_with_what_to_do_and_a_traceback_one_click_away(
+    client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    cdf.inject(Fault("status", "part", part=1, status=403))
+    upload = client.files.start_upload(big, part_size=PART)
+    html = ended(upload_view(upload))
+    assert fired(cdf) == [("status", "part")]
+    words, _, trace = html.partition("<details>")
+    assert "Part 1 was not stored in 1 try: the store says 403" in words
+    assert "the same call goes on from there" in words
+    assert "Traceback (most recent call last)" in trace
+    assert "_send_all" in trace
+    with pytest.raises(PartFailed):
+        upload.result(1)
+
+
+class Broken(BytesSource):
+    """What somebody else's source may do."""
+
+    def read_at(self, offset: int, size: int) -> memoryview:
+        raise ZeroDivisionError("<i>")
+
+
+def test_an_error_that_is_not_ours_is_shown_too(client: CogniteClient, data: bytes) -> None:
+    upload = client.files.start_upload(Broken(data, "big.segy"), part_size=PART)
+    html = ended(upload_view(upload))
+    assert "Not uploaded:" in html
+    assert "ZeroDivisionError: &lt;i&gt;" in html
+
+
+def test_an_upload_that_is_over_shows_its_end_at_once(
+    client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    upload = client.files.start_upload(big, part_size=PART)
+    upload.result(20)
+    view = upload_view(upload)
+    assert "Uploaded" in ended(view)
+
+
+def test_a_folded_view_shows_one_line_and_unfolds(stalled: Upload) -> None:
+    view = UploadView(stalled, folded=True)
+    assert view._place.children == ()
+    assert "big.segy" in view._line.value
+    view.fold.click()
+    assert len(view._place.children) == 1
+    view.fold.click()
+    assert view._place.children == ()
+    stalled.stop()
+
+
+def test_a_view_that_is_closed_leaves_the_upload_alone(
+    stalled: Upload, cdf: Emulator, data: bytes
+) -> None:
+    view = upload_view(stalled)
+    view.close()
+    cdf.clear_faults()
+    stalled.pause()
+    until(lambda: stalled.state.phase is Phase.PAUSED)
+    stalled.resume()
+    assert cdf.sha256(stalled.result(20).id or 0) == sha256(data)
+
+
+@pytest.mark.slow
+def test_views_send_about_ten_messages_a_second(
+    client: CogniteClient, cdf: Emulator, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[float] = []
+    monkeypatch.setattr(
+        comm.DummyComm, "publish_msg", lambda *_, **__: sent.append(time.monotonic())
+    )
+    cdf.inject(Fault("slow", "part", times=None, bytes_per_s=1e6))
+    upload = client.files.start_upload(big, part_size=PART)
+    views = [UploadView(upload), UploadView(upload, folded=True)]
+    begun = time.monotonic()
+    until(lambda: upload.done() or time.monotonic() > begun + 4)
+    moving = [at for at in sent if begun + 1 < at < begun + 4]
+    assert seen(cdf, "part")
+    assert 9 < len(moving) < 3 * (10 + 2) + 5
+    upload.stop()
+    for view in views:
+        ended(view)
