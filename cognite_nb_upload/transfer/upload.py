@@ -134,6 +134,12 @@ class Upload(Awaitable[Uploaded]):
             text += f", {state.error or state.waiting_for}"
         return f"{text}>"
 
+    def _ipython_display_(self) -> None:
+        """As the last line of a cell: live, with its buttons; in a terminal its repr."""
+        from cognite_nb_upload.widgets.upload_view import show_upload  # widgets build on this
+
+        show_upload(self)
+
     # --- waiting for it ---------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Uploaded]:
