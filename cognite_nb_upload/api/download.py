@@ -7,21 +7,24 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import httpx
-from anyio import to_thread
 
+from cognite_nb_upload import background
 from cognite_nb_upload.api import net
 from cognite_nb_upload.api.storage import Storage, total_of
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import TransferError
 
 _PIECE: Final = MIB
+T = TypeVar("T")
 
 
 class Download:
@@ -59,7 +62,7 @@ class Download:
         while True:
             attempt += 1
             url = await fresh_url()
-            problem, size = await to_thread.run_sync(self._ask_size, url)
+            problem, size = await _stoppable(partial(self._ask_size, url))
             if problem is None:
                 return size
             wait_s = self._retry.wait_s(attempt, status=problem.status)
@@ -67,9 +70,9 @@ class Download:
                 raise TransferError(f"The store does not tell the file's size: {problem.reason}.")
             await anyio.sleep(wait_s)
 
-    def _ask_size(self, url: Secret) -> tuple[_Problem | None, int | None]:
+    def _ask_size(self, url: Secret, stop: Stop) -> tuple[_Problem | None, int | None]:
         try:
-            with self._storage.reading(url, 0, 0) as reply:
+            with self._storage.reading(url, stop, 0, 0) as reply:
                 status = reply.status_code
                 if status not in (200, 206, 416):
                     return _Problem(f"the store says {status}", status), None
@@ -85,7 +88,7 @@ class Download:
         while True:
             url = await fresh_url()
             before = done
-            problem, done = await to_thread.run_sync(self._read, url, done, take)
+            problem, done = await _stoppable(partial(self._read, url, done, take))
             if problem is None:
                 return
             tries = 1 if done > before else tries + 1
@@ -95,10 +98,10 @@ class Download:
             await anyio.sleep(wait_s)
 
     def _read(
-        self, url: Secret, done: int, take: Callable[[bytes], None]
+        self, url: Secret, done: int, take: Callable[[bytes], None], stop: Stop
     ) -> tuple[_Problem | None, int]:
         try:
-            with self._storage.reading(url, done) as reply:
+            with self._storage.reading(url, stop, done) as reply:
                 if reply.status_code == 416:  # nothing from there on: it is all here, or empty
                     return None, done
                 if reply.status_code not in (200, 206):
@@ -113,6 +116,13 @@ class Download:
         except httpx.TransportError as error:
             return _Problem(net.in_words(error), None), done
         return None, done
+
+
+async def _stoppable(work: Callable[[Stop], T]) -> T:
+    """What `work` returns, in a worker thread; being cancelled stops it."""
+    found: list[T] = []
+    await background.in_thread(lambda stop: found.append(work(stop)), Stop())
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)

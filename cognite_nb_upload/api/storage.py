@@ -264,20 +264,22 @@ class Storage:
             self._idle.append(lane)
 
     @contextmanager
-    def reading(self, url: Secret, first: int, last: int | None = None) -> Iterator[httpx.Response]:
+    def reading(
+        self, url: Secret, stop: Stop, first: int, last: int | None = None
+    ) -> Iterator[httpx.Response]:
         """The answer to GET with `Range: bytes=first-last`, without credentials or redirects."""
         target = net.checked_upload_url(url, self._base_url)
         span = f"bytes={first}-{'' if last is None else last}"
         waits = httpx.Timeout(self._timeouts.stall_s)
-        with net.Sealed(), _new_client() as client:
+        with net.Sealed(), self._lane() as lane, stop.waking(lambda: lane.end("stopped")):
             request = httpx.Request(
                 "GET",
                 target,
                 headers={"range": span, "accept-encoding": "identity"},
-                extensions={"timeout": waits.as_dict()},
+                extensions={"timeout": waits.as_dict(), "trace": lane.trace},
             )
             request.url = target
-            reply = client.send(request, stream=True)
+            reply = lane.client.send(request, stream=True)
             try:
                 yield reply
             finally:
