@@ -1,10 +1,13 @@
-"""Widgets for notebooks: a form for a file's metadata.
+"""Widgets for notebooks: the panel, the form for a file's metadata, files from the browser.
 
 They observe; nothing below knows of them. No callback blocks a cell, no secret is in any trait.
 """
 
 from __future__ import annotations
 
+from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.connect import SignIn, connect
 from cognite_nb_upload.widgets.form import MetadataForm
+from cognite_nb_upload.widgets.panel import UploadPanel
 
-__all__ = ["MetadataForm"]
+__all__ = ["UploadPanel", "MetadataForm", "BrowserFiles", "connect", "SignIn"]
