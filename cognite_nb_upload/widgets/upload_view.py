@@ -279,7 +279,7 @@ class UploadView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         bundle = {
             "application/vnd.jupyter.widget-view+json": view,
-            "text/plain": summary(self.upload.state),
+            "text/plain": repr(self.upload),
         }
         self._handle = show(bundle, raw=True, display_id=True)
 
