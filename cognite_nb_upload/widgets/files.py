@@ -24,6 +24,7 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.browser import BrowserFiles
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.buttons import Buttons, Line
+from cognite_nb_upload.widgets.enter import Enter
 from cognite_nb_upload.widgets.lists import shortened
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
 from cognite_nb_upload.widgets.tasks import Tasks
@@ -33,6 +34,7 @@ _PAGE: Final = 10
 _MOST: Final = 20_000
 # A path is looked up when nobody has typed for this long, in seconds.
 _PAUSE_S: Final = 0.1
+_UP: Final = "../"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         super().__init__([row, self.lines.widget, self.note, self.browser])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
-        self.input.on_msg(self._on_message)
+        Enter(self.input, self.tasks, "file", self._entered)
         self.browser.observe(self._dropped, "files")
 
     def choose(self, file: str | os.PathLike[str] | BrowserFile) -> None:
@@ -156,8 +158,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         hide(self.browser, "cnbu-none" not in self.browser._dom_classes)
 
     def enter(self) -> None:
-        """Pick the first line."""
-        if self.lines.lines:
+        """Pick the first line; where nothing fits, that is none, and not the folder above."""
+        if self.lines.lines and self.lines.lines[0].text != _UP:
             self.lines.press(0)
 
     def close(self) -> None:
@@ -168,8 +170,12 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     # --- what is typed -----------------------------------------------------------------------
 
-    def _on_message(self, _: object, content: dict[str, Any], __: object) -> None:
-        if content.get("event") == "submit":
+    async def _entered(self) -> None:
+        """The lines may still be those of an older text."""
+        if text := self.input.value.strip():
+            self.tasks.stop("look")
+            await self._look_at(text, self._page)
+        if self.file is None:
             self.enter()
 
     def _typed(self, _: object) -> None:
@@ -262,9 +268,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _list(self, look: Look) -> None:
         lines = [self._line(entry, entry.text) for entry in look.entries]
         if self._page == 0 and (up := _parent_of(look.text)):
-            lines.append(
-                Line(up, "../", "The folder above", partial(self._go, up, True), "cnbu-hit")
-            )
+            lines.append(Line(up, _UP, "The folder above", partial(self._go, up, True), "cnbu-hit"))
         if self._page:
             lines.append(self._turn("Back", -1))
         if look.more:

@@ -17,6 +17,7 @@ import ipywidgets
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.buttons import Buttons, Line
+from cognite_nb_upload.widgets.enter import Enter
 from cognite_nb_upload.widgets.field import Field
 from cognite_nb_upload.widgets.kinds import Kind, typed_ids
 from cognite_nb_upload.widgets.lists import (
@@ -69,7 +70,7 @@ class Picker(Field):
         inputs = [row, self.lines.widget, self.chips.widget]
         super().__init__(name, label, *inputs, limit="one" if kind.most == 1 else None)
         self.search.observe(self._typed, "value")
-        self.search.on_msg(self._on_message)
+        Enter(self.search, tasks, name, self._entered)
         self._no_list("There is no client")
 
     # --- where the choices come from ---------------------------------------------------------
@@ -222,9 +223,8 @@ class Picker(Field):
         self._draw()
         self.edited()
 
-    def _on_message(self, _: object, content: dict[str, Any], __: object) -> None:
-        if content.get("event") == "submit":
-            self.enter()
+    async def _entered(self) -> None:
+        self.enter()
 
     # --- what the field is -------------------------------------------------------------------
 

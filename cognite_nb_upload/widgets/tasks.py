@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from typing import Any
@@ -48,9 +49,15 @@ class Tasks:
 
     def wait(self, timeout_s: float = 10.0) -> bool:
         """Block until nothing is under way; False where that takes longer than `timeout_s`."""
+        end_s = time.monotonic() + timeout_s
+        while futures := self._running():  # one may have started another
+            if wait(futures, end_s - time.monotonic()).not_done:
+                return False
+        return True
+
+    def _running(self) -> tuple[Future[None], ...]:
         with self._lock:
-            futures = tuple(self._futures.values())
-        return not wait(futures, timeout_s).not_done
+            return tuple(one for one in self._futures.values() if not one.done())
 
     def close(self) -> None:
         """End everything."""

@@ -56,6 +56,24 @@ def test_enter_picks_the_first_line_folder_by_folder(chooser: FileChooser, folde
     assert lines(chooser) == []
 
 
+def test_enter_picks_by_the_whole_text_and_not_by_older_lines(
+    chooser: FileChooser, folder: Path
+) -> None:
+    type_in(chooser, f"{folder}/s")
+    chooser.input._handle_custom_msg({"event": "submit"}, [])
+    chooser.input.value = f"{folder}/note"  # a page holds keys back, and sends Enter at once
+    assert chooser.tasks.wait()
+    assert chooser.file is not None
+    assert chooser.file.content == folder / "notes.txt"
+
+
+def test_enter_goes_nowhere_when_nothing_fits(chooser: FileChooser, folder: Path) -> None:
+    type_in(chooser, f"{folder}/nothing")
+    chooser.input._handle_custom_msg({"event": "submit"}, [])
+    assert chooser.tasks.wait()
+    assert chooser.input.value == f"{folder}/nothing"
+
+
 def test_a_file_that_is_typed_whole_is_chosen(chooser: FileChooser, folder: Path) -> None:
     assert chooser.reason
     type_in(chooser, str(folder / "notes.txt"))

@@ -48,6 +48,7 @@ def type_in(form: MetadataForm, picker: Picker, text: str) -> None:
 def enter(picker: Picker) -> None:
     """Press Enter in the search box: what the browser sends then."""
     picker.search._handle_custom_msg({"event": "submit"}, [])
+    assert picker._tasks.wait()
 
 
 # --- loading ---------------------------------------------------------------------------------
@@ -259,6 +260,14 @@ def test_a_thousand_assets_are_two_dozen_chips(form: MetadataForm) -> None:
 
 def _error(message: str) -> str:
     return f'{{"error": {{"code": 403, "message": "{message}"}}}}'
+
+
+def test_enter_takes_what_was_typed_before_it_and_arrives_after_it(form: MetadataForm) -> None:
+    form.data_set.search.value = "12"
+    form.data_set.search._handle_custom_msg({"event": "submit"}, [])
+    form.data_set.search.value = "123"  # a page holds keys back, and sends Enter at once
+    assert form.tasks.wait()
+    assert form.data_set.picked == (123,)
 
 
 def test_without_a_client_ids_are_typed(form: MetadataForm) -> None:
