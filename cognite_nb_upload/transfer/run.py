@@ -340,6 +340,9 @@ class Run:
         known = self._journal.replayed
         if known is None or known.opened is None or known.opened.file_id is None:
             return None, await self._open_new(self._order.opener)
+        # The journal's parts, whatever this call would choose: its first line says it once for all.
+        self._plan = plan_parts(self._plan.size, known.fingerprint.part_size)
+        self._upload.plan = self._plan
         file = await self._files.retrieve(id=known.opened.file_id)
         if file is None:
             return None, await self._begin_anew("the file is no longer in CDF")
@@ -378,8 +381,6 @@ class Run:
     def _restored(
         self, known: Replayed, opened: ev.Opened, file: CDFFile
     ) -> FileMultipartUploadSession:
-        self._plan = plan_parts(self._order.source.size, known.fingerprint.part_size)
-        self._upload.plan = self._plan
         self._upload.feed.restore(known.state)
         handed_out = OpenUpload(file, opened.upload_id, opened.urls, self._order.after, again=True)
         self._restored_id = file.id
@@ -397,7 +398,6 @@ class Run:
 
     async def _begin_anew(self, why: str, left: str = "") -> FileMultipartUploadSession:
         self._note(f"Began anew: {why}; parts that were stored are sent again{left}.")
-        self._plan = self._upload.plan = self._order.plan
         return await self._open_new(self._order.opener)
 
     async def _fresh_urls(self, why: str) -> FileMultipartUploadSession:

@@ -284,6 +284,21 @@ def test_a_file_that_is_gone_in_cdf_is_begun_anew_and_said(
     assert cdf.content(uploaded.id) == content_of(2)
 
 
+def test_begun_anew_with_other_parts_in_mind_and_killed_again_no_byte_is_misplaced(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, 4)
+    first = left_off(client, cdf, path)
+    client.files.delete(first.state.file_id)
+    cdf.inject(Fault("stall", "part", part=1))
+    second = client.files.start_upload(path, part_size=PART + 4096)
+    until(second, lambda state: len(state.parts) and state.missing_parts == (1,))
+    second.stop()
+    uploaded = client.files.upload(path, part_size=2 * PART)
+    assert uploaded.notes[0].startswith("Went on with 3 of 4 parts")
+    assert cdf.content(uploaded.id) == content_of(4)
+
+
 def test_a_journal_that_cannot_be_trusted_is_never_a_done_and_says_what_to_do(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, journals: Path
 ) -> None:
