@@ -10,9 +10,9 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
@@ -91,10 +91,23 @@ async def until_done(future: Future[Any]) -> None:
             loop.call_soon_threadsafe(ended.set)
 
     future.add_done_callback(wake)
-    while not ended.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_WAKES_S):
-                await ended.wait()
+    with ticking():
+        await ended.wait()
+
+
+@contextmanager
+def ticking() -> Iterator[None]:
+    """Within the block, the running event loop wakes up several times a second."""
+    loop = asyncio.get_running_loop()
+
+    def tick() -> None:
+        handle[0] = loop.call_later(_WAKES_S, tick)
+
+    handle = [loop.call_later(_WAKES_S, tick)]
+    try:
+        yield
+    finally:
+        handle[0].cancel()
 
 
 async def in_thread(
@@ -120,7 +133,8 @@ async def in_thread(
             ended.set()
 
     try:
-        await to_thread.run_sync(body, abandon_on_cancel=True, limiter=limiter)
+        with ticking():
+            await to_thread.run_sync(body, abandon_on_cancel=True, limiter=limiter)
     except BaseException:
         own.set(stop.reason or "cancelled")
         if not begun.acquire(blocking=False):

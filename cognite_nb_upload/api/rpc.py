@@ -26,6 +26,7 @@ from cognite_nb_upload.api import net
 from cognite_nb_upload.api.auth import Token
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
+from cognite_nb_upload.background import ticking
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
 
@@ -75,7 +76,8 @@ class Rpc:
         """
         url = self.config.project_url + path
         send = _Send("POST", url, params, body, repeatable, what, waiting)
-        return await self._until_answered(send)
+        with ticking():
+            return await self._until_answered(send)
 
     async def get(
         self,
@@ -87,7 +89,9 @@ class Rpc:
     ) -> dict[str, Any]:
         """GET `path` below the project (or below the base URL), and return its JSON object."""
         root = self.config.project_url if in_project else self.config.base_url
-        return await self._until_answered(_Send("GET", root + path, params, None, True, what, None))
+        send = _Send("GET", root + path, params, None, True, what, None)
+        with ticking():
+            return await self._until_answered(send)
 
     async def pages(
         self, path: str, body: Mapping[str, Any] | None, limit: int | None
