@@ -11,7 +11,7 @@ from typing import Final
 
 # architecture.md: four to eight are enough on loopback; past 16 the caller's loop starves.
 MOST: Final = 16
-START: Final = 3
+START: Final = 4
 # Seconds between two looks at the rate, and after a halving.
 LOOK_S: Final = 0.2
 CALM_S: Final = 5.0
