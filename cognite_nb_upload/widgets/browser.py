@@ -103,6 +103,9 @@ class BrowserFiles(anywidget.AnyWidget):
                 self.remove(file)
         else:
             self.link.hear(message, buffers)
+        if kind in ("leaving", "hello"):
+            for file in self.files:
+                file.look()
 
     def _choose(self, chosen: Sequence[Message]) -> None:
         with self._lock:

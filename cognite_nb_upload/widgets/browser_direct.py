@@ -146,7 +146,7 @@ class PageStorage:
                 self._link.abort(put)
                 until_s = time.monotonic() + _ABORT_S
                 while not (put.done or put.lost) and time.monotonic() < until_s:
-                    self._link.wait(0.5)
+                    self._link.wait()
             if way.open is None:
                 way.probed = False
             self._link.changed.notify_all()

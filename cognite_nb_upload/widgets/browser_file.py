@@ -24,7 +24,7 @@ from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import SourceFacts
 from cognite_nb_upload.transfer.fingerprint import sample_hashes
-from cognite_nb_upload.widgets.browser_link import AT_ONCE, Ask, Link
+from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST, Ask, Link
 
 if TYPE_CHECKING:
     from cognite_nb_upload.transfer.upload import Upload
@@ -32,12 +32,10 @@ if TYPE_CHECKING:
 Emit = Callable[[ev.Event], None]
 
 # Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
-_AHEAD: Final = 16 * MIB
+_AHEAD: Final = AT_ONCE * LARGEST
 _LEAST_AHEAD: Final = MIB
 # Places that are read on from; more than parts at once.
 _READERS: Final = 20
-# Seconds that a reader which nobody can stop waits for a file that is away.
-_PATIENCE_S: Final = 60.0
 _DAMAGED_MOST: Final = 5
 
 
@@ -200,12 +198,17 @@ class BrowserFile:
         with self.link.changed:
             self._offered, self._note = key, ""
             self.link.changed.notify_all()
-        self._retell()
+        self.look()
 
     def decline(self, why: str) -> None:
         """What was dropped is another file of this name."""
         self._note = why
-        self._retell()
+        self.look()
+
+    def look(self) -> None:
+        """Say how it is now, also where nobody reads it."""
+        self.waiting_for = self._trouble()
+        self._tell_widget()
 
     def end(self, why: str) -> None:
         """It will not be read any more: it has changed, or was removed."""
@@ -327,7 +330,7 @@ class BrowserFile:
 
     def _trouble(self) -> str:
         """Why it cannot be read now; "" where it can, or where that shows in a moment."""
-        why = "" if self._offered else self.link.why_gone(self.key)
+        why = self.link.why_gone(self._offered or self.key)
         if why:
             note = f" ({self._note})" if self._note else ""
             return f"{self.name}: {why}; drop the same file again to go on{note}"
@@ -346,8 +349,8 @@ class BrowserFile:
             return
         if closings != self._closings:
             raise UploadStopped(f"{self.name} was not read on: its upload has ended.")
-        if time.monotonic() - since_s > _PATIENCE_S:
-            raise TransferError(f"Waited a minute for {trouble}.").hint(
+        if time.monotonic() - since_s > self.link.patience.away_s:
+            raise TransferError(f"Waited for {trouble}.").hint(
                 "Make the same call again once the file is there: it goes on from its journal."
             )
 
@@ -360,9 +363,6 @@ class BrowserFile:
             self._said[emit] = trouble
             emit(ev.Waiting(trouble))
 
-    def _retell(self) -> None:
-        self.waiting_for = self._trouble()
-        self._tell_widget()
 
     def _error(self) -> Exception:
         if self._ended == "removed":
