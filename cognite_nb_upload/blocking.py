@@ -7,6 +7,7 @@ loop while the caller waits; interrupting the caller stops the work.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import (
@@ -26,6 +27,7 @@ from typing import (
 from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.transfer.batch import Batch
 from cognite_nb_upload.transfer.files import (
@@ -71,6 +73,10 @@ def _blocking(
         return background.call(work)
 
     functools.update_wrapper(call, method)
+    signature = inspect.signature(method)
+    if signature.return_annotation == Opening.__name__:  # it is opened when the call returns
+        signature = signature.replace(return_annotation=FileMultipartUploadSession.__name__)
+    vars(call)["__signature__"] = signature
     return call
 
 

@@ -81,7 +81,8 @@ class FileEndpoints:
         """Begin the upload of a file in parts (initmultipartupload).
 
         `async with client.files.multipart_upload_session(...) as session:` and
-        `async with await client.files.multipart_upload_session(...) as session:` are the same.
+        `async with await client.files.multipart_upload_session(...) as session:` are the same;
+        on a `CogniteClient` it is `with client.files.multipart_upload_session(...) as session:`.
 
         Args:
             name: of the file; at most 256 characters.
