@@ -15,20 +15,43 @@ from support import PART
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, emulator
 
-SCRIPT = """
-import asyncio, json, resource, sys, time
-from cognite_nb_upload import AsyncCogniteClient, ClientConfig, Token
+LOOK = """
+import asyncio, sys, threading, time
 
-base_url, token, path, part_size, parts = sys.argv[1:]
-part_size, parts = int(part_size), int(parts)
-config = ClientConfig(
-    client_name="script", project="demo", credentials=Token(token), base_url=base_url
-)
 async def look(lags):
     while True:
         began = time.perf_counter()
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - began - 0.005)
+
+def p99(lags):
+    return sorted(lags)[int(len(lags) * 0.99)]
+"""
+# The same, in a process that does nothing else: what this machine makes any loop wait.
+ELSEWHERE = (
+    LOOK
+    + """
+lags = []
+async def main():
+    looking = asyncio.ensure_future(look(lags))
+    await asyncio.to_thread(sys.stdin.readline)
+    looking.cancel()
+
+asyncio.run(main())
+print(p99(lags))
+"""
+)
+SCRIPT = (
+    LOOK
+    + """
+import json, resource, subprocess
+from cognite_nb_upload import AsyncCogniteClient, ClientConfig, Token
+
+base_url, token, path, part_size, parts, elsewhere = sys.argv[1:]
+part_size, parts = int(part_size), int(parts)
+config = ClientConfig(
+    client_name="script", project="demo", credentials=Token(token), base_url=base_url
+)
 
 async def upload(client, size):
     with open(path, "rb") as file:
@@ -36,29 +59,28 @@ async def upload(client, size):
             await asyncio.gather(
                 *(session.upload_part_async(no, file, length=size) for no in range(parts))
             )
-    return session.file_metadata
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-async def watched(client):
-    lags = []
-    looking = asyncio.ensure_future(look(lags))
-    await upload(client, part_size)
-    looking.cancel()
-    return sorted(lags)[int(len(lags) * 0.99)], len(lags)
-
 async def main():
+    lags = []
+    other = subprocess.Popen(
+        [sys.executable, "-c", elsewhere], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     async with AsyncCogniteClient(config) as client:
         await upload(client, 6 * 2**20)  # everything is loaded, every thread has been started
-        before = peak()
-        p99_s, looks = await watched(client)
-        if p99_s > 0.1:  # others are at work on this machine: the better of two counts
-            p99_s, looks = min((p99_s, looks), await watched(client))
-    print(json.dumps({"grown": peak() - before, "p99_s": p99_s, "looks": looks}))
+        before, looking = peak(), asyncio.ensure_future(look(lags))
+        await upload(client, part_size)
+        looking.cancel()
+    there = float(other.communicate("\\n")[0])
+    print(json.dumps({
+        "grown": peak() - before, "p99_s": p99(lags), "elsewhere_s": there, "looks": len(lags)
+    }))
 
 asyncio.run(main())
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +96,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 def run(cdf: Emulator, path: Path) -> dict[str, Any]:
     command = [sys.executable, "-c", SCRIPT, cdf.base_url, cdf.token, str(path)]
     done = subprocess.run(
-        [*command, str(200 * MIB), "4"], capture_output=True, text=True, check=False
+        [*command, str(200 * MIB), "4", ELSEWHERE], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -92,7 +114,7 @@ def test_200_mib_parts_in_flight_cost_tens_of_mib(measured: dict[str, Any]) -> N
 @pytest.mark.slow
 def test_the_callers_event_loop_stays_responsive_meanwhile(measured: dict[str, Any]) -> None:
     assert measured["looks"] > 50
-    assert measured["p99_s"] < 0.1
+    assert measured["p99_s"] - measured["elsewhere_s"] < 0.1  # beyond what any process waits here
 
 
 def test_an_iterator_of_a_part_is_spooled_to_disk_and_not_held(tmp_path: Path) -> None:
