@@ -225,8 +225,8 @@ class FileMultipartUploadSession:
             raise UsageError(f"Part {part_no} is being sent already.")
         if self._refused is not None:
             raise type(self._refused)(*self._refused.args, **_facts(self._refused, part_no)).hint(
-                "The store refused an earlier part for good; nothing of this part was sent. "
-                "Enter the session again to try once more."
+                "That was an earlier part; nothing of this one was sent. Enter the session again "
+                "to try once more."
             )
 
     def _check_part_no(self, part_no: int) -> None:

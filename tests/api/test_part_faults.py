@@ -312,7 +312,7 @@ def test_7_a_refusal_is_fatal_at_once_and_nothing_more_is_tried(
     with pytest.raises(PartFailed, match=f"{status}") as other:
         session.upload_part(2, b"end")
     assert other.value.part_no == 2
-    assert "nothing of this part was sent" in str(other.value.__notes__)
+    assert "nothing of this one was sent" in str(other.value.__notes__)
     assert routes(cdf) == ["init", "part"]
 
 

@@ -19,6 +19,7 @@ from cognite_nb_upload import (
     FileMultipartUploadSession,
     PartFailed,
     PlanError,
+    SourceChanged,
     UploadIncomplete,
     UploadStopped,
     UsageError,
@@ -439,3 +440,62 @@ async def test_a_completion_that_was_cancelled_is_not_repeated(cdf: Emulator) ->
             pass
     assert session.file_metadata.uploaded
     assert routes(cdf).count("complete") == 1
+
+
+# --- a file that changes --------------------------------------------------------------------
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_completed(
+    cdf: Emulator, begin: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(some_bytes())
+    session = begin(2)
+
+    def grow(state: object, event: ev.Event) -> None:
+        if isinstance(event, ev.PartStarted):
+            with path.open("ab") as file:
+                file.write(b"more")
+
+    end = session.listen(grow)
+    with pytest.raises(SourceChanged, match=rf"was {PART} bytes and is {PART + 4}"), session:
+        session.upload_part(0, path)
+    end()
+    assert session.missing_parts == (0, 1)
+    assert "complete" not in routes(cdf)
+    with session:  # what is sent anew is what the file is now
+        session.upload_part(0, path)
+        session.upload_part(1, b"end")
+    assert content_of(cdf, session) == sha256(some_bytes() + b"more" + b"end")
+
+
+def test_a_file_that_changed_stops_the_other_parts_too(
+    cdf: Emulator, begin: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(some_bytes())
+    session = begin(2)
+    session.listen(lambda state, event: path.write_bytes(b"") if state.sent else None)
+    with pytest.raises(SourceChanged):
+        session.upload_part(0, path)
+    sent = len(seen(cdf, "part"))
+    with pytest.raises(SourceChanged, match="shorter") as caught:
+        session.upload_part(1, b"end")
+    assert "nothing of this one was sent" in str(caught.value.__notes__)
+    assert len(seen(cdf, "part")) == sent
+
+
+@pytest.mark.anyio
+async def test_no_more_than_12_parts_of_a_loop_go_at_once(cdf: Emulator) -> None:
+    cdf.inject(Fault("stall", "part", after_bytes=0, times=None))
+    async with AsyncCogniteClient(config_of(cdf)) as client:
+        session = await client.files.multipart_upload_session("a", 20)
+        sending = [
+            asyncio.ensure_future(session.upload_part_async(no, some_bytes())) for no in range(20)
+        ]
+        await asyncio.to_thread(until, lambda: len(cdf.fired()) == 12)
+        assert len(seen(cdf, "part")) == 12
+        session.stop()
+        ended = await asyncio.gather(*sending, return_exceptions=True)
+    assert {type(one) for one in ended} == {UploadStopped}
+    assert len(seen(cdf, "part")) == 12
