@@ -36,7 +36,8 @@ class Pool:
             try:
                 yield client
             finally:
-                self._busy[client] -= 1
+                if client in self._busy:  # it may have been closed meanwhile
+                    self._busy[client] -= 1
 
     def _spare(self) -> httpx.AsyncClient:
         for client, busy in self._busy.items():
