@@ -24,7 +24,6 @@ from upload_rig import (
     puts,
     stored_puts,
     until,
-    until_phase,
     until_true,
 )
 
@@ -508,30 +507,42 @@ def test_urls_expire_by_the_stores_clock_not_by_ours(
 
 
 @pytest.mark.parametrize("days", [-1, 1])
-def test_whether_the_content_is_new_is_told_by_cdfs_clock(
+def test_old_content_is_not_taken_for_the_new_whatever_our_clock_says(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """An overwrite of which everything is stored, and that was stopped before it was completed."""
+    made = client.files.upload(b"old", name="big.segy", external_id="x")
+    how: dict[str, Any] = {"part_size": PART, "external_id": "x", "overwrite": True}
+    cdf.inject(Fault("status", "complete", retry_after=100))
+    path = file_of(tmp_path, 2)
+    with clock_off_by(days, monkeypatch):
+        upload = client.files.start_upload(path, **how)
+        until(upload, lambda state: "503" in state.waiting_for)
+        upload.stop()
+        assert cdf.content(made.id) == b"old"
+        uploaded = client.files.upload(path, **how)
+    assert uploaded.notes == ("Went on with 2 of 2 parts stored already.",)
+    assert cdf.content(made.id) == content_of(2)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_new_content_is_known_as_such_whatever_our_clock_says(
     start: Start, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
-    """An overwrite whose completion was carried out unheard: neither lost nor made up."""
+    """An overwrite whose completion was carried out, and whose answer nobody heard."""
     cdf = start(repeated_complete="refuse")
-    client, path = clients(cdf, uploaded_wait_s=0.2), file_of(tmp_path, 2)
+    client, path = clients(cdf), file_of(tmp_path, 2)
     made = client.files.upload(b"old", name="big.segy", external_id="x")
+    how: dict[str, Any] = {"part_size": PART, "external_id": "x", "overwrite": True}
     with clock_off_by(days, monkeypatch):
-        unheard = left_off(client, cdf, path, external_id="x", overwrite=True)
-        assert unheard.state.missing_parts == (1,)
-        uploaded = client.files.upload(path, part_size=PART, external_id="x", overwrite=True)
-        assert uploaded.id == made.id
-        assert cdf.content(made.id) == content_of(2)  # the old content was not taken for the new
         cdf.inject(Fault("stall_answer", "complete"))
-        file_of(tmp_path, 2, seed=3)
-        again = client.files.start_upload(
-            path, part_size=PART, external_id="x", overwrite=True, resume=False
-        )
-        until_phase(again, Phase.COMPLETING)
-        until_true(lambda: "stall_answer" in fired(cdf))
-        again.stop()
-        found = client.files.upload(path, part_size=PART, external_id="x", overwrite=True)
+        upload = client.files.start_upload(path, **how)
+        until_true(cdf.fired)
+        upload.stop()
+        found = client.files.upload(path, **how)
     assert found.notes == ("It had been completed already; nothing was sent.",)
-    assert cdf.content(made.id) == content_of(2, seed=3)
+    assert len(asked(cdf, "complete")) == 2  # that of the first content, and one of the second
+    assert cdf.content(made.id) == content_of(2)
 
 
 def test_a_clock_that_jumps_during_an_upload_moves_neither_rate_nor_waits(
