@@ -52,7 +52,7 @@ def run(path: Path, folder: Path, found: Mapping[str, str]) -> NotebookNode:
 
     Args:
         path: the notebook.
-        folder: where the kernel starts, and keeps what IPython keeps.
+        folder: where the kernel starts; it keeps IPython's files and temporary ones there.
         found: variables that name a project; others of their kind are left out.
 
     Raises:
@@ -63,7 +63,9 @@ def run(path: Path, folder: Path, found: Mapping[str, str]) -> NotebookNode:
     client = NotebookClient(
         notebook, timeout=_TIMEOUT_S, resources={"metadata": {"path": str(folder)}}
     )
-    client.execute(env={**kept, **found, "IPYTHONDIR": str(folder / "ipython")})
+    (folder / "tmp").mkdir(exist_ok=True)
+    own = {"IPYTHONDIR": str(folder / "ipython"), "TMPDIR": str(folder / "tmp")}
+    client.execute(env={**kept, **found, **own})
     return notebook
 
 

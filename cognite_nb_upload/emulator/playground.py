@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -42,6 +43,8 @@ def _is_here(url: str) -> bool:
 def _start() -> None:
     cdf = Emulator(Settings(), process=True).__enter__()
     atexit.register(cdf.__exit__, None, None, None)
+    # A kernel that shuts down ends its children, and waits until somebody has taken note of it.
+    threading.Thread(target=os.waitpid, args=(cdf.pid, 0), daemon=True).start()
     for name in _HOSTED:
         os.environ.pop(name, None)
     found = {"CDF_URL": cdf.base_url, "CDF_PROJECT": cdf.project, "CDF_TOKEN": cdf.token}

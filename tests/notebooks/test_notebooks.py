@@ -43,10 +43,21 @@ def outputs(notebook: NotebookNode) -> str:
     return json.dumps(told)
 
 
+def completed(cdf: Emulator) -> int:
+    """How many uploads CDF has taken."""
+    return sum(row["route"] == "complete" and row["status"] == 200 for row in cdf.requests())
+
+
 def check(notebook: NotebookNode) -> None:
     """What is told has nothing of this machine, and nothing that is nobody's business."""
     for forbidden in (MACHINE, PORT, SIGNED):
         assert not forbidden.findall(outputs(notebook))
+
+
+def check_nothing_is_left(folder: Path) -> None:
+    """What a kernel wrote is gone with it, but for what IPython keeps for its user."""
+    assert {item.name for item in folder.iterdir()} == {"ipython", "tmp"}
+    assert list((folder / "tmp").iterdir()) == []
 
 
 @pytest.mark.kernel
@@ -56,12 +67,12 @@ def check(notebook: NotebookNode) -> None:
 def test_it_runs_from_top_to_bottom_and_tells_no_secret(
     path: Path, shared: Emulator, tmp_path: Path
 ) -> None:
-    before = len(shared.files())
+    before = completed(shared)
     notebook = run(path, tmp_path, variables(shared))
-    assert len(shared.files()) > before
+    assert completed(shared) > before
     assert PLANTED not in nbformat.writes(notebook)  # with the state of all widgets
-    assert {item.name for item in tmp_path.iterdir()} <= {"ipython"}
     check(tidied(notebook))
+    check_nothing_is_left(tmp_path)
 
 
 @pytest.mark.kernel
@@ -69,6 +80,7 @@ def test_it_runs_from_top_to_bottom_and_tells_no_secret(
 def test_it_brings_an_emulator_along_where_there_is_none(tmp_path: Path) -> None:
     notebook = run(NOTEBOOKS[1], tmp_path, {})
     assert "Ready: an emulated CDF" in outputs(notebook)
+    check_nothing_is_left(tmp_path)
 
 
 @each
