@@ -191,7 +191,8 @@ margin:4px 0 6px}}
 .cnbu-ending dd{{margin:0;font-variant-numeric:tabular-nums}}
 .cnbu-ending details{{margin-top:4px}}
 .cnbu-ending summary{{cursor:pointer;color:{_FAINT};width:max-content}}
-.cnbu-ending pre{{overflow:auto;max-height:24em;margin:4px 0 0;padding:8px;border-radius:3px;
+.cnbu-ending pre{{box-sizing:border-box;overflow:auto;max-height:24em;margin:4px 0 0;padding:8px;
+border-radius:3px;
 font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.4;white-space:pre;
 color:inherit;background:var(--jp-layout-color2,#eee)}}
 </style>"""

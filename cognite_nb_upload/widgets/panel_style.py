@@ -46,6 +46,7 @@ PANEL_CSS: Final = f"""
 .cnbu-view .cnbu .widget-hprogress .widget-label{{flex:none;width:8.5em!important;margin:0 8px 0 0;
  font-weight:400;font-variant-numeric:tabular-nums}}
 .cnbu-view .cnbu .widget-html-content{{font-variant-numeric:tabular-nums}}
+.cnbu-view .cnbu .widget-hbox .widget-html-content{{line-height:22px}}
 .cnbu-form .widget-dropdown{{flex-direction:column;align-items:stretch;width:100%;
  height:auto;margin:0}}
 .cnbu-form select{{box-sizing:border-box;width:100%;flex:none;height:30px;border:1px solid {_LINE};
