@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support import fired, routes, seen, some_bytes, until
 
+from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
 
 SCRIPT = """
@@ -77,13 +78,11 @@ def test_an_interrupted_part_is_stopped_and_can_be_sent_again(
         until(lambda: [row for row in seen(cdf, "part") if row["body_bytes"]])
         script.send_signal(signal.SIGINT)
         assert said(script) == "interrupted (0,) 0"
-        arrived = seen(cdf, "part")[0]["body_bytes"]
-        assert arrived < path.stat().st_size / 2
         assert go_on(script) == "done"
     first, second = seen(cdf, "part")
     assert first["status"] is None  # it was never answered: the connection was cut
-    # What the kernels' buffers held may still have come.
-    assert first["body_bytes"] - arrived < 1_000_000
+    # What the kernels' buffers held may still have come, which is 6 MiB at most.
+    assert first["body_bytes"] < 8 * MIB < path.stat().st_size / 2
     assert second["body_bytes"] == path.stat().st_size
     assert fired(cdf) == [("slow", "part")]
     assert routes(cdf)[-2:] == ["complete", "byids"]
