@@ -19,6 +19,7 @@ import anywidget
 import traitlets
 
 from cognite_nb_upload.core.plan import show_bytes
+from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.browser_link import Link, Message
 
@@ -164,11 +165,11 @@ class BrowserFiles(anywidget.AnyWidget):
             self.rows = [self._row(no, file) for no, file in self._by_no.items()]
 
     def _row(self, no: int, file: BrowserFile) -> dict[str, Any]:
-        words = file.waiting_for.removeprefix(f"{file.name}: ")
+        words = file.waiting_for.removeprefix(f"{plain(file.name)}: ")
         return {
             "no": no,
             "key": file.keys[-1],
-            "name": file.name,
+            "name": plain(file.name),
             "size": show_bytes(file.size),
             "words": words,
             "mood": "waiting" if words else "ready",

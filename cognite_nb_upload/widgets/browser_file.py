@@ -22,6 +22,7 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
+from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.sources import SourceFacts
 from cognite_nb_upload.transfer.fingerprint import sample_hashes
 from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST, Ask, Link
@@ -153,7 +154,7 @@ class BrowserFile:
 
     def __repr__(self) -> str:
         waiting = f", {self.waiting_for}" if self.waiting_for else ""
-        return f"<BrowserFile {self.name}: {show_bytes(self.size)}{waiting}>"
+        return f"<BrowserFile {plain(self.name)}: {show_bytes(self.size)}{waiting}>"
 
     # --- uploading it ------------------------------------------------------------------------
 
@@ -330,13 +331,13 @@ class BrowserFile:
 
     def _trouble(self) -> str:
         """Why it cannot be read now; "" where it can, or where that shows in a moment."""
-        why = self.link.why_gone(self._offered or self.key)
-        if why:
+        key, name = self._offered or self.key, plain(self.name)
+        if why := self.link.why_gone(key):
             note = f" ({self._note})" if self._note else ""
-            return f"{self.name}: {why}; drop the same file again to go on{note}"
-        if self.link.is_silent(self._offered or self.key):
+            return f"{name}: {why}; drop the same file again to go on{note}"
+        if self.link.is_silent(key):
             return (
-                f"{self.name}: the page that holds it does not answer; is its tab closed, its "
+                f"{name}: the page that holds it does not answer; is its tab closed, its "
                 "connection lost, or a cell running that keeps the kernel from hearing it?"
             )
         return ""
@@ -362,7 +363,6 @@ class BrowserFile:
         if emit is not None and self._said.get(emit, "") != trouble:
             self._said[emit] = trouble
             emit(ev.Waiting(trouble))
-
 
     def _error(self) -> Exception:
         if self._ended == "removed":

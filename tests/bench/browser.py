@@ -83,7 +83,8 @@ async ([token, most]) => {
         return {seconds: (performance.now() - began) / 1000, size};
     };
     window.benched = null;
-    send().then(told => { window.benched = told; }, error => { window.benched = {error: `${error}`}; });
+    const tell = told => { window.benched = told; };
+    send().then(tell, error => tell({error: `${error}`}));
 }
 """
 
@@ -146,7 +147,7 @@ class _Rig:
 
     def set_up(self, file: Path) -> None:
         self._size = file.stat().st_size
-        with self._chromium.attached(self._playwright) as page:
+        with self._chromium.attached(self._playwright.chromium) as page:
             notebook = Notebook.open(page, self._app, CELLS)
             notebook.run_cell(0)
             page.locator(".cnbu-drop").wait_for()
@@ -163,7 +164,7 @@ class _Rig:
 
     def upload(self, way: str, no: int, sha256: str) -> dict[str, Any]:
         place = self._app.root.parent / f"{way}-{no}.json"
-        with self._chromium.attached(self._playwright) as page:
+        with self._chromium.attached(self._playwright.chromium) as page:
             self._notebook(page).run(f"start({way == 'direct'}, {str(place)!r})")
         with self._memory() as memory:
             while not place.exists():
@@ -175,7 +176,7 @@ class _Rig:
         return told | {"memory": _in_mib(memory)}
 
     def contents(self) -> dict[str, Any]:
-        with self._chromium.attached(self._playwright) as page:
+        with self._chromium.attached(self._playwright.chromium) as page:
             page.evaluate(CONTENTS, [self._app.token, 100 * MIB])
         with self._memory() as memory:
             while (told := self._benched()) is None:
@@ -186,7 +187,7 @@ class _Rig:
 
     def _benched(self) -> dict[str, Any] | None:
         time.sleep(4)
-        with self._chromium.attached(self._playwright) as page:
+        with self._chromium.attached(self._playwright.chromium) as page:
             told: dict[str, Any] | None = page.evaluate("window.benched")
         return told
 

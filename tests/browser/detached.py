@@ -18,7 +18,7 @@ from typing import Self
 
 import psutil
 from jupyter_app import PATIENCE_S, chromium_options
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import BrowserType, Page
 
 MIB = 1024 * 1024
 
@@ -56,9 +56,9 @@ class Chromium:
         raise RuntimeError("Chromium did not start.")
 
     @contextmanager
-    def attached(self, playwright: Playwright) -> Iterator[Page]:
+    def attached(self, chromium: BrowserType) -> Iterator[Page]:
         """Within the block, its only page."""
-        browser = playwright.chromium.connect_over_cdp(self._address())
+        browser = chromium.connect_over_cdp(self._address())
         page = browser.contexts[0].pages[0]
         page.set_default_timeout(PATIENCE_S * 1000)
         try:

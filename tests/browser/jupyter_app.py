@@ -72,10 +72,15 @@ class JupyterApp:
         return self
 
     def _ask_nothing(self) -> None:
-        """JupyterLab would ask whether to fetch news, in a box above the page's corner."""
-        path = self._folder / "settings/@jupyterlab/apputils-extension"
-        path.mkdir(parents=True)
-        (path / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+        """No question for news above the page's corner; notebooks are saved with their widgets."""
+        settings = {
+            "@jupyterlab/apputils-extension/notification": '{"fetchNews": "false"}',
+            "@jupyter-widgets/jupyterlab-manager/plugin": '{"saveState": true}',
+        }
+        for name, text in settings.items():
+            path = self._folder / "settings" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
 
     def _command(self) -> list[str]:
         module, app, _ = _APPS[self.kind]
@@ -183,7 +188,8 @@ class Notebook:
         return opened
 
     def reload(self) -> None:
-        """Load the page again, as F5 does: the kernel goes on."""
+        """Load the page again, as F5 does, also where it warns: the kernel goes on."""
+        self.page.once("dialog", lambda dialog: dialog.accept())
         self.page.goto(self.app.page_url(self.name))
         self.wait_until_idle()
 
@@ -262,6 +268,10 @@ class Notebook:
                 return
             time.sleep(0.2)
         raise RuntimeError("The kernel did not come back.")
+
+    def close_dialog(self) -> None:
+        """Say Ok to the box that tells that the kernel has died."""
+        self.page.locator(".jp-Dialog .jp-mod-accept").click()
 
     def _is_up_again(self, old_pid: int) -> bool:
         if not [pid for pid in self.app.kernel_pids() if pid != old_pid]:
