@@ -274,9 +274,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if self._why_not():
             return
         file, fields = self._said()
-        if self._begin(partial(self._call, file.content, fields), file.real):
-            self._sent = (file, fields)
-            self._changed(None)
+        self._sent = (file, fields)
+        if not self._begin(partial(self._call, file.content, fields), file.real):
+            self._sent = None
+        self._changed(None)
 
     def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
         if self.client is None:
@@ -306,25 +307,31 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
         """Show an upload above the others, which fold."""
-
-        def goes_on() -> None:
-            self._dismiss(view)
-            again()
-
         for one in self.views:
             if one.ended is None and not one.folded:
                 one.toggle()
-        view = UploadView(
-            upload, styled=False, again=goes_on, dismiss=lambda: self._dismiss(view)
-        )  # fmt: skip
+        view = UploadView(upload, styled=False, again=again, dismiss=lambda: self._dismiss(view))
         view.add_class("cnbu-card")
         with self._lock:
             self._paths[upload] = path
             self._uploads = (*self._uploads, upload)
             self._show_views((view, *self.views))
+        for one in self._given_way(path, view):
+            self._dismiss(one)
         self._changed(None)
         self.unfinished.refresh()
         upload._done.add_done_callback(partial(self._over, view))
+
+    def _given_way(self, path: str, view: UploadView) -> list[UploadView]:
+        """Views of earlier tries with the same file, which did not bring it to CDF."""
+        return [
+            one
+            for one in self.views
+            if one is not view
+            and self._paths[one.upload] == path
+            and one.ended is not None
+            and one.ended.mood != "done"
+        ]
 
     def _dismiss(self, view: UploadView) -> None:
         with self._lock:
@@ -344,6 +351,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _over(self, view: UploadView, done: Future[Uploaded]) -> None:
         with self._lock:
+            if done.exception() is not None:
+                self._sent = None  # the same may be sent again, and goes on from the journal
             self._endings = {**self._endings, view.upload: view.still_html()}
         self._changed(None)
         self.unfinished.refresh()

@@ -73,7 +73,7 @@ class UploadView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         *,
         folded: bool = False,
         styled: bool = True,
-        again: Callable[[], None] | None = None,
+        again: Callable[[], object] | None = None,
         dismiss: Callable[[], None] | None = None,
     ) -> None:
         self.upload = upload
@@ -252,10 +252,14 @@ class UploadView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         goes_on = self.ended is not None and self.ended.mood != "done" and not self.upload.cancelled
         buttons = []
         if self._again and goes_on:
-            buttons.append(button("Go on", f"Go on with {self.upload.name}", self._again))
+            buttons.append(button("Go on", f"Go on with {self.upload.name}", self._go_on))
         if self._dismiss:
             buttons.append(button("Close", f"Take {self.upload.name} away", self._dismiss))
         return [box(ipywidgets.HBox, buttons, "cnbu-tools")] if buttons else []
+
+    def _go_on(self) -> None:
+        if self._again is not None:
+            self._again()
 
     def still_html(self) -> str:
         """The snapshot as HTML that needs no widget and no kernel."""

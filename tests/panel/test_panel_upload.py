@@ -13,7 +13,7 @@ from cognite.client.credentials import Token as OfficialToken
 from paneling import all_html, choose, ended, press, widget_state
 from support import fired, seen, sha256, until
 
-from cognite_nb_upload import CogniteClient, Uploaded
+from cognite_nb_upload import CogniteClient, Uploaded, UsageError
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.widgets.panel import UploadPanel
@@ -175,6 +175,39 @@ def test_a_failed_upload_goes_on_from_its_view_with_what_is_missing(
     sent = [row["part"] for row in seen(cdf, "part")]
     assert sorted(sent) == [0, 1, 1, 2]
     assert cdf.sha256(result.id) == sha256(data)
+
+
+def test_a_failed_upload_goes_on_by_the_upload_button_too(
+    ready: UploadPanel, cdf: Emulator
+) -> None:
+    cdf.inject(Fault("status", "part", part=1, status=403))
+    press(ready)
+    ended(ready.views[0])
+    assert fired(cdf) == [("status", "part")]
+    until(lambda: not ready.start.disabled)
+    again = press(ready)
+    assert [view.upload for view in ready.views] == [again]
+    again.result(20)
+    assert sorted(row["part"] for row in seen(cdf, "part")) == [0, 1, 1, 2]
+
+
+def test_files_of_ones_own_computer_are_taken_like_others(panel: UploadPanel) -> None:
+    assert "cnbu-none" in panel.files.browser._dom_classes
+    panel.files.mine.click()
+    assert "cnbu-none" not in panel.files.browser._dom_classes
+    for no, name in enumerate(("a.las", f"{MARKUP}.segy")):
+        chosen = {"key": f"k{no}", "name": name, "size": 20 * 2**20, "modified": 1_780_000_000_000}
+        panel.files.browser._handle_custom_msg({"kind": "chosen", "files": [chosen]}, [])
+    assert panel.form.value is not None
+    assert panel.form.value.name == f"{MARKUP}.segy"
+    assert not panel.start.disabled
+    assert "20 MiB" in all_html(panel)
+    assert MARKUP not in all_html(panel)
+    with pytest.raises(UsageError, match="no path that code could name"):
+        _ = panel.code
+    assert len(panel.files.lines.lines) == 2
+    panel.files.lines.press(0)
+    assert panel.form.value.name == "a.las"
 
 
 def test_a_view_that_is_over_can_be_taken_away(ready: UploadPanel) -> None:
