@@ -90,7 +90,9 @@ def test_the_notebooks_loop_awaits_an_upload_in_several_cells(
     kernel: Kernel, tmp_path: Path
 ) -> None:
     path = file_of(tmp_path, 2, name="cells.segy")
-    assert "<Upload cells.segy" in kernel.run(f"u = client.files.upload({str(path)!r}); u").value
+    assert (
+        "<Upload cells.segy" in kernel.run(f"u = client.files.upload({str(path)!r}); repr(u)").value
+    )
     for _ in range(2):
         assert "<Uploaded cells.segy" in kernel.run("await u").value
     assert kernel.run("import asyncio; len(await asyncio.gather(u, u))").value == "2"
@@ -110,9 +112,9 @@ def test_interrupting_a_cell_that_awaits_pauses_and_awaiting_again_goes_on(
     assert cell.text == (
         "Paused paused.segy: `await` it again to go on, or `.cancel()` to give it up.\n"
     )
-    assert "paused" in kernel.run("u").value
+    assert "paused" in kernel.run("repr(u)").value
     before = cdf.requests()
-    assert "paused" in kernel.run("import time; time.sleep(0.5); u").value
+    assert "paused" in kernel.run("import time; time.sleep(0.5); repr(u)").value
     assert cdf.requests() == before
     assert "<Uploaded paused.segy" in kernel.run("await u").value
     assert cdf.content(_file(cdf, "paused.segy")) == content_of(3)
