@@ -124,10 +124,37 @@ class Files(_Face[AsyncFiles]):
             return self._twin.upload(content, dry_run=True, **fields)
         return self._twin.upload(content, **fields).finish()
 
+    @overload
     def upload_content(
-        self, content: Uploadable, /, **fields: Unpack[UploadContentFields]
-    ) -> Uploaded:
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[False] = False,
+        **fields: Unpack[UploadContentFields],
+    ) -> Uploaded: ...
+
+    @overload
+    def upload_content(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[True],
+        **fields: Unpack[UploadContentFields],
+    ) -> DryRun: ...
+
+    def upload_content(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: bool = False,
+        **fields: Unpack[UploadContentFields],
+    ) -> Uploaded | DryRun:
         """Upload the content of a file that exists, and wait; as `AsyncFiles.upload_content`."""
+        if dry_run:
+            return self._twin.upload_content(content, dry_run=True, **fields)
         return self._twin.upload_content(content, **fields).finish()
 
     def start_many(

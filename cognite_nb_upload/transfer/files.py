@@ -141,8 +141,29 @@ class AsyncFiles(FileEndpoints):
         """
         order, how = self._order(content, dict(fields))
         if dry_run:
-            return self._dry_run(order, "/files/initmultipartupload")
+            query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
+            return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
         return self._start(order, how)
+
+    @overload
+    def upload_content(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[False] = False,
+        **fields: Unpack[UploadContentFields],
+    ) -> Upload: ...
+
+    @overload
+    def upload_content(
+        self,
+        content: Uploadable,
+        /,
+        *,
+        dry_run: Literal[True],
+        **fields: Unpack[UploadContentFields],
+    ) -> DryRun: ...
 
     def upload_content(
         self,
@@ -156,7 +177,8 @@ class AsyncFiles(FileEndpoints):
         resume: bool = True,
         verify: Verify = "size",
         max_bandwidth: float | None = None,
-    ) -> Upload:
+        dry_run: bool = False,
+    ) -> Upload | DryRun:
         """Upload the content of a file that exists already, data-model files among them.
 
         Args:
@@ -168,6 +190,7 @@ class AsyncFiles(FileEndpoints):
             resume: False begins anew.
             verify: "size", "checksum", "download" or "none".
             max_bandwidth: bytes per second.
+            dry_run: return the plan and the request bodies, and send nothing.
 
         Raises:
             UsageError: something cannot be; nothing was sent.
@@ -176,6 +199,9 @@ class AsyncFiles(FileEndpoints):
         check_mode(verify)
         how = _How(max_concurrency, max_bandwidth)
         order = self._content_order(_opened(content, ""), target, part_size)
+        if dry_run:
+            link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
+            return _dry_run(order, link, {"items": [target]})
         return self._start(replace(order, verify=verify, resume=resume), how)
 
     def start_many(
@@ -325,17 +351,17 @@ class AsyncFiles(FileEndpoints):
             max_concurrency=how.max_concurrency,
         )
 
-    def _dry_run(self, order: Order, path: str) -> DryRun:
-        order.source.close()
-        query = f"{path}?parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
-        complete = {"id": "<id>", "uploadId": "<uploadId>"}
-        return DryRun(
-            order.plan,
-            (
-                ("POST", query, dict(order.about)),
-                ("POST", "/files/completemultipartupload", complete),
-            ),
-        )
+
+def _dry_run(order: Order, path: str, body: Mapping[str, Any]) -> DryRun:
+    order.source.close()
+    complete = {"id": "<id>", "uploadId": "<uploadId>"}
+    return DryRun(
+        order.plan,
+        (
+            ("POST", path, dict(body)),
+            ("POST", "/files/completemultipartupload", complete),
+        ),
+    )
 
 
 def _sending(fields: Any) -> dict[str, Any]:

@@ -45,6 +45,20 @@ def test_a_dry_run_tells_the_plan_and_the_bodies_and_sends_nothing(
     assert uploads().empty
 
 
+def test_a_dry_run_for_an_existing_file_names_it_and_sends_nothing(
+    native: AsyncCogniteClient, client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    for files in (native.files, client.files):
+        dry = files.upload_content(
+            sparse(tmp_path, GIB), instance_id=("space", "node"), dry_run=True
+        )
+        node = {"space": "space", "externalId": "node"}
+        assert dry.requests[0] == (
+            "POST", "/files/multiuploadlink?parts=16", {"items": [{"instanceId": node}]}
+        )  # fmt: skip
+    assert cdf.requests() == []
+
+
 def test_a_dry_run_says_what_the_size_of_the_parts_costs(
     native: AsyncCogniteClient, tmp_path: Path
 ) -> None:
