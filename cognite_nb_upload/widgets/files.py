@@ -111,7 +111,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._recent = recent
         self._open = False
         self._page = 0
-        self._quiet = False
+        self._quiet = self._browsing = False
         self.input = ipywidgets.Text(description="File", placeholder="/path/to/a/big/file")
         self.browse = button("Browse", "Show the folder's files", self.open_or_close)
         self.recents = button("Recent", "Show files that were uploaded lately", self.show_recent)
@@ -122,10 +122,10 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             "My computer", "Choose a file of the computer in front of you", self.show_browser
         )
         self.browser = BrowserFiles()
-        hide(self.browser, True)
+        self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section", "cnbu-none")
         buttons = [self.browse, self.recents, self.mine]
         row = box(ipywidgets.HBox, [self.input, *buttons], "cnbu-row")
-        super().__init__([row, self.lines.widget, self.note, self.browser])
+        super().__init__([row, self.lines.widget, self.note, self._drop_zone])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
         Enter(self.input, self.tasks, "file", self._entered)
@@ -155,7 +155,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def show_browser(self) -> None:
         """Show where files of one's own computer are chosen or dropped, or hide it."""
-        hide(self.browser, "cnbu-none" not in self.browser._dom_classes)
+        self._browsing = not self._browsing
+        hide(self._drop_zone, not self._browsing)
 
     def enter(self) -> None:
         """Pick the first line; where nothing fits, that is none, and not the folder above."""
@@ -230,29 +231,34 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     # --- files of one's own computer ---------------------------------------------------------
 
     def _dropped(self, change: dict[str, Any]) -> None:
-        """The newest one is chosen; of several, each can be picked."""
+        """The newest one is chosen; each of the others can be picked."""
         files, before = change["new"], change["old"]
         new = [file for file in files if file not in before]
+        chosen = self.file.content if self.file is not None else None
         if new:
             self._choose_browser_file(new[-1])
-        elif (
-            self.file is not None and self.file.content in before and self.file.content not in files
-        ):
+        elif chosen in files:
+            self._list_others(chosen)
+        elif chosen in before:
             self._go("", opened=False)
-        if len(files) > 1:
-            self._open = True
-            self.lines.show([self._browser_line(file) for file in files])
-
-    def _browser_line(self, file: BrowserFile) -> Line:
-        text = f"{shortened(file.name, 100)}  ·  {show_bytes(file.size)}  ·  of your computer"
-        return Line(file, text, f"Upload {text}", partial(self.choose, file), "cnbu-hit")
 
     def _choose_browser_file(self, file: BrowserFile) -> None:
         self.tasks.stop("look")
         self._set_text("")
-        chosen = ChosenFile.of_browser(file)
-        self._show(Look("", chosen))
+        self._show(Look("", ChosenFile.of_browser(file)))
         self._say(f"{file.name}, of your computer", "info")
+        self._list_others(file)
+
+    def _list_others(self, chosen: object) -> None:
+        others = [file for file in self.browser.files if file is not chosen]
+        self._open = bool(others)
+        self.lines.show([self._browser_line(file) for file in others])
+
+    def _browser_line(self, file: BrowserFile) -> Line:
+        text = f"{shortened(file.name, 100)}  ·  {show_bytes(file.size)}"
+        return Line(
+            file, f"Rather {text}", f"Upload {text}", partial(self.choose, file), "cnbu-hit"
+        )
 
     # --- what is shown -----------------------------------------------------------------------
 

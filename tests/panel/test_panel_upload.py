@@ -192,9 +192,9 @@ def test_a_failed_upload_goes_on_by_the_upload_button_too(
 
 
 def test_files_of_ones_own_computer_are_taken_like_others(panel: UploadPanel) -> None:
-    assert "cnbu-none" in panel.files.browser._dom_classes
+    assert "cnbu-none" in panel.files._drop_zone._dom_classes
     panel.files.mine.click()
-    assert "cnbu-none" not in panel.files.browser._dom_classes
+    assert "cnbu-none" not in panel.files._drop_zone._dom_classes
     for no, name in enumerate(("a.las", f"{MARKUP}.segy")):
         chosen = {"key": f"k{no}", "name": name, "size": 20 * 2**20, "modified": 1_780_000_000_000}
         panel.files.browser._handle_custom_msg({"kind": "chosen", "files": [chosen]}, [])
@@ -205,9 +205,12 @@ def test_files_of_ones_own_computer_are_taken_like_others(panel: UploadPanel) ->
     assert MARKUP not in all_html(panel)
     with pytest.raises(UsageError, match="no path that code could name"):
         _ = panel.code
-    assert len(panel.files.lines.lines) == 2
+    [line] = panel.files.lines.lines
+    assert line.text.startswith("Rather a.las")
     panel.files.lines.press(0)
     assert panel.form.value.name == "a.las"
+    panel.files.browser.remove(panel.files.browser.files[0])
+    until(lambda: panel.reason == "Choose a file.")
 
 
 def test_a_view_that_is_over_can_be_taken_away(ready: UploadPanel) -> None:
