@@ -13,7 +13,7 @@ from typing import Final
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from cognite_nb_upload.emulator import emulator
+from cognite_nb_upload.emulator import Fault, emulator
 
 HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
@@ -22,6 +22,8 @@ from jupyter_app import JupyterApp, Notebook, chromium_options  # noqa: E402
 
 # CSS pixels around a widget.
 AIR: Final = 6
+DARK: Final = """window.jupyterapp.commands.execute(
+    "apputils:change-theme", {theme: "JupyterLab Dark"})"""
 SETUP: Final = """
 import os
 from pathlib import Path
@@ -57,32 +59,47 @@ for fold in form.folds[1:]:
     fold.toggle()
 form
 """
+UPLOAD: Final = """
+upload = client.files.upload("survey.segy", data_set_id=7, part_size=8 * 2**20)
+upload
+"""
+# Two stores that are busy, and a connection that breaks.
+FAULTS: Final = (
+    Fault("status", "part", part=2, status=503, retry_after=30),
+    Fault("status", "part", part=5, status=503, retry_after=30),
+    Fault("reset_mid", "part", part=4),
+)
 
 
 def main() -> None:
-    """Write panel.png and form.png."""
+    """Write panel.png, form.png and upload.png."""
     (HERE / "images").mkdir(exist_ok=True)
     with (
-        emulator(process=True) as cdf,
+        emulator(process=True, faults=True) as cdf,
         tempfile.TemporaryDirectory() as folder,
         JupyterApp("lab", Path(folder), cdf) as app,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(**chromium_options())
         page = browser.new_page(viewport={"width": 1100, "height": 2200}, device_scale_factor=1.5)
-        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, ""])
+        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, UPLOAD, ""])
         for cell in (0, 1):
             notebook.run_cell(cell)
         take_panel(page, notebook.cell(1).locator(".cnbu-panel"))
         notebook.run_cell(2)
         take_form(page, notebook.cell(2).locator(".cnbu-form").first)
+        for fault in FAULTS:
+            cdf.inject(fault)
+        page.evaluate(DARK)
+        notebook.run_cell(3)
+        take_upload(page, notebook.cell(3).locator(".cnbu-view"))
         browser.close()
 
 
 def take_panel(page: Page, panel: Locator) -> None:
     """A file on its way, a third of it sent."""
     panel.locator("button:enabled", has_text=re.compile("^Upload$")).click()
-    page.get_by_text(re.compile("^[3-5] of 12 parts stored")).wait_for()
+    page.get_by_text(re.compile("^[2-8] of 12 parts stored")).wait_for()
     take(page, panel, "panel")
 
 
@@ -93,9 +110,15 @@ def take_form(page: Page, form: Locator) -> None:
     take(page, form, "form")
 
 
+def take_upload(page: Page, view: Locator) -> None:
+    """In the dark, with trouble."""
+    page.get_by_text(re.compile("^([6-9]|10) of 12 parts stored")).wait_for()
+    take(page, view, "upload")
+
+
 def take(page: Page, widget: Locator, name: str) -> None:
     """The widget, and a little air around it."""
-    widget.scroll_into_view_if_needed()
+    widget.evaluate("element => element.scrollIntoView({block: 'center'})")
     box = widget.bounding_box()
     if box is None:
         raise RuntimeError(f"There is no {name} to be seen.")
