@@ -21,6 +21,7 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.resuming import as_async_client
 from cognite_nb_upload.transfer.files import AsyncFiles
 from cognite_nb_upload.widgets.browser_link import Link, Put
 
@@ -206,8 +207,4 @@ class _PageFiles(AsyncFiles):
 
 def page_files(client: Any, file: BrowserFile) -> AsyncFiles:
     """The `files` of a client, ours or an official one, to upload a browser file with."""
-    from cognite_nb_upload.client import AsyncCogniteClient
-
-    if not hasattr(getattr(client, "files", None), "limits"):
-        client = AsyncCogniteClient.from_sdk(client)
-    return _PageFiles(getattr(client.files, "_twin", client.files), file)
+    return _PageFiles(as_async_client(client).files, file)

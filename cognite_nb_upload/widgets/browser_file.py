@@ -9,6 +9,7 @@ Nothing is told while a lock is held.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from bisect import bisect_right, insort
@@ -28,6 +29,7 @@ from cognite_nb_upload.transfer.fingerprint import sample_hashes
 from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST, Ask, Link
 
 if TYPE_CHECKING:
+    from cognite_nb_upload.transfer.files import AsyncFiles
     from cognite_nb_upload.transfer.upload import Upload
 
 Emit = Callable[[ev.Event], None]
@@ -35,8 +37,9 @@ Emit = Callable[[ev.Event], None]
 # Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
 _AHEAD: Final = AT_ONCE * LARGEST
 _LEAST_AHEAD: Final = MIB
-# Places that are read on from; more than parts at once.
+# Places that are read on from, more than parts at once; and seconds after which one is given up.
 _READERS: Final = 20
+_IDLE_S: Final = 10.0
 _DAMAGED_MOST: Final = 5
 
 
@@ -47,6 +50,8 @@ class _Reader:
         self.at = at
         self.asks: deque[Ask] = deque()
         self.in_order = False
+        self.busy = True
+        self.used_s = time.monotonic()
         self.damaged = 0
 
     @property
@@ -121,14 +126,19 @@ class BrowserFile:
             UploadStopped: the upload was stopped meanwhile.
         """
         size = max(0, min(size, self.size - offset))
-        reader = self._reader(offset)
-        pieces = []
-        while size:
-            self._until(partial(self._is_ready, reader, size))
-            pieces.append(reader.take(size))
-            size -= len(pieces[-1])
-        with self._lock:
-            self._readers.append(reader)
+        if not size:
+            return b""
+        reader = self._mine.reader = self._reader(offset)
+        try:
+            pieces = []
+            while size:
+                self._until(partial(self._is_ready, reader, size))
+                pieces.append(reader.take(size))
+                size -= len(pieces[-1])
+        except BaseException:
+            self._give_up(reader)
+            raise
+        reader.busy, reader.used_s = False, time.monotonic()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def check(self) -> None:
@@ -143,14 +153,12 @@ class BrowserFile:
     def close(self) -> None:
         """Let go of slices that lie ready; it can still be read."""
         with self._lock:
-            readers, self._readers = self._readers, []
+            idle = [reader for reader in self._readers if not reader.busy]
             self._starts.clear()
             self._said.clear()
             self._closings += 1
-        with self.link.changed:
-            for reader in readers:
-                self._drop(reader)
-            self.link.changed.notify_all()
+        self._give_up(*idle)
+        self.link.wake()
 
     def __repr__(self) -> str:
         waiting = f", {self.waiting_for}" if self.waiting_for else ""
@@ -160,10 +168,17 @@ class BrowserFile:
 
     def upload(self, client: Any, **fields: Any) -> Upload:
         """Start an upload and return its handle; takes the keywords of `client.files.upload`."""
+        upload: Upload = self._files(client).upload(self, **fields)
+        return upload
+
+    def resume(self, client: Any, upload_id: str) -> Upload:
+        """Go on with an unfinished upload of this file, by its id in `uploads()`."""
+        return self._files(client).resume_upload(upload_id, self)
+
+    def _files(self, client: Any) -> AsyncFiles:
         from cognite_nb_upload.widgets.browser_direct import page_files
 
-        upload: Upload = page_files(client, self).upload(self, **fields)
-        return upload
+        return page_files(client, self)
 
     @contextmanager
     def steered(self, stop: Stop, emit: Emit) -> Iterator[None]:
@@ -176,6 +191,8 @@ class BrowserFile:
             self._mine.stop = self._mine.emit = None
             if stop:
                 self._said.pop(emit, None)
+                reader = getattr(self._mine, "reader", None)
+                self._give_up(*([reader] if reader else []))
 
     # --- dropped again -----------------------------------------------------------------------
 
@@ -226,19 +243,28 @@ class BrowserFile:
 
     def _reader(self, offset: int) -> _Reader:
         """The reader that has come to `offset`, or a new one, which is its caller's alone."""
+        now_s = time.monotonic()
         with self._lock:
-            for reader in self._readers:
-                if reader.at == offset:
-                    self._readers.remove(reader)
-                    reader.in_order = True
-                    return reader
+            idle = [one for one in self._readers if not one.busy]
+            reader = next((one for one in idle if one.at == offset), None)
+            if reader is not None:
+                reader.in_order = reader.busy = True
+                return reader
             if offset not in self._starts:
                 insort(self._starts, offset)
-            oldest = self._readers.pop(0) if len(self._readers) >= _READERS else None
-        if oldest is not None:
-            with self.link.changed:
-                self._drop(oldest)
-        return _Reader(offset)
+            self._readers.append(reader := _Reader(offset))
+            spare = idle[: max(0, len(self._readers) - _READERS)]
+            old = [one for one in idle if now_s - one.used_s > _IDLE_S]
+        self._give_up(*spare, *old)
+        return reader
+
+    def _give_up(self, *readers: _Reader) -> None:
+        """Nobody reads on from there: what lies ready is let go of."""
+        with self._lock:
+            self._readers = [one for one in self._readers if one not in readers]
+        with self.link.changed:
+            for reader in readers:
+                self._drop(reader)
 
     def _drop(self, reader: _Reader) -> None:
         while reader.asks:
@@ -311,7 +337,7 @@ class BrowserFile:
         wanted = reader.at + size
         slice_size = self._slice_size()
         if reader.in_order:
-            ahead = max(1, AT_ONCE // (len(self._readers) + 1)) * slice_size
+            ahead = max(1, AT_ONCE // max(1, len(self._readers))) * slice_size
             wanted = max(wanted, min(reader.at + ahead, self._next_start(reader.at)))
         while reader.edge < wanted:
             most = self._next_start(reader.edge) - reader.edge
@@ -319,7 +345,7 @@ class BrowserFile:
             reader.asks.append(self.link.ask(self.key, reader.edge, min(slice_size, rest)))
 
     def _slice_size(self) -> int:
-        share = _AHEAD // (len(self._readers) + 1)
+        share = _AHEAD // max(1, len(self._readers))
         return min(self.link.slice_size, max(_LEAST_AHEAD, share))
 
     def _next_start(self, at: int) -> int:
@@ -337,8 +363,8 @@ class BrowserFile:
             return f"{name}: {why}; drop the same file again to go on{note}"
         if self.link.is_silent(key):
             return (
-                f"{name}: the page that holds it does not answer; is its tab closed, its "
-                "connection lost, or a cell running that keeps the kernel from hearing it?"
+                f"{name}: the page that holds it does not answer; is its tab closed, or its "
+                f"connection lost? {_when_heard()}"
             )
         return ""
 
@@ -415,6 +441,14 @@ class BrowserFile:
                 self.link.wait()
                 return False
         return self._is_sound(reader)
+
+
+def _when_heard() -> str:
+    """When this kernel hears what pages say."""
+    ipykernel = sys.modules.get("ipykernel")
+    if ipykernel is not None and ipykernel.version_info[0] < 7:
+        return "ipykernel 6 hears it only while no cell runs."
+    return "A cell that computes keeps the kernel from hearing it."
 
 
 class _NotThere(Exception):

@@ -125,6 +125,20 @@ def test_an_upload_that_waits_is_stopped_and_the_same_file_goes_on_after_a_resta
     assert len(seen(cdf, "part")) == sent + 3
 
 
+def test_an_unfinished_upload_is_gone_on_with_by_its_id(
+    client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page, make_files: Make
+) -> None:
+    page.hold_from = HELD
+    first = file.upload(client, part_size=PART, max_concurrency=1, source="my laptop")
+    until(lambda: len(first.state.missing_parts) == 3)
+    first.stop()
+    files, again = make_files()
+    again.choose(DATA)
+    second = files.files[0].resume(client, uploads().index[0])
+    assert arrived(cdf, second)
+    assert "Went on with 1 of 4 parts" in str(second.result().notes)
+
+
 def test_another_file_does_not_go_on_with_it(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page, make_files: Make
 ) -> None:
