@@ -29,6 +29,7 @@ from cognite_nb_upload.resuming import resume
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.shelf import JournalRow
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
+from cognite_nb_upload.widgets.browser_direct import page_files
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.code import upload_code
 from cognite_nb_upload.widgets.connect import SignIn, connect
@@ -292,7 +293,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         content: str | Path | BrowserFile = row.source
         if chosen is not None and not os.path.exists(row.source):
             content, known = chosen.content, chosen.real
-        self._begin(lambda: resume(row.id, self.client, content), known)
+        self._begin(lambda: self._gone_on_with(row, content), known)
+
+    def _gone_on_with(self, row: JournalRow, content: str | Path | BrowserFile) -> Upload:
+        if isinstance(content, BrowserFile):
+            return page_files(self.client, content).resume_upload(row.id, content)
+        return resume(row.id, self.client, content)
 
     def _begin(self, call: Callable[[], Upload], path: str) -> bool:
         """Start an upload and show it; where that cannot be, say why. `call` again goes on."""

@@ -199,6 +199,8 @@ def _source(row: JournalRow, gone: bool) -> str:
     source = clean(row.source, 80)
     if not source:
         return "it has no path: give its bytes to resume() in code"
+    if source.startswith("browser:"):
+        return "it is on your own computer: choose it above, then resume"
     return f"{source} is not there: choose the file above, then resume" if gone else source
 
 

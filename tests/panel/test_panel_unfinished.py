@@ -14,7 +14,7 @@ from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.shelf import JournalRow
 from cognite_nb_upload.widgets.panel import UploadPanel
-from cognite_nb_upload.widgets.unfinished import Item
+from cognite_nb_upload.widgets.unfinished import Item, _item_html
 
 MakePanel = Callable[..., UploadPanel]
 
@@ -131,6 +131,12 @@ def test_a_file_that_was_moved_is_chosen_and_gone_on_with(
     item.resume.click()
     assert panel.upload is not None
     assert panel.upload.result(20).id == row.file_id
+
+
+def test_an_upload_from_a_browser_says_where_its_file_is(row: JournalRow) -> None:
+    html = _item_html(replace(row, source="browser:<b>.segy"), here=True, gone=True)
+    assert "on your own computer: choose it above, then resume" in html
+    assert "<b>" not in html
 
 
 def test_another_file_of_that_size_is_refused(
