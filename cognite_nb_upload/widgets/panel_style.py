@@ -50,7 +50,8 @@ PANEL_CSS: Final = f"""
 .cnbu-form .widget-dropdown{{flex-direction:column;align-items:stretch;width:100%;
  height:auto;margin:0}}
 .cnbu-form select{{box-sizing:border-box;width:100%;flex:none;height:30px;border:1px solid {_LINE};
- border-radius:3px;background-color:{_PAPER};color:{_TEXT};font:inherit;padding:0 24px 0 8px}}
+ border-radius:3px;background:{_PAPER}!important;color:{_TEXT};font:inherit;padding:0 4px;
+ appearance:auto}}
 .cnbu-form select:focus{{outline:2px solid {_BRAND};outline-offset:-1px;border-color:{_BRAND}}}
 .cnbu-code pre{{overflow:auto;margin:6px 0 0;padding:8px 10px;border:1px solid {_SOFT};
  border-radius:3px;font-family:var(--jp-code-font-family,monospace);font-size:12px;

@@ -28,8 +28,8 @@ CSS: Final = f"""
  font-size:var(--jp-ui-font-size1,13px);max-width:72em;padding:2px;overflow:visible}}
 body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-form .widget-box{{overflow:visible;margin:0}}
-.cnbu-form .widget-html{{margin:0}}
-.cnbu-form .widget-html-content{{line-height:1.4;font-size:inherit}}
+.cnbu-form .widget-html{{margin:0;min-width:0;max-width:100%}}
+.cnbu-form .widget-html-content{{min-width:0;line-height:1.4;font-size:inherit}}
 .cnbu-form .cnbu-none{{display:none!important}}
 .cnbu-grid{{display:grid!important;gap:10px 20px;align-items:start;
  grid-template-columns:repeat(auto-fit,minmax(min(100%,21em),1fr))}}
@@ -104,8 +104,8 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-x::before{{content:"\\2715";font-size:13px}}
 .cnbu-heading{{font-weight:600;line-height:1.5}}
 .cnbu-banner{{border-left:3px solid {_WARN};padding:4px 10px;margin-bottom:8px;background:{_SHADE}}}
-.cnbu-outline{{display:block;width:100%;max-width:26em;height:auto;border:1px solid {_LINE};
- border-radius:3px;background:{_PAPER};margin-top:22px}}
+.cnbu-outline{{display:block;box-sizing:border-box;width:100%;max-width:26em;height:auto;
+ border:1px solid {_LINE};border-radius:3px;background:{_PAPER};margin-top:22px}}
 .cnbu-outline .grid{{stroke:{_SOFT};fill:none}}
 .cnbu-outline text{{fill:{_FAINT};font-size:10px}}
 .cnbu-outline .shape{{stroke:{_BRAND};stroke-width:2;fill:{_BRAND};fill-opacity:.18;
