@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_app import Notebook
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
@@ -69,7 +69,7 @@ class Panel:
     def field(self, label: str) -> Locator:
         """All that belongs to a field: its inputs, and what is said below them."""
         box = self.page.get_by_label(label, exact=True)
-        return self.at.locator(".cnbu-field").filter(has=box)
+        return self.at.locator(".cnbu-field, .cnbu-files, .cnbu-inside").filter(has=box).last
 
     def type(self, label: str, text: str, then: str = "") -> None:
         """Type in place of what is there, key by key, and press `then`."""
@@ -152,3 +152,11 @@ def seen(view: Locator, kernel: str = "") -> list[dict[str, str]]:
 def strips(rows: list[dict[str, str]]) -> set[str]:
     """The strips among them that differ."""
     return {row["strip"] for row in rows}
+
+
+def use_theme(page: Page, theme: str) -> None:
+    """`JupyterLab Light` or `JupyterLab Dark`."""
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
+    )
+    page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")

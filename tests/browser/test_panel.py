@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hands import PANEL, Panel, a_file, puts, seen, slow, strips, watch
 from jupyter_app import JupyterApp, Notebook
+from looks import outside
 from playwright.sync_api import expect
 from support import sha256
 
@@ -169,6 +170,9 @@ def test_trouble_is_told_waited_for_and_overcome(
     expect(panel.view).to_contain_text("Not uploaded: refused.bin")
     panel.view.locator("summary").click()
     expect(panel.view.locator("details pre")).to_contain_text("PartFailed")
+    panel.button("Show the code").click()
+    expect(panel.at.locator(".cnbu-code")).to_contain_text("refused.bin")
+    assert not outside(panel.at.locator(".cnbu-panel"))
     screenshot("panel-failed")
     panel.button("Go on").click()
     expect(panel.view).to_contain_text("Uploaded refused.bin")
