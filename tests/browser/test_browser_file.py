@@ -87,7 +87,10 @@ def test_picked_and_dropped_files_arrive_and_no_secret_is_saved(
     notebook = opened(open_notebook, direct=True)
     small = segy.with_name("notes <b>&amp; \u202e.txt")
     small.write_text("A small one.")
-    pick(page, segy)
+    page.get_by_label("Choose files of this computer").last.focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")  # by the keyboard alone
+    chooser.value.set_files(segy)
     drop(page, ".cnbu-drop", small)
     page.get_by_role("button", name="Remove notes").wait_for()
     screenshot("browser-files")
@@ -114,7 +117,11 @@ def secrets_in(journal: str) -> list[str]:
 
 
 def test_a_dropped_connection_a_pause_and_a_reload_lose_nothing(
-    open_notebook: Callable[..., Notebook], page: Page, lab_cdf: Emulator, segy: Path
+    open_notebook: Callable[..., Notebook],
+    page: Page,
+    lab_cdf: Emulator,
+    segy: Path,
+    screenshot: Callable[[str], Path],
 ) -> None:
     page.add_init_script(KEEP_SOCKETS)
     notebook = opened(open_notebook)
@@ -132,7 +139,9 @@ def test_a_dropped_connection_a_pause_and_a_reload_lose_nothing(
     until(notebook, "upload.state.rate > 0")
     notebook.save()
     notebook.reload()
-    assert "drop the same file again" in until(notebook, "upload.state.waiting_for")
+    until(notebook, "'drop the same file again' in upload.state.waiting_for")
+    page.get_by_text("drop the same file again").wait_for()
+    screenshot("browser-files-waiting")
     pick(page, segy)
     notebook.run(HURRY)
     done = int(until(notebook, "upload.done() and upload.result().id"))
