@@ -71,7 +71,9 @@ def test_it_runs_from_top_to_bottom_and_tells_no_secret(
     notebook = run(path, tmp_path, variables(shared))
     assert completed(shared) > before
     assert PLANTED not in nbformat.writes(notebook)  # with the state of all widgets
-    check(tidied(notebook))
+    saved = tidied(notebook)
+    check(saved)
+    assert "widget-view" not in outputs(saved)
     check_nothing_is_left(tmp_path)
 
 
