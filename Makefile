@@ -27,6 +27,10 @@ lint: $(STAMP)-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Run the notebooks, and keep their outputs.
+notebooks: $(STAMP)-test
+	$(BIN)/python notebooks/build_notebooks.py
+
 bench: $(STAMP)-test
 	$(BIN)/python tests/bench/run.py
 

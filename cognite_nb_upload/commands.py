@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str]) -> int:
     """Run a command; 0 when it went well, 1 on an error that is said in a sentence."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest and options.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     commands = {"demo": _demo, "upload": _upload, "lab": _lab}
     try:
         return commands[options.command](options)
@@ -54,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_upload(commands.add_parser("upload", help="upload a file to the project of CDF_PROJECT"))
     commands.add_parser("emulator", help="a little CDF on this machine, until told to stop")
     lab = commands.add_parser("lab", help="JupyterLab with an emulated CDF beside it")
-    lab.add_argument("options", nargs=argparse.REMAINDER, help="options for JupyterLab")
+    lab.description = "Options that are not known here go to JupyterLab."
     return parser
 
 
@@ -90,7 +94,7 @@ def _upload(options: argparse.Namespace) -> int:
     """Upload one file with the credentials of the environment."""
     given = {name: value for name, value in vars(options).items() if value not in (None, False)}
     file = given.pop("file")
-    del given["command"]
+    del given["command"], given["rest"]
     if "metadata" in given:
         given["metadata"] = dict(given["metadata"])
     with CogniteClient.from_env() as client:
@@ -186,5 +190,5 @@ def _lab(options: argparse.Namespace) -> int:
     folder = notebooks if notebooks.is_dir() else Path.cwd()
     with emulator(process=True) as cdf:
         found = {"CDF_URL": cdf.base_url, "CDF_PROJECT": cdf.project, "CDF_TOKEN": cdf.token}
-        command = [sys.executable, "-m", "jupyterlab", *options.options]
+        command = [sys.executable, "-m", "jupyterlab", *options.rest]
         return subprocess.call(command, cwd=folder, env={**os.environ, **found})  # noqa: S603 # our own Python

@@ -89,7 +89,8 @@ class ClientConfig:
         if missing or credentials is None:
             raise ConfigError(f"Missing in the environment: {', '.join(missing)}.")
         given: dict[str, Any] = {"client_name": "cognite_nb_upload", **settings}
-        return cls(project=project or "", base_url=base_url, credentials=credentials, **given)
+        found = {"project": project, "base_url": base_url, "credentials": credentials}
+        return cls(**{**found, **given})
 
 
 class _Variables(Mapping[str, str]):
