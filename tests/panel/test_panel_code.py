@@ -145,7 +145,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(VALUES)
 def test_every_value_is_a_literal_that_reads_back_and_prints(value: Any) -> None:
     code = literal(value, 1)

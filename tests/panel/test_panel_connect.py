@@ -111,6 +111,7 @@ def test_a_project_that_the_token_does_not_reach_is_said(form: SignIn, cdf: Emul
     assert "<b>else" not in all_html(form)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cluster", "said"),
     [
