@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ipywidgets
 from anyio import to_thread
@@ -44,6 +44,8 @@ from cognite_nb_upload.widgets.unfinished import Unfinished
 from cognite_nb_upload.widgets.upload_view import UploadView
 
 OnUploaded = Callable[[Uploaded], object]
+# What a saved notebook shows in place of the panel, where there is no kernel to draw it.
+_UNSHOWN: Final = "An upload panel; run this cell to see it."
 
 
 class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -382,7 +384,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         """The panel, and below it, for a saved notebook, how each upload ended."""
         show: Any = display  # IPython's is not typed
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(self)}
+        bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNSHOWN}
         show(bundle, raw=True)
         self._saved = show(self._saved_bundle(), raw=True, display_id=True)
 
