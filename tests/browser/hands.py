@@ -15,7 +15,7 @@ from cognite_nb_upload.emulator import Emulator, Fault
 
 expect.set_options(timeout=30_000)
 
-PANEL = "from cognite_nb_upload.widgets.panel import UploadPanel\npanel = UploadPanel()\npanel"
+PANEL = "from cognite_nb_upload.widgets import UploadPanel\npanel = UploadPanel()\npanel"
 # A part may be as small as this, in MiB: files of a few parts stay small.
 PART_MIB = 6
 
