@@ -22,6 +22,7 @@ from jupyter_app import JupyterApp, Notebook, chromium_options  # noqa: E402
 
 # CSS pixels around a widget.
 AIR: Final = 6
+WIDE: Final = "window.jupyterapp.commands.execute('application:toggle-left-area')"
 DARK: Final = """window.jupyterapp.commands.execute(
     "apputils:change-theme", {theme: "JupyterLab Dark"})"""
 SETUP: Final = """
@@ -31,14 +32,22 @@ from cognite_nb_upload import AsyncCogniteClient
 from cognite_nb_upload.widgets import MetadataForm, UploadPanel
 
 client = AsyncCogniteClient.from_env()
-client.files.limits.bandwidth.set(24 * 2**20)
+client.files.limits.bandwidth.set(6 * 2**20)
 Path("survey.segy").write_bytes(os.urandom(96 * 2**20));
 """
 PANEL: Final = """
 panel = UploadPanel(client)
 panel.files.choose("survey.segy")
-panel.form.fill({"data_set_id": 7, "labels": ["seismic"]})
-panel.sending.part_mib.value = "8"
+panel.form.fill({
+    "mime_type": "application/x-segy",
+    "external_id": "nordvik:2026",
+    "data_set_id": 7,
+    "directory": "/surveys/2026",
+    "source": "acquisition",
+    "labels": ["seismic:3d", "raw"],
+    "metadata": {"operator": "Nordvik", "vessel": "Sola"},
+})
+panel.sending.part_mib.value, panel.sending.at_once.value = "8", "4"
 panel
 """
 FORM: Final = """
@@ -59,10 +68,9 @@ for fold in form.folds[1:]:
     fold.toggle()
 form
 """
-UPLOAD: Final = """
-upload = client.files.upload("survey.segy", data_set_id=7, part_size=8 * 2**20)
-upload
-"""
+UPLOAD: Final = """\
+upload = client.files.upload("survey.segy", data_set_id=7, part_size=8 * 2**20, max_concurrency=4)
+upload"""
 # Two stores that are busy, and a connection that breaks.
 FAULTS: Final = (
     Fault("status", "part", part=2, status=503, retry_after=30),
@@ -72,7 +80,7 @@ FAULTS: Final = (
 
 
 def main() -> None:
-    """Write panel.png, form.png and upload.png."""
+    """Write panel.png, progress.png, form.png, dark.png and upload.png."""
     (HERE / "images").mkdir(exist_ok=True)
     with (
         emulator(process=True, faults=True) as cdf,
@@ -81,38 +89,51 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(**chromium_options())
-        page = browser.new_page(viewport={"width": 1100, "height": 2200}, device_scale_factor=1.5)
-        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, UPLOAD, ""])
+        page = browser.new_page(viewport={"width": 1020, "height": 2200}, device_scale_factor=1.5)
+        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, UPLOAD, UPLOAD, ""])
+        page.evaluate(WIDE)
         for cell in (0, 1):
             notebook.run_cell(cell)
         take_panel(page, notebook.cell(1).locator(".cnbu-panel"))
+        notebook.run_cell(3)
+        take_progress(page, notebook.cell(3))
         notebook.run_cell(2)
-        take_form(page, notebook.cell(2).locator(".cnbu-form").first)
+        form = notebook.cell(2).locator(".cnbu-form").first
+        take_form(page, form, "form")
+        page.evaluate(DARK)
+        take_form(page, form, "dark")
         for fault in FAULTS:
             cdf.inject(fault)
-        page.evaluate(DARK)
-        notebook.run_cell(3)
-        take_upload(page, notebook.cell(3).locator(".cnbu-view"))
+        notebook.run_cell(4)
+        take_upload(page, notebook.cell(4).locator(".cnbu-view"))
         browser.close()
 
 
 def take_panel(page: Page, panel: Locator) -> None:
     """A file on its way, a third of it sent."""
     panel.locator("button:enabled", has_text=re.compile("^Upload$")).click()
-    page.get_by_text(re.compile("^[2-8] of 12 parts stored")).wait_for()
+    panel.get_by_text(re.compile("^[4-6] of 12 parts stored, [34] sending")).wait_for()
     take(page, panel, "panel")
+    panel.get_by_text("Uploaded survey.segy").wait_for()
 
 
-def take_form(page: Page, form: Locator) -> None:
+def take_progress(page: Page, cell: Locator) -> None:
+    """The last line of a cell, and what it shows."""
+    cell.get_by_text(re.compile("^[4-6] of 12 parts stored, [34] sending")).wait_for()
+    take(page, cell, "progress")
+    cell.get_by_text("Uploaded survey.segy").wait_for()
+
+
+def take_form(page: Page, form: Locator, name: str) -> None:
     """Filled, and open."""
     form.get_by_text("Free: no file has it.").wait_for()
     form.get_by_text("Seismic surveys").wait_for()
-    take(page, form, "form")
+    take(page, form, name)
 
 
 def take_upload(page: Page, view: Locator) -> None:
     """In the dark, with trouble."""
-    page.get_by_text(re.compile("^([6-9]|10) of 12 parts stored")).wait_for()
+    view.get_by_text(re.compile("^[5-9] of 12 parts stored, [234] sending, 2 waiting")).wait_for()
     take(page, view, "upload")
 
 

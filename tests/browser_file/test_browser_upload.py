@@ -15,7 +15,7 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.widgets.browser import BrowserFiles
 from cognite_nb_upload.widgets.browser_file import BrowserFile
-from cognite_nb_upload.widgets.browser_link import LARGEST
+from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST
 
 PART = 6 * MIB
 # Slices that reach beyond this are held: the first part arrives, the second not yet.
@@ -178,6 +178,30 @@ def test_cancelling_while_it_waits_returns_at_once(
     upload.cancel()
     assert upload.done()
     assert upload.state.phase.value == "cancelled"
+
+
+def test_an_upload_of_a_file_that_is_away_is_cancelled_before_it_begins(
+    client: CogniteClient, file: BrowserFile, page: Page
+) -> None:
+    page.reload()
+    upload = file.upload(client, part_size=PART)
+    until(lambda: "drop the same" in file.waiting_for)
+    upload.cancel()
+    assert upload.done()
+    assert page.reads == []
+
+
+def test_several_files_share_the_way(
+    client: CogniteClient, cdf: Emulator, make_files: Make
+) -> None:
+    files, page = make_files()
+    contents = {f"{no}.segy": DATA[no:] for no in range(3)}
+    for name, data in contents.items():
+        page.choose(data, name)
+    running = [file.upload(client, part_size=PART) for file in files.files]
+    for upload, data in zip(running, contents.values(), strict=True):
+        assert cdf.sha256(upload.result(30).id or 0) == hashlib.sha256(data).hexdigest()
+    assert page.most_at_once <= AT_ONCE
 
 
 # --- straight to the store ------------------------------------------------------------------------
