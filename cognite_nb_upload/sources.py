@@ -172,6 +172,10 @@ class FileSource:
             room[came:wanted] = self.read_at(offset + came, wanted - came)
         return wanted
 
+    def region(self) -> tuple[int, int]:
+        """The descriptor of the open file, and where the content begins: for `sendfile`."""
+        return self._fd, self._start
+
     def _rest(self, offset: int, size: int) -> bytes:
         pieces = []
         while size:
@@ -335,6 +339,12 @@ def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
     if read_into is not None:
         return room[: read_into(room, offset)]
     return memoryview(source.read_at(offset, len(room)))
+
+
+def region_of(source: Source) -> tuple[int, int] | None:
+    """The descriptor of the open file that it is a region of, and where it begins there."""
+    own = getattr(source, "region", None)
+    return cast("tuple[int, int] | None", own()) if own is not None else None
 
 
 def give_back(content: object, source: Source) -> None:

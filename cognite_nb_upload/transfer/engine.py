@@ -1,13 +1,15 @@
 """Parts of a source into a sink, several at once.
 
 Rules of this file: the engine knows a source and a sink, not a network. Workers take parts from one
-iterator. When one part fails for good no new ones start, and those in flight may finish. A stop
-ends everything at once. Users see our error, never a group of them.
+iterator, and keep their thread and their lane from part to part while nobody else is waiting for
+it. When one part fails for good no new ones start, and those in flight may finish. A stop ends
+everything at once. Users see our error, never a group of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -16,7 +18,7 @@ from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
-from cognite_nb_upload.sources import Source, SourceFacts, read_piece
+from cognite_nb_upload.sources import Source, SourceFacts, read_piece, region_of
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 
 T = TypeVar("T")
@@ -50,6 +52,10 @@ class SteadySource:
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
         """As many bytes as `room` has, in it or where they are already; errors as `read_at`."""
         return self._twice(lambda: read_piece(self._source, offset, room), offset)
+
+    def region(self) -> tuple[int, int] | None:
+        """The open file that it is a region of, for who lets the kernel send from it."""
+        return region_of(self._source)
 
     def _twice(self, read: Callable[[], T], offset: int) -> T:
         try:
@@ -100,6 +106,9 @@ class Engine:
     ) -> None:
         self._source, self._sink, self._limits, self._at_once = source, sink, limits, at_once
         self._threads = anyio.CapacityLimiter(limits.most_at_once)
+        self._taking = threading.Lock()
+        self._parts: Iterator[Part] = iter(())
+        self._more = False
         self._busy = 0
         self._freed: anyio.Event | None = None
         self._error: Exception | None = None
@@ -112,16 +121,16 @@ class Engine:
             SourceChanged: the source is not what it was.
             UploadStopped: `stop` was set.
         """
-        self._error = None
+        self._parts, self._more, self._error = iter(parts), True, None
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch)
             async with anyio.create_task_group() as workers:
-                for part in parts:
+                while True:
                     await self._turn()
-                    if self._error or stop:
+                    if self._error or stop or not self._more:
                         break
                     self._busy += 1
-                    workers.start_soon(self._send, part, stop)
+                    workers.start_soon(self._work, stop)
             group.cancel_scope.cancel()
         if self._error:
             raise self._error
@@ -130,28 +139,42 @@ class Engine:
 
     async def _turn(self) -> None:
         """Wait until one more may start."""
-        while self._busy >= self._at_once():
+        while self._more and self._busy >= self._at_once():
             self._freed = freed = anyio.Event()
             with anyio.move_on_after(_TICK_S):  # the number may change meanwhile
                 await freed.wait()
 
-    async def _send(self, part: Part, stop: Stop) -> None:
+    async def _work(self, stop: Stop) -> None:
+        """Have parts sent by one thread, for as long as it may."""
+        lanes = self._limits.lanes
         try:
             with ended_by(stop):
-                await self._limits.lanes.acquire()
+                await lanes.acquire(self)
             try:
-                if not (self._error or stop):
-                    await in_thread(
-                        lambda own: self._sink(part, self._source, own), stop, self._threads
-                    )
+                if not (self._error or stop) and (part := self._next()):
+                    await in_thread(lambda own: self._send(part, own), stop, self._threads)
             finally:
-                self._limits.lanes.release()
+                lanes.release()
         except Exception as error:
             self._error = self._error or error
         finally:
             self._busy -= 1
             if self._freed is not None:
                 self._freed.set()
+
+    def _send(self, part: Part | None, own: Stop) -> None:
+        """Send this part and those after it: a thread that has just sent one is warm."""
+        while part is not None:
+            self._sink(part, self._source, own)
+            may = not own and self._error is None and self._busy <= self._at_once()
+            part = self._next() if may and self._limits.lanes.may_stay(self) else None
+
+    def _next(self) -> Part | None:
+        """The next part that nobody has taken."""
+        with self._taking:
+            part = next(self._parts, None)
+            self._more = part is not None
+            return part
 
     async def _watch(self) -> None:
         while True:

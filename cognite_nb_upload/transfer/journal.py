@@ -179,7 +179,7 @@ class Journal:
 
     def record(self, state: UploadState, event: ev.Event) -> None:
         """Write what matters for resuming; a listener. 30 us, or as long as the disk syncs."""
-        if self._fd is None or not self._is_mine() or type(event).__name__ not in KEPT:
+        if self._fd is None or type(event).__name__ not in KEPT or not self._is_mine():
             return
         with self._mutex:
             before, self._state = self._state, advance(self._state, event)

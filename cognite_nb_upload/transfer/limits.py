@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -94,16 +95,24 @@ class Bandwidth:
         return 0.0, granted
 
 
+@dataclass(eq=False, slots=True)
+class _Turn:
+    """One who waits for a lane."""
+
+    owner: object
+    came: anyio.Event = field(default_factory=anyio.Event)
+
+
 class Lanes:
     """How many parts go at once, over all uploads; first come, first served.
 
-    Used on the package's own loop alone.
+    Used on the package's own loop alone, but for `may_stay`.
     """
 
     def __init__(self, bandwidth: Bandwidth) -> None:
         self._bandwidth = bandwidth
         self._adapt = Concurrency()
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[_Turn] = deque()
         self.busy = 0
 
     @property
@@ -111,13 +120,18 @@ class Lanes:
         """How many may go at once now; it adapts."""
         return self._adapt.limit
 
-    async def acquire(self) -> None:
+    def may_stay(self, owner: object) -> bool:
+        """True where who has a lane need not give it back after a part; any thread may ask."""
+        others = any(turn.owner is not owner for turn in tuple(self._waiting))
+        return not others and self.busy <= self._adapt.limit
+
+    async def acquire(self, owner: object = None) -> None:
         """Wait for a lane."""
         while self.busy >= self._adapt.limit or self._waiting:
-            turn = anyio.Event()
+            turn = _Turn(owner)
             self._waiting.append(turn)
             try:
-                await turn.wait()
+                await turn.came.wait()
             except BaseException:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
@@ -150,7 +164,7 @@ class Lanes:
     def _wake(self) -> None:
         for turn in list(self._waiting)[: max(0, self._adapt.limit - self.busy)]:
             self._waiting.remove(turn)
-            turn.set()
+            turn.came.set()
 
 
 def checked_bandwidth(rate: float | None) -> float | None:
