@@ -94,13 +94,14 @@ class APIError(UploadToolkitError):
         missing: Sequence[Mapping[str, Any]] = (),
         duplicated: Sequence[Mapping[str, Any]] = (),
         what: str = "",
+        who: str = "CDF",
     ) -> None:
         self.code = code
         self.message = message
         self.request_id = request_id
         self.missing = [dict(item) for item in missing]
         self.duplicated = [dict(item) for item in duplicated]
-        text = f"CDF refused {what or 'the request'} with {code}: {message}"
+        text = f"{who} refused {what or 'the request'} with {code}: {message}"
         if self.missing:
             text += f" | missing: {self.missing}"
         if self.duplicated:

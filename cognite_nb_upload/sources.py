@@ -31,7 +31,7 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio import to_thread
 
-from cognite_nb_upload.core.plan import MIB, show_bytes
+from cognite_nb_upload.core.plan import MIB, show_bytes, whole
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
 
 Content = (
@@ -497,8 +497,9 @@ def _read_exactly(file: IO[bytes], size: int) -> bytes:
 def _checked_length(there: int, length: int | None, name: str) -> int:
     if length is None:
         return there
-    if isinstance(length, bool) or not isinstance(length, int) or length < 0:
-        raise UsageError(f"length is a number of bytes, 0 or more, not {length!r}.")
+    length, given = whole(length), length
+    if length is None or length < 0:
+        raise UsageError(f"length is a number of bytes, 0 or more, not {given!r}.")
     if length > there:
         raise UsageError(f"{name} has {there} bytes left; length asks for {length}.")
     return length

@@ -151,7 +151,8 @@ class OAuthClientCredentials:
             raise APIError(
                 str(said).splitlines()[0],
                 code=reply.status_code,
-                what=f"a token (by {self._host})",
+                what="a token",
+                who=self._host,
             ).hint("Check the client id, the client secret, the tenant and the scopes.")
         self._token = Secret(str(facts["access_token"]))
         self._ends_s = self._clock() + _seconds(facts.get("expires_in"))

@@ -20,7 +20,7 @@ from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core.feed import Feed
-from cognite_nb_upload.core.plan import check_part_count
+from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
 from cognite_nb_upload.models import (
@@ -106,7 +106,7 @@ class FileEndpoints:
             UsageError: something is outside CDF's limits; every field is named, nothing was sent.
             APIError: CDF refused (on awaiting or entering).
         """
-        check_part_count(parts)
+        parts = checked_part_count(parts)
         about = FileMetadata.of(
             name=name,
             external_id=external_id,
@@ -141,7 +141,7 @@ class FileEndpoints:
             UsageError: not exactly one of the two ids, or `parts` is outside 1..250.
             APIError: CDF refused (on awaiting or entering).
         """
-        check_part_count(parts)
+        parts = checked_part_count(parts)
         target = identifier(external_id=external_id, instance_id=instance_id)
         return self._opening(lambda: self.open_existing(target, parts))
 

@@ -33,6 +33,7 @@ from cognite_nb_upload.errors import APIError, CDFUnreachable
 # These statuses are an answer of CDF's front door: the request was not carried out.
 _NOT_DONE: Final = frozenset({429, 503})
 _GZIP_FROM: Final = 1024
+_SIGN_IN: Final = "Has the token expired? Is it for this project and this cluster?"
 _PAGE: Final = 1000
 _ACCESS: Final = frozenset({"uploadId", "uploadUrl", "uploadUrls", "downloadUrl"})
 _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
@@ -230,7 +231,8 @@ class Rpc:
         )
         if wait_s is None:
             too_much = net.asks_too_much(self.config.retry, retry_after, now)
-            raise _api_error(reply, send.what).hint(too_much and f"It says {status}{too_much}.")
+            hint = _SIGN_IN if status == 401 else too_much and f"It says {status}{too_much}."
+            raise _api_error(reply, send.what).hint(hint)
         return wait_s
 
     @property

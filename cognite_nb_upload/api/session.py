@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -25,7 +25,7 @@ from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.plan import check_part
+from cognite_nb_upload.core.plan import check_part, whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
@@ -143,7 +143,7 @@ class FileMultipartUploadSession:
             PartFailed: its tries are used up, or the store refused; the session stays usable.
             SourceChanged: the file was written to meanwhile.
         """
-        self._check_free(part_no)
+        part_no = self._check_free(part_no)
         if hasattr(content, "__aiter__") and not hasattr(content, "read"):
             source = background.call(as_source_async, content, length)
         else:
@@ -157,7 +157,7 @@ class FileMultipartUploadSession:
 
         Takes what `upload_part` takes, and async iterables of bytes. Cancelling it stops the part.
         """
-        self._check_free(part_no)
+        part_no = self._check_free(part_no)
         source = await as_source_async(content, length)
         await background.in_thread(
             lambda own: self._send_content(part_no, content, source, own),
@@ -192,7 +192,7 @@ class FileMultipartUploadSession:
         """
         stop = self._stop if stop is None else stop
         with self._lock:
-            self._check_free(part_no)
+            part_no = self._check_free(part_no)
             self._in_flight.add(part_no)
         url = self._opened.urls[part_no]
         try:
@@ -214,9 +214,9 @@ class FileMultipartUploadSession:
             missing=lambda: len(self.missing_parts),
         )
 
-    def _check_free(self, part_no: int) -> None:
-        """See that this part may be sent, before any of its content is read."""
-        self._check_part_no(part_no)
+    def _check_free(self, part_no: int) -> int:
+        """See that this part may be sent, before any of its content is read; returns its number."""
+        part_no = self._checked_part_no(part_no)
         if self._finished:
             raise UsageError("This upload is complete; nothing more can be sent through it.")
         if part_no not in self.missing_parts:
@@ -228,15 +228,18 @@ class FileMultipartUploadSession:
                 "That was an earlier part; nothing of this one was sent. Enter the session again "
                 "to try once more."
             )
+        return part_no
 
-    def _check_part_no(self, part_no: int) -> None:
-        if isinstance(part_no, bool) or not isinstance(part_no, int):
+    def _checked_part_no(self, part_no: int) -> int:
+        number = whole(part_no)
+        if number is None:
             raise UsageError(f"part_no is a whole number, not {part_no!r}.")
-        if not 0 <= part_no < self.parts:
+        if not 0 <= number < self.parts:
             raise UsageError(
-                f"part_no is {part_no}; this upload has {self.parts} "
+                f"part_no is {number}; this upload has {self.parts} "
                 f"part{'s' if self.parts > 1 else ''}, numbered from 0 to {self.parts - 1}."
             )
+        return number
 
     # --- leaving ----------------------------------------------------------------------------
 
@@ -340,6 +343,21 @@ class Opening(Awaitable[FileMultipartUploadSession]):
 
     def __await__(self) -> Generator[Any, None, FileMultipartUploadSession]:
         return self._open().__await__()
+
+    def __enter__(self) -> NoReturn:
+        """Say what to write instead.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "This client is asynchronous; use `async with`, in an async function."
+        ).hint(
+            "In a notebook `async with` works in any cell. `CogniteClient` has the same for `with`."
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached; without it Python would not ask `__enter__`."""
 
     async def __aenter__(self) -> FileMultipartUploadSession:
         return await (await self._open()).__aenter__()

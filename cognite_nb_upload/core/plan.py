@@ -6,6 +6,7 @@ is larger than 5 MiB; none is above 4000 MiB; there are at most 250. Sizes are b
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,16 +114,18 @@ def check_part(part_no: int, size: int, parts: int, *, limits: PartLimits = LIMI
         ).hint("Plan fewer parts, each larger.")
 
 
-def check_part_count(parts: int, *, limits: PartLimits = LIMITS) -> None:
-    """Refuse a number of parts outside 1..250.
+def checked_part_count(parts: int, *, limits: PartLimits = LIMITS) -> int:
+    """A number of parts from 1 to 250.
 
     Raises:
         PlanError: `parts` is not a whole number from 1 to 250.
     """
-    if isinstance(parts, bool) or not isinstance(parts, int):
+    number = whole(parts)
+    if number is None:
         raise PlanError(f"parts is a whole number from 1 to {limits.parts}, not {parts!r}.")
-    if not 1 <= parts <= limits.parts:
-        raise PlanError(f"parts is {parts}; CDF takes 1 to {limits.parts} parts.")
+    if not 1 <= number <= limits.parts:
+        raise PlanError(f"parts is {number}; CDF takes 1 to {limits.parts} parts.")
+    return number
 
 
 def _check_part_size(size: int, part_size: int, limits: PartLimits) -> None:
@@ -141,6 +144,16 @@ def _check_part_size(size: int, part_size: int, limits: PartLimits) -> None:
         raise PlanError(
             f"part_size {part_size} cuts {size} bytes into {count} parts; CDF takes {limits.parts}."
         ).hint(f"Use part_size={choose_part_size(size, limits=limits)} or more, or leave it out.")
+
+
+def whole(value: object) -> int | None:
+    """An int, or what stands for one (numpy's do), as an int; None for all else, bools included."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type] # that is what is asked
+    except TypeError:
+        return None
 
 
 def show_bytes(size: float) -> str:

@@ -19,7 +19,7 @@ import anyio
 
 from cognite_nb_upload import background
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts
+from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts, whole
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import UploadStopped, UsageError
@@ -300,6 +300,7 @@ def checked_concurrency(most: int) -> int:
     Raises:
         UsageError: it is not.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= 16:
+    number = whole(most)
+    if number is None or not 1 <= number <= SharedLimits.most_at_once:
         raise UsageError(f"max_concurrency is 1 to {SharedLimits.most_at_once}, not {most!r}.")
-    return most
+    return number

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support import PART, config_of, fired, routes, seen, sha256, some_bytes, until
 
@@ -499,3 +500,9 @@ async def test_no_more_than_12_parts_of_a_loop_go_at_once(cdf: Emulator) -> None
         ended = await asyncio.gather(*sending, return_exceptions=True)
     assert {type(one) for one in ended} == {UploadStopped}
     assert len(seen(cdf, "part")) == 12
+
+
+def test_numbers_of_numpy_are_numbers(client: CogniteClient, cdf: Emulator) -> None:
+    with client.files.multipart_upload_session("a", np.int64(1)) as session:
+        session.upload_part(np.int64(0), b"x", length=np.int32(1))
+    assert cdf.sha256(session.file_metadata.id or 0) == sha256(b"x")

@@ -95,6 +95,15 @@ async def test_async_with_works_with_and_without_await(
 
 
 @pytest.mark.anyio
+async def test_a_plain_with_of_the_async_client_says_what_to_write(
+    async_client: AsyncCogniteClient,
+) -> None:
+    opening = async_client.files.multipart_upload_session("a.txt", parts=1)
+    with pytest.raises(UsageError, match="async with"), opening:
+        pass
+
+
+@pytest.mark.anyio
 async def test_both_spellings_work_for_a_file_that_exists(
     cdf: Emulator, async_client: AsyncCogniteClient
 ) -> None:

@@ -12,7 +12,7 @@ from cognite_nb_upload.core.plan import (
     MIB,
     PartLimits,
     check_part,
-    check_part_count,
+    checked_part_count,
     choose_part_size,
     plan_parts,
     show_bytes,
@@ -136,13 +136,13 @@ def test_the_smallest_and_the_largest_part_are_taken(size: int):
 
 @pytest.mark.parametrize("parts", [1, 250])
 def test_1_to_250_parts_are_taken(parts: int):
-    check_part_count(parts)
+    checked_part_count(parts)
 
 
 @pytest.mark.parametrize("parts", [0, 251, -1, True, 3.0, "3", None])
 def test_any_other_number_of_parts_is_refused(parts: object):
     with pytest.raises(PlanError, match="1 to 250"):
-        check_part_count(parts)
+        checked_part_count(parts)
 
 
 def test_a_plan_reads_as_a_sentence():
