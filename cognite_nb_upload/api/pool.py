@@ -1,4 +1,4 @@
-"""Connections to CDF for many requests at once: several small clients rather than one large one.
+"""Connections to CDF for many requests at once: clients of one connection rather than one of many.
 
 httpcore looks at every connection of its pool for each request that begins or ends, so one pool of
 many connections costs their square. Nothing ever queues in there: who has to wait, waits here.
@@ -15,8 +15,8 @@ import httpx
 
 from cognite_nb_upload.api import net
 
-_PER_CLIENT: Final = 4
-_CLIENTS: Final = 10
+_AT_ONCE: Final = 40
+_LIMITS: Final = httpx.Limits(max_connections=1, keepalive_expiry=20)
 
 
 class Pool:
@@ -24,34 +24,30 @@ class Pool:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._turn = asyncio.Semaphore(_PER_CLIENT * _CLIENTS)
-        self._busy: dict[httpx.AsyncClient, int] = {}
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._idle: list[httpx.AsyncClient] = []
+        self._all: list[httpx.AsyncClient] = []
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        """A client with a connection to spare."""
+        """A client with a connection to spare: the one that was used last, if there is one."""
         async with self._turn:
-            client = self._spare()
-            self._busy[client] += 1
+            client = self._idle.pop() if self._idle else self._new()
             try:
                 yield client
             finally:
-                if client in self._busy:  # it may have been closed meanwhile
-                    self._busy[client] -= 1
+                if not client.is_closed:
+                    self._idle.append(client)
 
-    def _spare(self) -> httpx.AsyncClient:
-        for client, busy in self._busy.items():
-            if busy < _PER_CLIENT:
-                return client
-        limits = httpx.Limits(max_connections=_PER_CLIENT, keepalive_expiry=20)
+    def _new(self) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
-            verify=net.tls_context(), timeout=self._timeout_s, limits=limits, mounts=net.DIRECT
+            verify=net.tls_context(), timeout=self._timeout_s, limits=_LIMITS, mounts=net.DIRECT
         )
-        self._busy[client] = 0
+        self._all.append(client)
         return client
 
     async def close(self) -> None:
         """Close every connection."""
-        busy, self._busy = self._busy, {}
-        for client in busy:
+        clients, self._all, self._idle = self._all, [], []
+        for client in clients:
             await client.aclose()

@@ -8,7 +8,7 @@ upload is over its widgets are closed, and text and HTML that need no widget tak
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any, Final
@@ -57,14 +57,14 @@ class Budget:
 class _Shared:
     """What all bars of an upload have in common: one model each, not one per bar."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "8.5em") -> None:
         self.row = ipywidgets.Layout(width="100%", flex_flow="row wrap", align_items="center")
         self.meter = ipywidgets.Layout(
             flex="1 1 20em", max_width="38em", width="auto", height="22px", margin="0 6px 0 0"
         )
         self.text = ipywidgets.Layout(flex="1 1 16em", width="auto", min_height="22px", margin="0")
         self.hidden = ipywidgets.Layout(display="none")
-        self.style = ProgressStyle(description_width="8.5em")
+        self.style = ProgressStyle(description_width=label)
         self.text_style = HTMLStyle()
         self.blank = ipywidgets.HTML(layout=self.hidden, style=self.text_style)
 
@@ -235,8 +235,44 @@ class Notebook:
         return self._open_rows
 
     def _live_bundle(self) -> dict[str, Any]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.container.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNFINISHED}
+        return _live_bundle(self.container)
+
+
+class BoxOfLines:
+    """Bars of lines that somebody else has decided, in one output; a text is left in their place.
+
+    tqdm's own show each bar in an output of its own, and a saved notebook keeps what they showed
+    first.
+    """
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+        self._shared = _Shared(label="17em")
+        self._rows: list[_Row] = []
+        self._box = ipywidgets.VBox(_dom_classes=("cnbu",))
+        show: Any = display  # IPython's is not typed
+        self._handle = show(_live_bundle(self._box), raw=True, display_id=True)
+
+    def paint(self, lines: Sequence[Line]) -> None:
+        """Draw what has changed, the first ones first, for as long as messages may leave."""
+        now_s = time.monotonic()
+        for row, line in zip(self._rows, lines, strict=False):
+            if row.matters(line, now_s) and self._budget.take(row.messages(line)):
+                row.draw(line, now_s)
+        new = lines[len(self._rows) :]
+        self._rows += [_Row(self._shared, _WEIGHT_PART, line, now_s) for line in new]
+        if new:
+            self._box.children = tuple(row.widget for row in self._rows)
+
+    def finish(self, text: str) -> None:
+        """Close the bars, and leave the text."""
+        html = f"<div>{escape(text)}</div>"
+        self._handle.update({"text/plain": text, "text/html": html}, raw=True)
+        for row in self._rows:
+            row.close()
+        self._shared.close()
+        for model in (self._box.layout, self._box):
+            model.close()
 
 
 class _Rows:
@@ -288,6 +324,11 @@ class _Rows:
             row.close()
         _close(self._head)
         self._shared.close()
+
+
+def _live_bundle(widget: ipywidgets.Widget) -> dict[str, Any]:
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNFINISHED}
 
 
 def _whole(moment: Moment) -> Line:

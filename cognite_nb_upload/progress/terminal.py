@@ -5,6 +5,7 @@ Rule of this file: a log gets milestones only, about twenty lines for an upload 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 from tqdm.std import tqdm
@@ -106,6 +107,34 @@ class Terminal:
         room = max(ncols // 2, ncols - len(words) - 4)  # the words may be cut, the strip is not
         drawn = strip_text(state, room, ascii_only=self.strip.ascii is True)
         self.strip.set_description_str(f"[{drawn}] {words}" if words else "")
+
+
+class TextLines:
+    """Bars of lines that somebody else has decided; a text is left of them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._bars: list[TextBar] = []
+
+    def paint(self, lines: Sequence[Line]) -> None:
+        """Draw them."""
+        width = max(disp_len(line.label) for line in lines)
+        while len(self._bars) < len(lines):
+            self._bars.append(
+                TextBar(
+                    total=1, leave=False, bar_format=_FORMAT, file=self._file, dynamic_ncols=True
+                )
+            )
+        for bar, line in zip(self._bars, lines, strict=True):
+            bar.show(line, width)
+
+    def finish(self, text: str) -> None:
+        """Take the bars away, and leave the text."""
+        for bar in reversed(self._bars):
+            bar.close()
+        self._bars = []
+        self._file.write(f"{text}\n")
+        self._file.flush()
 
 
 class Log:

@@ -32,6 +32,8 @@ async def main() -> None:
         os.environ["COGNITE_NB_UPLOAD_STATE"] = folder
         async with AsyncCogniteClient(config) as client:
             await client.files.upload(b"few bytes", name="few")
+            if files_of(options.path):
+                await client.files.start_many([__file__])
             await measured(lambda: _send(client, options), size_of(options.path))
 
 

@@ -182,8 +182,8 @@ def test_markup_is_text_whoever_wrote_it(
     ):
         panel.put(label, EVIL.replace("\n", ""))
     panel.put("Directory", f"/{IMG}")
-    panel.put("Data set", IMG)
-    expect(panel.field("Data set")).to_contain_text(f"No data set fits '{IMG}'.")
+    panel.put("Data set", f"{IMG} and no other")
+    expect(panel.field("Data set")).to_contain_text(f"No data set fits '{IMG} and no other'.")
     panel.put("Data set", "")
     panel.put("GeoJSON", json.dumps({"type": IMG, "coordinates": EVIL}))
     expect(panel.field("GeoJSON")).to_contain_text(IMG)

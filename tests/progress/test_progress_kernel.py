@@ -110,6 +110,46 @@ watching
     assert len(begun) - len(closed) == 5  # a box and a piece of HTML, with layouts and a style
 
 
+def test_bars_of_many_files_leave_a_text_and_no_models(kernel: BlockingKernelClient) -> None:
+    heard = run(
+        kernel,
+        """
+from cognite_nb_upload.progress.many import BatchBar
+from cognite_nb_upload.transfer.batch import BatchState, InFlight
+
+class Batch:
+    state = BatchState(files=3, size=3 * MIB)
+
+    def listen(self, listener):
+        self.tell = listener
+        return lambda: None
+
+batch = Batch()
+with BatchBar(batch):
+    batch.tell(BatchState(3, 3 * MIB, done=1, sent=MIB, active=(InFlight(XSS, 5, MIB),)))
+    batch.state = BatchState(3, 3 * MIB, done=2, failed=1, sent=2 * MIB, over=True)
+""",
+    )
+    (shown,) = (one["content"] for one in heard if one["msg_type"] == "display_data")
+    (left,) = (one["content"] for one in heard if one["msg_type"] == "update_display_data")
+    assert "application/vnd.jupyter.widget-view+json" in shown["data"]
+    assert left["transient"]["display_id"] == shown["transient"]["display_id"]
+    assert left["data"]["text/plain"].startswith("2 of 3 files, 1 failed: 2 MiB in ")
+    assert left["data"]["text/plain"] in left["data"]["text/html"]
+    states = [
+        one["content"]["data"].get("state", {})
+        for one in heard
+        if one["msg_type"] in ("comm_open", "comm_msg")
+    ]
+    assert "1 of 3 files \u00b7 33 %" in [one.get("description") for one in states]
+    assert not [one for one in states if "<img" in str(one.get("value"))]  # HTML there
+    begun, ended = (
+        {one["content"]["comm_id"] for one in heard if one["msg_type"] == f"comm_{kind}"}
+        for kind in ("open", "close")
+    )
+    assert begun <= ended
+
+
 def test_a_saved_notebook_shows_the_end_without_widgets() -> None:
     cells = [
         SETUP,
