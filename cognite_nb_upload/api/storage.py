@@ -8,6 +8,7 @@ a broken pipe. Who stops it wakes the socket, not only the wait.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import re
@@ -37,9 +38,11 @@ from cognite_nb_upload.sources import Source, read_piece, region_of
 
 # What is paced and told at once: little at first, so that a slow link still shows progress.
 _FIRST_STRIDE: Final = 64 * KIB
-_LARGEST_STRIDE: Final = 8 * MIB
+_LARGEST_STRIDE: Final = 2 * MIB
 # What is read and written at once: it stays in a processor's own cache between the two.
 _PIECE: Final = 512 * KIB
+# What may wait in this machine's buffers beside what is on its way.
+_UNSENT: Final = MIB
 # A part that moves less than this within the stall time-out stands still, whatever drips.
 _STALL_BYTES: Final = 64 * KIB
 _ANSWER_READ: Final = 64 * KIB
@@ -151,6 +154,7 @@ class _Lane:
             self.stream = info["return_value"]
             self.sock = self.stream.get_extra_info("socket")
             self.confirmed = 0
+            _hold_little(self.sock)
             if self.cut:
                 self.wake()
 
@@ -314,6 +318,16 @@ class Storage:
             lane.client.close()
 
 
+def _hold_little(sock: socket.socket) -> None:
+    """Have this machine's buffers take what is on its way, and little more.
+
+    Otherwise they swallow megabytes at once, which then look as if they were sent.
+    """
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with contextlib.suppress(OSError):
+            socket.socket.setsockopt(sock, socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+
+
 def _confirmed(sock: socket.socket | None) -> int:
     """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
     info = _tcp_info(sock)
@@ -451,10 +465,13 @@ class _Pump:
 
 
 def _next_stride(stride: int, took_s: float) -> int:
-    """Longer while it goes fast, shorter where one takes so long that nothing seems to move."""
+    """Longer while it goes fast, shorter where one takes so long that nothing seems to move.
+
+    Buffers take the first ones at once, also on a slow link: what comes then is far too long.
+    """
     if took_s < 0.05:
         return min(_LARGEST_STRIDE, stride * 2)
-    return max(_FIRST_STRIDE // 4, stride // 2) if took_s > 0.5 else stride
+    return max(_FIRST_STRIDE // 4, stride // 4) if took_s > 0.25 else stride
 
 
 def _read_some(reply: httpx.Response) -> str:

@@ -146,7 +146,7 @@ class Objects:
         headers = {
             "accept-ranges": "bytes",
             "content-length": str(end - start),
-            "content-type": meta.get("mimeType", "application/octet-stream"),
+            "content-type": _as_header(meta.get("mimeType", "")) or "application/octet-stream",
             "content-disposition": f"attachment; filename*=UTF-8''{quote(meta['name'], safe='')}",
             "etag": f'"{content["upload"]}-{len(content["sizes"])}"',
         }
@@ -182,6 +182,11 @@ class Download(StreamingResponse):
         finally:
             with contextlib.suppress(ValueError):  # a thread still reads; the end of it closes
                 self._pieces.close()
+
+
+def _as_header(text: str) -> str:
+    """The text where it can be a header's value; nothing else."""
+    return text if text.isascii() and text.isprintable() else ""
 
 
 def byte_range(header: str | None, total: int) -> tuple[int, int, bool]:

@@ -162,8 +162,8 @@ class Batch(Awaitable["pd.DataFrame"]):
             self._tell(over=True)
 
     async def _send_all(self) -> None:
-        small = iter([row for row in self._todo if (row.size or 0) <= DEFAULT_PART_SIZE])
-        large = iter([row for row in self._todo if (row.size or 0) > DEFAULT_PART_SIZE])
+        small = iter([row for row in self._todo if _is_small(row)])
+        large = iter([row for row in self._todo if not _is_small(row)])
         self._threads = anyio.CapacityLimiter(_THREADS)
         async with anyio.create_task_group() as group:
             for _ in range(SMALL_AT_ONCE):
@@ -288,3 +288,10 @@ class Batch(Awaitable["pd.DataFrame"]):
             for listener in self._listeners:
                 with suppress(Exception):
                     listener(self._state)
+
+
+def _is_small(row: Row) -> bool:
+    """True where one PUT will do. Its type is a header there, which not every text can be."""
+    mime_type = (row.about.mime_type if row.about is not None else None) or ""
+    fits = mime_type.isascii() and mime_type.isprintable()
+    return fits and (row.size or 0) <= DEFAULT_PART_SIZE

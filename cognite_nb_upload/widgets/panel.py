@@ -45,6 +45,8 @@ from cognite_nb_upload.widgets.upload_view import UploadView
 
 OnUploaded = Callable[[Uploaded], object]
 # What a saved notebook shows in place of the panel, where there is no kernel to draw it.
+# A file and the keywords of `files.upload`.
+_Said = tuple[ChosenFile, dict[str, Any]]
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
 
 
@@ -74,7 +76,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._callbacks: tuple[OnUploaded, ...] = ()
         self._paths: dict[Upload, str] = {}  # without links, as the journal has them
         self._endings: dict[Upload, str] = {}
-        self._sent: tuple[Any, ...] | None = None  # what was sent last, as `_said` has it
+        self._sent: _Said | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
         self.tasks = Tasks()
         self._saved: Any = None  # a DisplayHandle
@@ -200,7 +202,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self.form.set_file(path, size=file.size, modified=at)
         self._changed(None)
 
-    def _said(self) -> tuple[ChosenFile, dict[str, Any]]:
+    def _said(self) -> _Said:
         """The file and the keywords of `files.upload`.
 
         Raises:
@@ -276,11 +278,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _start(self) -> None:
         if self._why_not():
             return
-        file, fields = self._said()
-        self._sent = (file, fields)
-        if not self._begin(partial(self._call, file.content, fields), file.real):
-            self._sent = None
-        self._changed(None)
+        said = file, fields = self._said()
+        self._begin(partial(self._call, file.content, fields), file.real, said)
 
     def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
         if self.client is None:
@@ -302,16 +301,19 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             return page_files(self.client, content).resume_upload(row.id, content)
         return resume(row.id, self.client, content)
 
-    def _begin(self, call: Callable[[], Upload], path: str) -> bool:
-        """Start an upload and show it; where that cannot be, say why. `call` again goes on."""
+    def _begin(self, call: Callable[[], Upload], path: str, said: _Said | None = None) -> None:
+        """Start an upload and show it; where that cannot be, say why. `call` again goes on.
+
+        `said` is what the form said of it: the same is not sent twice by a press of Upload.
+        """
         self._wrong.value = ""
         try:
             upload = call()
         except UploadToolkitError as error:
             self._wrong.value = error_html(error, "Not started.")
-            return False
-        self._add(upload, path, lambda: self._begin(call, path))
-        return True
+            return
+        self._sent = said or self._sent
+        self._add(upload, path, lambda: self._begin(call, path, said))
 
     def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
         """Show an upload above the others, which fold."""

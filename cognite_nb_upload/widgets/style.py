@@ -97,7 +97,8 @@ body[data-jp-theme-light="false"] .cnbu-form{{color-scheme:dark}}
 .cnbu-form .cnbu-quiet .widget-label{{position:absolute;width:1px;height:1px;overflow:hidden;
  clip-path:inset(50%);white-space:nowrap}}
 .cnbu-form .widget-checkbox{{width:auto;height:auto;margin:0;padding-top:5px;line-height:1.4}}
-.cnbu-form .widget-checkbox .widget-label-basic{{width:auto;display:flex;align-items:center}}
+.cnbu-form .widget-checkbox .widget-label-basic{{width:auto;display:flex;align-items:center;
+ white-space:normal;text-align:left}}
 .cnbu-form .widget-checkbox .widget-label{{display:none}}
 .cnbu-form .widget-checkbox input{{flex:none!important;margin:0 8px 0 0!important}}
 .cnbu-form .cnbu-x.jupyter-button{{font-size:0;width:30px;padding:0;border-color:transparent}}

@@ -174,7 +174,6 @@ def test_markup_is_text_whoever_wrote_it(
     for label in (
         "Name",
         "MIME type",
-        "External id",
         "Source",
         "Key 1",
         "Value 1",
@@ -182,6 +181,7 @@ def test_markup_is_text_whoever_wrote_it(
     ):
         panel.put(label, EVIL.replace("\n", ""))
     panel.put("Directory", f"/{IMG}")
+    panel.put("External id", f"{IMG}{lab.kind}\u202e")
     panel.put("Data set", f"{IMG} and no other")
     expect(panel.field("Data set")).to_contain_text(f"No data set fits '{IMG} and no other'.")
     panel.put("Data set", "")

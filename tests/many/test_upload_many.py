@@ -246,3 +246,13 @@ def test_a_hundred_thousand_rows_are_checked_in_seconds(client, folder: Path):
     frame["external_id"] = [f"file-{no}" for no in range(len(frame))]
     result = many(client, frame, dry_run=True)
     assert set(result["status"]) == {"waiting"}
+
+
+@pytest.mark.parametrize("mime_type", ["\u0442\u0438\u043f/\U0001f642", "text/plain\r\nx-evil: 1"])
+def test_a_type_that_no_header_can_have_arrives_all_the_same(cdf, client, folder, mime_type: str):
+    """It is also what the emulator's download link then leaves out."""
+    (row,) = many(client, [folder / "f0.bin"], mime_type=mime_type, verify="size").itertuples()
+    assert (row.status, row.error) == ("done", "")
+    (file,) = uploaded(cdf)
+    assert file["mimeType"] == mime_type
+    assert cdf.content(row.id) == (folder / "f0.bin").read_bytes()
