@@ -80,7 +80,7 @@ FAULTS: Final = (
 
 
 def main() -> None:
-    """Write panel.png, progress.png, form.png, dark.png and upload.png."""
+    """Write panel.png, form.png, dark.png and upload.png."""
     (HERE / "images").mkdir(exist_ok=True)
     with (
         emulator(process=True, faults=True) as cdf,
@@ -90,13 +90,11 @@ def main() -> None:
     ):
         browser = playwright.chromium.launch(**chromium_options())
         page = browser.new_page(viewport={"width": 1020, "height": 2200}, device_scale_factor=1.5)
-        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, UPLOAD, UPLOAD, ""])
+        notebook = Notebook.open(page, app, [SETUP, PANEL, FORM, UPLOAD, ""])
         page.evaluate(WIDE)
         for cell in (0, 1):
             notebook.run_cell(cell)
         take_panel(page, notebook.cell(1).locator(".cnbu-panel"))
-        notebook.run_cell(3)
-        take_progress(page, notebook.cell(3))
         notebook.run_cell(2)
         form = notebook.cell(2).locator(".cnbu-form").first
         take_form(page, form, "form")
@@ -104,8 +102,8 @@ def main() -> None:
         take_form(page, form, "dark")
         for fault in FAULTS:
             cdf.inject(fault)
-        notebook.run_cell(4)
-        take_upload(page, notebook.cell(4).locator(".cnbu-view"))
+        notebook.run_cell(3)
+        take_upload(page, notebook.cell(3).locator(".cnbu-view"))
         browser.close()
 
 
@@ -115,13 +113,6 @@ def take_panel(page: Page, panel: Locator) -> None:
     panel.get_by_text(re.compile("^[4-6] of 12 parts stored, [34] sending")).wait_for()
     take(page, panel, "panel")
     panel.get_by_text("Uploaded survey.segy").wait_for()
-
-
-def take_progress(page: Page, cell: Locator) -> None:
-    """The last line of a cell, and what it shows."""
-    cell.get_by_text(re.compile("^[4-6] of 12 parts stored, [34] sending")).wait_for()
-    take(page, cell, "progress")
-    cell.get_by_text("Uploaded survey.segy").wait_for()
 
 
 def take_form(page: Page, form: Locator, name: str) -> None:

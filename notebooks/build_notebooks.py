@@ -25,7 +25,7 @@ HERE: Final = Path(__file__).parent
 NOTEBOOKS: Final = tuple(sorted(HERE.glob("[0-9][0-9]_*.ipynb")))
 # A page has no widgets: a panel or a form is shown as it looked.
 PICTURES: Final = {
-    "<UploadPanel": HERE.parent / "docs" / "images" / "panel.png",
+    "An upload panel": HERE.parent / "docs" / "images" / "panel.png",
     "<MetadataForm": HERE.parent / "docs" / "images" / "form.png",
 }
 _VIEW: Final = "application/vnd.jupyter.widget-view+json"

@@ -38,7 +38,7 @@ from cognite_nb_upload.sources import Source, read_piece, region_of
 
 # What is paced and told at once: little at first, so that a slow link still shows progress.
 _FIRST_STRIDE: Final = 64 * KIB
-_LARGEST_STRIDE: Final = 2 * MIB
+_LARGEST_STRIDE: Final = 4 * MIB
 # What is read and written at once: it stays in a processor's own cache between the two.
 _PIECE: Final = 512 * KIB
 # What may wait in this machine's buffers beside what is on its way.

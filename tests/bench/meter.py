@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-TICK_S = 0.005
+TICK_S = 0.01
 
 
 def arguments() -> argparse.Namespace:

@@ -38,7 +38,7 @@ _METHOD = """
   still encrypted: a store on another machine would not take this one's CPU either. After each run
   it was asked how many bytes had arrived: all.
 - Memory added: the highest resident set during the transfer (VmHWM) less that before it.
-- Event-loop lag: by how much a 5 ms sleep in the caller's loop overshoots; 99th percentile.
+- Event-loop lag: by how much a 10 ms sleep in the caller's loop overshoots; 99th percentile.
 - Small files: {small}. The delay stands for the round trip to CDF (60 ms) and to the store (40 ms).
   It is slept before each answer, once more after a connection is made (TCP), and once more for its
   TLS handshake. Each runs as it is: the SDK's `files.upload` and our `files.start_many` (the
