@@ -200,9 +200,7 @@ class Notebook:
     def show(self) -> None:
         """Display the box in the cell that runs."""
         if self._handle is None:
-            bundle = self._live_bundle()
-            show: Any = display  # IPython's is not typed
-            self._handle = show(bundle, raw=True, display_id=True)
+            self._handle = _show_live(self.container)
 
     def paint(self, moment: Moment) -> bool:
         """Draw what matters most; True where something is left for the next time."""
@@ -231,11 +229,8 @@ class Notebook:
         self._open_rows = _Rows(self.container, self._most, moment, now_s)
         if self._still is not None and self._handle is not None:
             # It was over, and goes on: the still picture becomes widgets again.
-            self._handle.update(self._live_bundle(), raw=True)
+            self._handle.update(live_bundle(self.container, _UNFINISHED), raw=True)
         return self._open_rows
-
-    def _live_bundle(self) -> dict[str, Any]:
-        return _live_bundle(self.container)
 
 
 class BoxOfLines:
@@ -250,8 +245,7 @@ class BoxOfLines:
         self._shared = _Shared(label="17em")
         self._rows: list[_Row] = []
         self._box = ipywidgets.VBox(_dom_classes=("cnbu",))
-        show: Any = display  # IPython's is not typed
-        self._handle = show(_live_bundle(self._box), raw=True, display_id=True)
+        self._handle = _show_live(self._box)
 
     def paint(self, lines: Sequence[Line]) -> None:
         """Draw what has changed, the first ones first, for as long as messages may leave."""
@@ -326,9 +320,16 @@ class _Rows:
         self._shared.close()
 
 
-def _live_bundle(widget: ipywidgets.Widget) -> dict[str, Any]:
+def live_bundle(widget: ipywidgets.Widget, text: str) -> dict[str, Any]:
+    """What shows a widget, and the text where there are none."""
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNFINISHED}
+    return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
+
+
+def _show_live(widget: ipywidgets.Widget) -> Any:
+    """Display it in the cell that runs; returns its DisplayHandle."""
+    show: Any = display  # IPython's is not typed
+    return show(live_bundle(widget, _UNFINISHED), raw=True, display_id=True)
 
 
 def _whole(moment: Moment) -> Line:

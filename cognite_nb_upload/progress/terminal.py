@@ -90,14 +90,7 @@ class Terminal:
         self._slots = Slots(self._most)
 
     def _bar(self, bar_format: str, *, leave: bool = False) -> TextBar:
-        return TextBar(
-            total=1,
-            leave=leave,
-            bar_format=bar_format,
-            file=self._file,
-            ncols=self._ncols,
-            dynamic_ncols=self._ncols is None,
-        )
+        return _bar(self._file, bar_format, leave=leave, ncols=self._ncols)
 
     def _paint_strip(self, state: UploadState) -> None:
         if self.strip is None:
@@ -107,6 +100,19 @@ class Terminal:
         room = max(ncols // 2, ncols - len(words) - 4)  # the words may be cut, the strip is not
         drawn = strip_text(state, room, ascii_only=self.strip.ascii is True)
         self.strip.set_description_str(f"[{drawn}] {words}" if words else "")
+
+
+def _bar(
+    file: TextIO, bar_format: str, *, leave: bool = False, ncols: int | None = None
+) -> TextBar:
+    return TextBar(
+        total=1,
+        leave=leave,
+        bar_format=bar_format,
+        file=file,
+        ncols=ncols,
+        dynamic_ncols=ncols is None,
+    )
 
 
 class TextLines:
@@ -120,11 +126,7 @@ class TextLines:
         """Draw them."""
         width = max(disp_len(line.label) for line in lines)
         while len(self._bars) < len(lines):
-            self._bars.append(
-                TextBar(
-                    total=1, leave=False, bar_format=_FORMAT, file=self._file, dynamic_ncols=True
-                )
-            )
+            self._bars.append(_bar(self._file, _FORMAT))
         for bar, line in zip(self._bars, lines, strict=True):
             bar.show(line, width)
 

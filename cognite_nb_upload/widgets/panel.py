@@ -24,12 +24,12 @@ from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.progress.notebook import live_bundle
 from cognite_nb_upload.progress.words import clean, show_count, summary
 from cognite_nb_upload.resuming import resume
 from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.shelf import JournalRow
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
-from cognite_nb_upload.widgets.browser_direct import page_files
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.code import upload_code
 from cognite_nb_upload.widgets.connect import SignIn, connect
@@ -44,9 +44,9 @@ from cognite_nb_upload.widgets.unfinished import Unfinished
 from cognite_nb_upload.widgets.upload_view import UploadView
 
 OnUploaded = Callable[[Uploaded], object]
-# What a saved notebook shows in place of the panel, where there is no kernel to draw it.
 # A file and the keywords of `files.upload`.
 _Said = tuple[ChosenFile, dict[str, Any]]
+# What a saved notebook shows in place of the panel, where there is no kernel to draw it.
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
 
 
@@ -298,7 +298,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _gone_on_with(self, row: JournalRow, content: str | Path | BrowserFile) -> Upload:
         if isinstance(content, BrowserFile):
-            return page_files(self.client, content).resume_upload(row.id, content)
+            return content.resume(self.client, row.id)
         return resume(row.id, self.client, content)
 
     def _begin(self, call: Callable[[], Upload], path: str, said: _Said | None = None) -> None:
@@ -385,9 +385,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _ipython_display_(self) -> None:
         """The panel, and below it, for a saved notebook, how each upload ended."""
         show: Any = display  # IPython's is not typed
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        bundle = {"application/vnd.jupyter.widget-view+json": view, "text/plain": _UNSHOWN}
-        show(bundle, raw=True)
+        show(live_bundle(self, _UNSHOWN), raw=True)
         self._saved = show(self._saved_bundle(), raw=True, display_id=True)
 
     def _save(self) -> None:

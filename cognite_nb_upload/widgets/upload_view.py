@@ -23,7 +23,7 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.lines import Moment, whole_line
-from cognite_nb_upload.progress.notebook import Notebook
+from cognite_nb_upload.progress.notebook import Notebook, live_bundle
 from cognite_nb_upload.progress.strip import STYLE
 from cognite_nb_upload.progress.watch import Bars, in_notebook
 from cognite_nb_upload.progress.words import clean, summary
@@ -280,11 +280,7 @@ class UploadView(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no typ
         if self.ended is not None:
             show(self._still_bundle(), raw=True)
             return
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        bundle = {
-            "application/vnd.jupyter.widget-view+json": view,
-            "text/plain": repr(self.upload),
-        }
+        bundle = live_bundle(self, repr(self.upload))
         self._handle = show(bundle, raw=True, display_id=True)
 
     def _still_bundle(self) -> dict[str, str]:
