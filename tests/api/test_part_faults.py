@@ -22,6 +22,7 @@ import pytest
 from proxy import Line
 from support import PART, config_of, fired, quick, routes, seen, sha256, some_bytes, until
 
+import cognite_nb_upload
 from cognite_nb_upload import (
     AsyncCogniteClient,
     CogniteClient,
@@ -618,7 +619,10 @@ async def test_cancelling_a_part_stops_it(cdf: Emulator) -> None:
 
 def _busy(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and "upload" in "".join(traceback.format_stack(frame))
+    if frame is None:
+        return False
+    ours = str(Path(cognite_nb_upload.__file__).parent)
+    return any(one.filename.startswith(ours) for one in traceback.extract_stack(frame))
 
 
 def open_files() -> set[Path]:
