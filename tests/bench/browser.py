@@ -1,6 +1,7 @@
 """Files from the browser, measured: over the comm, straight to the store, and by Jupyter's own way.
 
-    python tests/bench/browser.py [--size MIB] [--rounds N] [--only comm,direct,contents] [--json F]
+    python tests/bench/browser.py [--size MIB] [--rounds N] [--only comm,direct,contents]
+                                  [--json FILE] [--write FILE]
 
 One JupyterLab, one page, one emulated CDF; the ways take turns, so that a busy machine is as busy
 for each. The page works unattended. Rates are MiB/s of medians; memory is what each process had at
@@ -95,12 +96,16 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=300, help="MiB")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="contents,comm,direct")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="all that was measured")
+    parser.add_argument("--write", type=Path, help="a table in Markdown")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = _file(Path(folder) / "big.segy", options.size * MIB)
         told = _measure(Path(folder), file, options.only.split(","), options.rounds)
-    _report(told)
+    table = report(told, options.size)
+    print(table)
+    if options.write:
+        options.write.write_text(HEAD + table)
     if options.json:
         options.json.write_text(json.dumps(told, indent=2))
 
@@ -208,16 +213,45 @@ def _in_mib(memory: Memory) -> dict[str, int]:
     return {name: round(size / MIB) for name, size in memory.most.items()}
 
 
-def _report(told: dict[str, list[dict[str, Any]]]) -> None:
-    rates = {
-        way: statistics.median(one["rate"] for one in ones if "rate" in one)
-        for way, ones in told.items()
-    }
-    base = rates.get("contents")
-    for way, rate in rates.items():
-        ratio = f"  {rate / base:5.1f} x the contents API" if base else ""
-        print(f"{way:9}{rate:7.1f} MiB/s{ratio}")
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+HEAD = """# Files from the browser, measured
+
+`python tests/bench/browser.py --write FILE`; what it does is in its docstring.
+
+"""
+NAMES = {
+    "contents": "Jupyter's contents API",
+    "comm": "`BrowserFile`, over the comm",
+    "direct": "`BrowserFile(direct=True)`, straight to the store",
+}
+
+
+def report(told: dict[str, list[dict[str, Any]]], size: int) -> str:
+    """A table: rates (MiB/s), their ratio to the contents API, and the most memory of any round."""
+    rounds = max(map(len, told.values()))
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end"
+    lines = [
+        f"{size} MiB, {rounds} rounds in turn, medians (lowest to highest); {load}.",
+        "",
+        "| way | MiB/s | over the contents API | memory added, MiB: kernel | server | page |",
+        "|---|---|---|---|---|---|",
+    ]
+    base = _rates(told.get("contents", []))
+    for way, ones in told.items():
+        rates = _rates(ones)
+        if not rates:
+            lines.append(f"| {NAMES[way]} | failed: {ones[0].get('error')} | | | | |")
+            continue
+        ratio = f"{statistics.median(rates) / statistics.median(base):.1f}x" if base else "-"
+        most = [
+            str(max(one["memory"][who] for one in ones)) for who in ("kernel", "server", "page")
+        ]
+        rate = f"**{statistics.median(rates):.0f}** ({min(rates):.0f} to {max(rates):.0f})"
+        lines.append(f"| {NAMES[way]} | {rate} | {ratio} | {' | '.join(most)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rates(ones: list[dict[str, Any]]) -> list[float]:
+    return [one["rate"] for one in ones if "rate" in one]
 
 
 if __name__ == "__main__":

