@@ -15,7 +15,7 @@ import time
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +25,7 @@ from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.sources import SourceFacts
-from cognite_nb_upload.transfer.fingerprint import sample_hashes
+from cognite_nb_upload.transfer.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST, Ask, Link
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class BrowserFile:
         self.key = ""  # by which the page that holds it knows it
         self._offered = key
         self._samples: tuple[str, ...] = ()
+        self._blocks = frozenset(sample_blocks(size))  # (offset, size)
+        self._sampled: dict[tuple[int, int], memoryview] = {}
         self._note = ""
         self._ended = ""
         self._tell_widget = changed
@@ -129,6 +131,8 @@ class BrowserFile:
         size = max(0, min(size, self.size - offset))
         if not size:
             return b""
+        if (offset, size) in self._blocks:
+            return self._block((offset, size))
         reader = self._mine.reader = self._reader(offset)
         try:
             pieces = []
@@ -157,6 +161,7 @@ class BrowserFile:
             idle = [reader for reader in self._readers if not reader.busy]
             self._starts.clear()
             self._said.clear()
+            self._sampled = {}
             self._closings += 1
         self._give_up(*idle)
         self.link.wake()
@@ -241,6 +246,15 @@ class BrowserFile:
         return self.link.was_unreadable(self.key)
 
     # --- reading -----------------------------------------------------------------------------
+
+    def _block(self, block: tuple[int, int]) -> memoryview:
+        """What an upload is recognised by, or a small file as a whole: all blocks in one go."""
+        while (data := self._sampled.get(block)) is None:
+            self.wait_until_here()
+            if not self._sampled:
+                with suppress(_NotThere):
+                    self._sampled = self._sample(self.key)
+        return data
 
     def _reader(self, offset: int) -> _Reader:
         """The reader that has come to `offset`, or a new one, which is its caller's alone."""
@@ -409,35 +423,42 @@ class BrowserFile:
             key = self._offered
             if not key:
                 return  # another thread has done it
+            blocks: dict[tuple[int, int], memoryview] = {}
             try:
-                samples = sample_hashes(partial(self._sample, key), self.size)
+                blocks = self._sample(key)
+                samples = sample_hashes(lambda at, size: blocks.get((at, size), b""), self.size)
             except _NotThere:
-                same, self._note = not self.key, "it could not be read"
-                samples = ()
+                same, self._note, samples = not self.key, "it could not be read", ()
             else:
                 same = samples == (self._samples or samples)
                 self._note = "" if same else "the bytes of the one that was dropped are others"
             old = self.key if same else key
             with self.link.changed:
                 if same:
-                    self.key, self._samples = key, samples
+                    self.key, self._samples, self._sampled = key, samples, blocks
                 if self._offered == key:
                     self._offered = ""
             if old != self.key and old:
                 self.link.release(old)
 
-    def _sample(self, key: str, at: int, size: int) -> bytes | memoryview:
-        """A slice of a file that is not yet known to be this one."""
-        reader = _Reader(at)
-        if size:
-            self._until(partial(self._is_sampled, reader, key, size), adopt=False)
-        return reader.take(size) if size else b""
+    def _sample(self, key: str) -> dict[tuple[int, int], memoryview]:
+        """Its blocks, all asked for at once; by another key, it need not be this file."""
+        blocks = {block: _Reader(block[0]) for block in sample_blocks(self.size) if block[1]}
+        with self.link.changed:
+            for (at, size), reader in blocks.items():
+                reader.asks.append(self.link.ask(key, at, size))
+        try:
+            for (_, size), reader in blocks.items():
+                self._until(partial(self._is_sampled, reader, key, size), adopt=False)
+            return {(at, size): reader.take(size) for (at, size), reader in blocks.items()}
+        finally:
+            self._give_up(*blocks.values())
 
     def _is_sampled(self, reader: _Reader, key: str, size: int) -> bool:
         with self.link.changed:
             if self._ended:
                 raise self._error()
-            if self._offered != key or self.link.why_gone(key):
+            if (self._offered or self.key) != key or self.link.why_gone(key):
                 raise _NotThere
             if not reader.asks or reader.asks[0].lost:
                 reader.asks = deque([self.link.ask(key, reader.at, size)])

@@ -193,7 +193,7 @@ class Link:
         return self._count
 
     def _fill(self) -> None:
-        while self._queue and len(self._asks) < AT_ONCE:
+        while self._queue and self._has_room(self._queue[0].size):
             ask = self._queue.popleft()
             if self.why_gone(ask.key):
                 ask.lost = True
@@ -203,6 +203,14 @@ class Link:
             self._send(
                 {"kind": "read", "no": ask.no, "key": ask.key, "at": ask.at, "size": ask.size}
             )
+
+    def _has_room(self, size: int) -> bool:
+        """Few at once; small ones, more: a message to the page may wait 40 ms for the one before.
+
+        Jupyter's server leaves Nagle's algorithm on.
+        """
+        under_way = sum(ask.size for ask in self._asks.values())
+        return len(self._asks) < AT_ONCE or under_way + size <= LARGEST
 
     # --- waiting -----------------------------------------------------------------------------
 

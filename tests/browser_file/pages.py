@@ -25,7 +25,7 @@ class Page:
 
     Attributes:
         reads: every slice it was asked for, as `(at, size)`.
-        most_at_once: how many unanswered ones there were at most.
+        most_at_once: the bytes of all unanswered ones, at most.
         lose: answers to lose from now on.
         lose_above: loses every answer of more bytes than this.
         spoil: answers to spoil.
@@ -86,7 +86,7 @@ class Page:
     def send(self, message: Mapping[str, Any]) -> None:
         """What the kernel sends arrives here."""
         if message["kind"] == "read":
-            self._asked += 1
+            self._asked += message["size"]
             self.most_at_once = max(self.most_at_once, self._asked)
         self._inbox.put(message)
 
@@ -119,7 +119,7 @@ class Page:
     def _answer(self, message: Mapping[str, Any]) -> None:
         no, at, size = message["no"], message["at"], message["size"]
         self._working.pop(no, None)
-        self._asked -= 1
+        self._asked -= message["size"]
         if self.unreadable:
             told = {"kind": "unreadable", "no": no, "key": message["key"]}
             self.hear({**told, "error": self.unreadable}, [])

@@ -11,6 +11,7 @@ from pages import Page
 
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.errors import TransferError
+from cognite_nb_upload.transfer.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.widgets.browser import BrowserFiles
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST
@@ -49,8 +50,21 @@ def test_a_few_slices_are_under_way_at_once_and_none_is_large(
     file: BrowserFile, page: Page
 ) -> None:
     assert read_all(file) == DATA
-    assert 1 < page.most_at_once <= AT_ONCE
+    assert LARGEST < page.most_at_once <= AT_ONCE * LARGEST
     assert max(size for _, size in page.reads) == LARGEST < 10 * MIB
+
+
+def test_samples_are_asked_for_together_and_read_once(file: BrowserFile, page: Page) -> None:
+    first = sample_hashes(file.read_at, file.size)
+    asked = sorted(page.reads)
+    assert asked == list(sample_blocks(len(DATA)))
+    assert page.most_at_once == sum(size for _, size in asked)
+    assert sample_hashes(file.read_at, file.size) == first
+    assert first == sample_hashes(lambda at, size: DATA[at : at + size], len(DATA))
+    assert sorted(page.reads) == asked
+    file.close()  # and are let go of
+    sample_hashes(file.read_at, file.size)
+    assert len(page.reads) > len(asked)
 
 
 def test_several_readers_share_the_way_and_read_nothing_twice(
@@ -63,15 +77,15 @@ def test_several_readers_share_the_way_and_read_nothing_twice(
     with ThreadPoolExecutor(5) as pool:
         parts = pool.map(lambda at: read_all(file, at, at + part, 256 * KIB), starts)
         assert b"".join(parts) == DATA
-    assert page.most_at_once <= AT_ONCE
+    assert page.most_at_once <= AT_ONCE * LARGEST
     asked = sum(size for _, size in page.reads)
     assert asked <= len(DATA) + 6 * MIB  # before the others have begun, the first may read on
 
 
 def test_a_slice_that_is_lost_is_asked_for_again(file: BrowserFile, page: Page) -> None:
-    read_all(file, 0, 8 * MIB)
+    file.read_at(0, 1)  # the samples are taken
     page.lose = 1
-    assert read_all(file, 8 * MIB) == DATA[8 * MIB :]
+    assert read_all(file) == DATA
     assert page.lost == 1
 
 

@@ -122,6 +122,7 @@ export class Holder {
     this.reading = new Set(); // numbers of the slices in hand
     this.puts = new Map(); // number -> XMLHttpRequest
     this.sent = new Map(); // number -> bytes, since the kernel was last told
+    this.telling = 0; // a timer, while something is sent
     this.count = 0;
     this.readAt = -Infinity;
   }
@@ -175,9 +176,15 @@ export class Holder {
     }
   }
 
+  // The first bytes are told at once: they say that this way to the store is open.
   progress(no, loaded) {
-    if (!this.sent.size) setTimeout(() => this.tellSent(), PROGRESS_MS);
     this.sent.set(no, loaded);
+    if (!this.telling) this.tellOften();
+  }
+
+  tellOften() {
+    this.telling = this.sent.size && setTimeout(() => this.tellOften(), PROGRESS_MS);
+    this.tellSent();
   }
 
   tellSent() {
