@@ -42,9 +42,9 @@ KEEP_SOCKETS = """
 
 @pytest.fixture(scope="module")
 def segy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of the person's own computer: 24 MiB of random bytes."""
+    """A file of the person's own computer: 48 MiB of random bytes, twice what is read ahead."""
     path = tmp_path_factory.mktemp("laptop") / "big.segy"
-    path.write_bytes(os.urandom(24 * MIB))
+    path.write_bytes(os.urandom(48 * MIB))
     return path
 
 
