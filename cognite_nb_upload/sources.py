@@ -203,8 +203,10 @@ class FileSource:
             now = os.fstat(self._fd)
         except OSError as error:  # ESTALE: its server has forgotten it
             raise self._changed(f"cannot be looked at ({error.strerror})") from error
-        if (now.st_size, now.st_mtime_ns) != (was.st_size, was.st_mtime_ns):
-            raise self._changed(f"was {was.st_size} bytes and is {now.st_size}, or was written to")
+        if now.st_size != was.st_size:
+            raise self._changed(f"was {was.st_size} bytes and is {now.st_size}")
+        if now.st_mtime_ns != was.st_mtime_ns:
+            raise self._changed("was written to")
         if self._path is None:
             return
         try:
