@@ -83,7 +83,7 @@ def main() -> None:
     """Write panel.png, form.png, dark.png and upload.png."""
     (HERE / "images").mkdir(exist_ok=True)
     with (
-        emulator(process=True, faults=True) as cdf,
+        emulator(process=True, faults=True, port=8787) as cdf,
         tempfile.TemporaryDirectory() as folder,
         JupyterApp("lab", Path(folder), cdf) as app,
         sync_playwright() as playwright,

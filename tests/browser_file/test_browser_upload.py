@@ -74,12 +74,18 @@ def test_a_browser_file_is_uploaded_like_any_source(
     assert upload.name == "big.segy"
 
 
+def halted(file: BrowserFile, client: CogniteClient, page: Page, **fields: Any) -> Upload:
+    """An upload whose first part is stored, and whose second one the page keeps waiting."""
+    page.hold_from = HELD
+    upload = file.upload(client, part_size=PART, max_concurrency=1, **fields)
+    until(lambda: upload.state.stored >= PART)
+    return upload
+
+
 def test_an_upload_says_what_it_waits_for_and_goes_on(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page
 ) -> None:
-    page.hold_from = HELD
-    upload = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: upload.state.stored >= PART)
+    upload = halted(file, client, page)
     page.reload()
     until(lambda: "drop the same file again to go on" in upload.state.waiting_for)
     page.choose(DATA)
@@ -91,9 +97,7 @@ def test_an_upload_says_what_it_waits_for_and_goes_on(
 def test_an_upload_that_waits_is_paused_and_resumed(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page
 ) -> None:
-    page.hold_from = HELD
-    upload = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: upload.state.stored >= PART)
+    upload = halted(file, client, page)
     page.reload()
     until(lambda: "drop the same" in upload.state.waiting_for)
     upload.pause()
@@ -107,9 +111,7 @@ def test_an_upload_that_waits_is_paused_and_resumed(
 def test_an_upload_that_waits_is_stopped_and_the_same_file_goes_on_after_a_restart(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page, make_files: Make
 ) -> None:
-    page.hold_from = HELD
-    first = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: len(first.state.missing_parts) == 3)
+    first = halted(file, client, page)
     page.reload()
     until(lambda: "drop the same" in first.state.waiting_for)
     first.stop()
@@ -128,9 +130,7 @@ def test_an_upload_that_waits_is_stopped_and_the_same_file_goes_on_after_a_resta
 def test_an_unfinished_upload_is_gone_on_with_by_its_id(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page, make_files: Make
 ) -> None:
-    page.hold_from = HELD
-    first = file.upload(client, part_size=PART, max_concurrency=1, source="my laptop")
-    until(lambda: len(first.state.missing_parts) == 3)
+    first = halted(file, client, page, source="my laptop")
     first.stop()
     files, again = make_files()
     again.choose(DATA)
@@ -142,9 +142,7 @@ def test_an_unfinished_upload_is_gone_on_with_by_its_id(
 def test_another_file_does_not_go_on_with_it(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page, make_files: Make
 ) -> None:
-    page.hold_from = HELD
-    first = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: len(first.state.missing_parts) == 3)
+    first = halted(file, client, page)
     first.stop()
     files, other = make_files()
     other.choose(DATA[:-1] + b"?")
@@ -155,9 +153,7 @@ def test_another_file_does_not_go_on_with_it(
 def test_a_file_that_changes_is_not_completed(
     client: CogniteClient, cdf: Emulator, file: BrowserFile, page: Page
 ) -> None:
-    page.hold_from = HELD
-    upload = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: upload.state.stored >= PART)
+    upload = halted(file, client, page)
     page.unreadable = "NotReadableError"
     page.let_go()
     until(lambda: "changed on its disk" in upload.state.waiting_for)
@@ -170,9 +166,7 @@ def test_a_file_that_changes_is_not_completed(
 def test_cancelling_while_it_waits_returns_at_once(
     client: CogniteClient, file: BrowserFile, page: Page
 ) -> None:
-    page.hold_from = HELD
-    upload = file.upload(client, part_size=PART, max_concurrency=1)
-    until(lambda: upload.state.stored >= PART)
+    upload = halted(file, client, page)
     page.reload()
     until(lambda: "drop the same" in upload.state.waiting_for)
     upload.cancel()
