@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -11,6 +12,11 @@ from support import config_of
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient
 from cognite_nb_upload.emulator import Emulator, emulator
+
+
+def pytest_configure() -> None:
+    """A shell has its background jobs ignore interrupts, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
