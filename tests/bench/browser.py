@@ -235,19 +235,22 @@ def report(told: dict[str, list[dict[str, Any]]], size: int) -> str:
         "| way | MiB/s | over the contents API | memory added, MiB: kernel | server | page |",
         "|---|---|---|---|---|---|",
     ]
-    base = _rates(told.get("contents", []))
+    base = _median(told.get("contents", []))
     for way, ones in told.items():
-        rates = _rates(ones)
-        if not rates:
+        median, rates = _median(ones), _rates(ones)
+        if median is None:
             lines.append(f"| {NAMES[way]} | failed: {ones[0].get('error')} | | | | |")
             continue
-        ratio = f"{statistics.median(rates) / statistics.median(base):.1f}x" if base else "-"
-        most = [
-            str(max(one["memory"][who] for one in ones)) for who in ("kernel", "server", "page")
-        ]
-        rate = f"**{statistics.median(rates):.0f}** ({min(rates):.0f} to {max(rates):.0f})"
-        lines.append(f"| {NAMES[way]} | {rate} | {ratio} | {' | '.join(most)} |")
+        rate = f"**{median:.0f}** ({min(rates):.0f} to {max(rates):.0f})"
+        ratio = f"{median / base:.1f}x" if base else "-"
+        who = ("kernel", "server", "page")
+        most = " | ".join(str(max(one["memory"][name] for one in ones)) for name in who)
+        lines.append(f"| {NAMES[way]} | {rate} | {ratio} | {most} |")
     return "\n".join(lines) + "\n"
+
+
+def _median(ones: list[dict[str, Any]]) -> float | None:
+    return statistics.median(rates) if (rates := _rates(ones)) else None
 
 
 def _rates(ones: list[dict[str, Any]]) -> list[float]:

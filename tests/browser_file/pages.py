@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from cognite_nb_upload.widgets.browser_link import LARGEST
+
 Hear = Callable[[Mapping[str, Any], Sequence[memoryview]], None]
 _pages = itertools.count(1)
 
@@ -25,7 +27,8 @@ class Page:
 
     Attributes:
         reads: every slice it was asked for, as `(at, size)`.
-        most_at_once: the bytes of all unanswered ones, at most.
+        most_at_once: how many unanswered ones there were at most, once they were more than small.
+        most_bytes: and how many bytes they had.
         lose: answers to lose from now on.
         lose_above: loses every answer of more bytes than this.
         spoil: answers to spoil.
@@ -42,7 +45,8 @@ class Page:
         self.files: dict[str, bytes] = {}
         self.reads: list[tuple[int, int]] = []
         self.puts: list[tuple[int, int]] = []
-        self.pings = self.most_at_once = self.lose = self.spoil = self.lost = self._asked = 0
+        self.pings = self.most_at_once = self.most_bytes = self.lose = self.spoil = self.lost = 0
+        self._asked: list[int] = []
         self.lose_above = self.hold_from = 1 << 40
         self.deaf = self.cors = False
         self.hold = threading.Event()
@@ -86,8 +90,10 @@ class Page:
     def send(self, message: Mapping[str, Any]) -> None:
         """What the kernel sends arrives here."""
         if message["kind"] == "read":
-            self._asked += message["size"]
-            self.most_at_once = max(self.most_at_once, self._asked)
+            self._asked.append(message["size"])
+            self.most_bytes = max(self.most_bytes, sum(self._asked))
+            if sum(self._asked) > LARGEST:
+                self.most_at_once = max(self.most_at_once, len(self._asked))
         self._inbox.put(message)
 
     def tell(self, kind: str, **more: Any) -> None:
@@ -119,7 +125,7 @@ class Page:
     def _answer(self, message: Mapping[str, Any]) -> None:
         no, at, size = message["no"], message["at"], message["size"]
         self._working.pop(no, None)
-        self._asked -= message["size"]
+        self._asked.remove(size)
         if self.unreadable:
             told = {"kind": "unreadable", "no": no, "key": message["key"]}
             self.hear({**told, "error": self.unreadable}, [])

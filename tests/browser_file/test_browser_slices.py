@@ -50,7 +50,8 @@ def test_a_few_slices_are_under_way_at_once_and_none_is_large(
     file: BrowserFile, page: Page
 ) -> None:
     assert read_all(file) == DATA
-    assert LARGEST < page.most_at_once <= AT_ONCE * LARGEST
+    assert 1 < page.most_at_once <= AT_ONCE
+    assert page.most_bytes <= AT_ONCE * LARGEST
     assert max(size for _, size in page.reads) == LARGEST < 10 * MIB
 
 
@@ -58,7 +59,7 @@ def test_samples_are_asked_for_together_and_read_once(file: BrowserFile, page: P
     first = sample_hashes(file.read_at, file.size)
     asked = sorted(page.reads)
     assert asked == list(sample_blocks(len(DATA)))
-    assert page.most_at_once == sum(size for _, size in asked)
+    assert page.most_bytes == sum(size for _, size in asked)
     assert sample_hashes(file.read_at, file.size) == first
     assert first == sample_hashes(lambda at, size: DATA[at : at + size], len(DATA))
     assert sorted(page.reads) == asked
@@ -77,9 +78,19 @@ def test_several_readers_share_the_way_and_read_nothing_twice(
     with ThreadPoolExecutor(5) as pool:
         parts = pool.map(lambda at: read_all(file, at, at + part, 256 * KIB), starts)
         assert b"".join(parts) == DATA
-    assert page.most_at_once <= AT_ONCE * LARGEST
+    assert page.most_at_once <= AT_ONCE
     asked = sum(size for _, size in page.reads)
     assert asked <= len(DATA) + 6 * MIB  # before the others have begun, the first may read on
+
+
+def test_readers_that_have_finished_leave_the_way_to_the_others(
+    file: BrowserFile, page: Page
+) -> None:
+    for at in range(1, 13):
+        file.read_at(at * KIB, 10)
+    assert len(file._readers) == 12
+    read_all(file, MIB)
+    assert max(size for _, size in page.reads) == LARGEST
 
 
 def test_a_slice_that_is_lost_is_asked_for_again(file: BrowserFile, page: Page) -> None:

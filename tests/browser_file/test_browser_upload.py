@@ -195,7 +195,7 @@ def test_several_files_share_the_way(
     running = [file.upload(client, part_size=PART) for file in files.files]
     for upload, data in zip(running, contents.values(), strict=True):
         assert cdf.sha256(upload.result(30).id or 0) == hashlib.sha256(data).hexdigest()
-    assert page.most_at_once <= AT_ONCE * LARGEST
+    assert page.most_at_once <= AT_ONCE
 
 
 # --- straight to the store ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What reads slices in the page: the same bytes and CRC-32, whatever the page may do."""
+"""`browser.js` in a page of its own: the same bytes and CRC-32, whatever the page may do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import cognite_nb_upload
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SCRIPT = Path(cognite_nb_upload.__file__).parent / "widgets" / "static" / "browser.js"
+SCRIPT = base64.b64encode(
+    (Path(cognite_nb_upload.__file__).parent / "widgets" / "static" / "browser.js").read_bytes()
+).decode()
 DATA = bytes(range(256)) * 40 + b"123"  # no multiple of eight
 
 READ = """
@@ -45,9 +47,31 @@ async ([script, data, thread]) => {
 
 @pytest.mark.parametrize("thread", ["count", "refuse", "fail"])
 def test_a_slice_is_read_in_a_thread_or_without(page: Page, thread: str) -> None:
-    script, data = (base64.b64encode(one).decode() for one in (SCRIPT.read_bytes(), DATA))
-    page.goto("about:blank")
-    answer = page.evaluate(READ, [script, data, thread])
+    answer = page.evaluate(READ, [SCRIPT, base64.b64encode(DATA).decode(), thread])
     wanted = [DATA, DATA[3:1000], b"", DATA[-5:], DATA[1:2]]
     assert answer["told"] == [[list(one), zlib.crc32(one)] for one in wanted]
     assert answer["began"] == 1
+
+
+PROGRESS = """
+async (script) => {
+    const { Holder } = await import(`data:text/javascript;base64,${script}`);
+    const told = [];
+    const holder = new Holder((message) => told.push(message.sent));
+    holder.progress(7, 100);
+    holder.progress(7, 200);
+    const atOnce = structuredClone(told);
+    while (told.length < 2) await new Promise((done) => setTimeout(done, 10));
+    while (holder.telling) await new Promise((done) => setTimeout(done, 10));
+    holder.progress(8, 300);
+    return [atOnce, told];
+}
+"""
+
+
+def test_the_first_bytes_to_a_store_are_told_at_once_and_those_that_follow_together(
+    page: Page,
+) -> None:
+    at_once, told = page.evaluate(PROGRESS, SCRIPT)
+    assert at_once == [[[7, 100]]]
+    assert told == [[[7, 100]], [[7, 200]], [[8, 300]]]
