@@ -21,6 +21,7 @@ from cognite_nb_upload.errors import PartFailed, UploadStopped, UploadToolkitErr
 from cognite_nb_upload.sources import Source
 
 Pace = Callable[[int, Stop], int]
+Rest = Callable[[float, Stop], object]
 Checksums = tuple[tuple[str, str], ...]
 
 
@@ -43,6 +44,8 @@ class PartJob:
     Attributes:
         pace: is called with the number of bytes about to go out, and returns, when some of them
             may, how many.
+        rest: is called with the seconds until the next try, and returns when they are over or it is
+            stopped; others may use the way meanwhile.
         digests: makes the checksums of one try; None: none are computed.
         content_type: only for a whole file in one PUT, whose URL is signed for it.
     """
@@ -53,6 +56,7 @@ class PartJob:
     start: int
     size: int
     pace: Pace | None = None
+    rest: Rest | None = None
     digests: Callable[[], Digest] | None = None
     content_type: str | None = None
 
@@ -139,10 +143,19 @@ class PartSender:
         self._emit(
             ev.PartLost(self._job.no, attempt, reason, wait_s, verdict.status, verdict.overloaded)
         )
-        if self._stop or (wait_s is not None and self._stop.wait(wait_s)):
+        if wait_s is not None:
+            self._rest(wait_s, offline=verdict.offline)
+        if self._stop:
             raise self._stopped()
         if wait_s is None:
             raise self._failure(verdict, attempt)
+
+    def _rest(self, seconds: float, *, offline: bool) -> None:
+        """Wait; where there is no network at all, nobody else would get further."""
+        if self._job.rest is None or offline:
+            self._stop.wait(seconds)
+        else:
+            self._job.rest(seconds, self._stop)
 
     def _failure(self, verdict: Verdict, attempt: int) -> PartFailed:
         tries = "1 try" if attempt == 1 else f"{attempt} tries"

@@ -20,7 +20,7 @@ from anyio.lowlevel import RunVar
 
 from cognite_nb_upload import background, models
 from cognite_nb_upload.api.completion import Completion
-from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender
+from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender, Rest
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core import events as ev
@@ -184,6 +184,7 @@ class FileMultipartUploadSession:
         *,
         stop: Stop | None = None,
         pace: Pace | None = None,
+        rest: Rest | None = None,
         digests: Callable[[], Digest] | None = None,
     ) -> None:
         """Send bytes `[start, start + size)` of a source as one part, and try until it is stored.
@@ -196,7 +197,9 @@ class FileMultipartUploadSession:
             self._in_flight.add(part_no)
         url = self._opened.urls[part_no]
         try:
-            self._sender(PartJob(part_no, url, source, start, size, pace, digests), stop).run()
+            self._sender(
+                PartJob(part_no, url, source, start, size, pace, rest, digests), stop
+            ).run()
         except (PartFailed, SourceChanged) as error:
             if isinstance(error, SourceChanged) or error.fatal:
                 self._refused = error

@@ -2,14 +2,18 @@
 
 Rules of this file: the engine knows a source and a sink, not a network. Workers take parts from one
 iterator, and keep their thread and their lane from part to part while nobody else is waiting for
-it. When one part fails for good no new ones start, and those in flight may finish. A stop ends
-everything at once. Users see our error, never a group of them.
+it. One whose part waits for a busy store keeps only its thread: other parts go meanwhile. When one
+part fails for good no new ones start, and those in flight may finish. A stop ends everything at
+once. Users see our error, never a group of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -25,13 +29,31 @@ T = TypeVar("T")
 
 _TICK_S: Final = 0.2
 
+Rest = Callable[[float, Stop], None]
+
 
 class Sink(Protocol):
     """Where a part goes: returns once it is stored, and raises when it cannot be."""
 
-    def __call__(self, part: Part, source: Source, stop: Stop, /) -> None:
-        """Store one part; blocks its thread."""
+    def __call__(self, part: Part, source: Source, stop: Stop, rest: Rest, /) -> None:
+        """Store one part; blocks its thread.
+
+        `rest(seconds, stop)` waits while others use the place of this one; `stop` ends it.
+        """
         ...
+
+
+@dataclass(slots=True)
+class _Place:
+    """What a worker has while it sends, and goes without while its part waits.
+
+    Attributes:
+        counted: it is one of the parts that this upload may send at once.
+        lane: it has one of the lanes that all uploads share.
+    """
+
+    counted: bool = True
+    lane: bool = False
 
 
 class SteadySource:
@@ -109,7 +131,7 @@ class Engine:
         self._taking = threading.Lock()
         self._parts: Iterator[Part] = iter(())
         self._more = False
-        self._busy = 0
+        self._workers = self._busy = self._returning = 0
         self._freed: anyio.Event | None = None
         self._error: Exception | None = None
 
@@ -129,6 +151,7 @@ class Engine:
                     await self._turn()
                     if self._error or stop or not self._more:
                         break
+                    self._workers += 1
                     self._busy += 1
                     workers.start_soon(self._work, stop)
             group.cancel_scope.cancel()
@@ -138,35 +161,70 @@ class Engine:
             raise UploadStopped(f"The upload was stopped: {stop.reason}.")
 
     async def _turn(self) -> None:
-        """Wait until one more may start."""
-        while self._more and self._busy >= self._at_once():
-            self._freed = freed = anyio.Event()
-            with anyio.move_on_after(_TICK_S):  # the number may change meanwhile
-                await freed.wait()
+        """Wait until one more may start; those that come back from a rest go first."""
+        while self._more and (
+            self._busy + self._returning >= self._at_once()
+            or self._workers >= self._limits.most_at_once
+        ):
+            await self._a_change()
+
+    async def _a_change(self) -> None:
+        """Wait until a place is free, or a moment: how many there are may change meanwhile."""
+        self._freed = freed = self._freed or anyio.Event()
+        with anyio.move_on_after(_TICK_S):
+            await freed.wait()
 
     async def _work(self, stop: Stop) -> None:
         """Have parts sent by one thread, for as long as it may."""
-        lanes = self._limits.lanes
+        lanes, place, loop = self._limits.lanes, _Place(), asyncio.get_running_loop()
+
+        def rest(seconds: float, own: Stop) -> None:
+            asyncio.run_coroutine_threadsafe(self._rest(place, seconds, own), loop).result()
+
         try:
             with ended_by(stop):
                 await lanes.acquire(self)
-            try:
-                if not (self._error or stop) and (part := self._next()):
-                    await in_thread(lambda own: self._send(part, own), stop, self._threads)
-            finally:
-                lanes.release()
+                place.lane = True
+            if not (self._error or stop) and (part := self._next()):
+                await in_thread(lambda own: self._send(part, own, rest), stop, self._threads)
         except Exception as error:
             self._error = self._error or error
         finally:
-            self._busy -= 1
-            if self._freed is not None:
-                self._freed.set()
+            self._workers -= 1
+            self._leave(place)
 
-    def _send(self, part: Part | None, own: Stop) -> None:
+    def _leave(self, place: _Place) -> None:
+        """Give back what is held of a place."""
+        if place.lane:
+            self._limits.lanes.release()
+        self._busy -= place.counted
+        place.lane = place.counted = False
+        if self._freed is not None:
+            self._freed.set()
+            self._freed = None
+
+    async def _rest(self, place: _Place, seconds: float, own: Stop) -> None:
+        """Let others have the place for so long; ends early, without it, where `own` is set."""
+        self._leave(place)
+        with suppress(UploadStopped), ended_by(own):
+            await anyio.sleep(seconds)
+            self._returning += 1
+            try:
+                while self._busy >= self._at_once():
+                    await self._a_change()
+                self._busy += 1
+                place.counted = True
+            finally:
+                self._returning -= 1
+            await self._limits.lanes.acquire(first=True)
+            place.lane = True
+
+    def _send(self, part: Part | None, own: Stop, rest: Rest) -> None:
         """Send this part and those after it: a thread that has just sent one is warm."""
         while part is not None:
-            self._sink(part, self._source, own)
-            may = not own and self._error is None and self._busy <= self._at_once()
+            self._sink(part, self._source, own, rest)
+            may = not own and self._error is None
+            may = may and self._busy + self._returning <= self._at_once()
             part = self._next() if may and self._limits.lanes.may_stay(self) else None
 
     def _next(self) -> Part | None:

@@ -106,6 +106,8 @@ class _Turn:
 class Lanes:
     """How many parts go at once, over all uploads; first come, first served.
 
+    A part that had a lane before, and gave it back while its store was busy, came first.
+
     Used on the package's own loop alone, but for `may_stay`.
     """
 
@@ -125,11 +127,11 @@ class Lanes:
         others = any(turn.owner is not owner for turn in tuple(self._waiting))
         return not others and self.busy <= self._adapt.limit
 
-    async def acquire(self, owner: object = None) -> None:
-        """Wait for a lane."""
-        while self.busy >= self._adapt.limit or self._waiting:
+    async def acquire(self, owner: object = None, *, first: bool = False) -> None:
+        """Wait for a lane; `first`: before all who wait already."""
+        while self.busy >= self._adapt.limit or (self._waiting and not first):
             turn = _Turn(owner)
-            self._waiting.append(turn)
+            (self._waiting.appendleft if first else self._waiting.append)(turn)
             try:
                 await turn.came.wait()
             except BaseException:

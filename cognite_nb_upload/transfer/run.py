@@ -37,7 +37,7 @@ from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.transfer import verify as checks
-from cognite_nb_upload.transfer.engine import Engine, SteadySource
+from cognite_nb_upload.transfer.engine import Engine, Rest, SteadySource
 from cognite_nb_upload.transfer.fingerprint import Fingerprint
 from cognite_nb_upload.transfer.journal import Journal
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
@@ -244,10 +244,10 @@ class Run:
         missing = set(session.missing_parts)
         digests = checks.PartDigest if self._order.verify == "checksum" else None
 
-        def sink(part: Part, source: Source, own: Stop) -> None:
+        def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
             session.send(
                 part.no, source, part.start, part.size,
-                stop=own, pace=self._limits.bandwidth.take, digests=digests,
+                stop=own, pace=self._limits.bandwidth.take, rest=rest, digests=digests,
             )  # fmt: skip
 
         engine = Engine(self._source, sink, self._limits, lambda: self._upload.max_concurrency)

@@ -134,8 +134,10 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         """
         known = _facts_of(file)
         size = size if size is not None else known.get("size")
-        self.name.suggest(Path(file).name)
+        name = Path(file).name
+        self.name.suggest(name)
         with self._all_at_once():
+            self.mime_type.suggest(guess_mime_type(name))
             self.name.info = f"{size:,} bytes" if size is not None else ""
             self.name.show()
             self.created.suggest(created or known.get("created"))
@@ -229,7 +231,11 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             return
         if self.name.value != self._named:
             self._named = self.name.value
-            self.mime_type.suggest(guess_mime_type(self._named or ""))
+            # A name that tells nothing, as every name does until its last letters are typed,
+            # leaves what was guessed: a box that empties itself and fills again would write
+            # into what somebody types there next.
+            if guessed := guess_mime_type(self._named or ""):
+                self.mime_type.suggest(guessed)
         for fold in self.folds:
             fold.show()
         self._publish()

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from proxy import Line
 from upload_rig import (
     PART,
     Ear,
@@ -30,11 +31,11 @@ from cognite_nb_upload import CogniteClient, PartFailed, UploadStopped, uploads
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.adapt import CALM_S, MOST, START, Concurrency
 from cognite_nb_upload.core.plan import MIB, Part
-from cognite_nb_upload.core.state import Phase
+from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.sources import BytesSource, Source
-from cognite_nb_upload.transfer.engine import Engine
+from cognite_nb_upload.sources import BytesSource, Source, SourceFacts
+from cognite_nb_upload.transfer.engine import Engine, Rest
 from cognite_nb_upload.transfer.limits import Bandwidth, Lanes, SharedLimits
 
 # --- the engine, which knows a source and a sink --------------------------------------------------
@@ -50,7 +51,7 @@ class Sink:
         self._failing = failing
         self._lock = threading.Lock()
 
-    def __call__(self, part: Part, source: Source, stop: Stop) -> None:
+    def __call__(self, part: Part, source: Source, stop: Stop, rest: Rest) -> None:
         with self._lock:
             self.begun.append(part.no)
         if part.no in self._failing:
@@ -63,12 +64,21 @@ class Sink:
             self.ended.append(part.no)
 
 
+def engine_for(sink: Any, parts: int, at_once: int) -> Engine:
+    return Engine(BytesSource(b"x" * parts), sink, SharedLimits(), lambda: at_once)
+
+
 def run_engine(
-    sink: Sink, parts: int, at_once: int, stop: Stop, meanwhile: Callable[[], Any]
+    sink: Any,
+    parts: int,
+    at_once: int,
+    stop: Stop,
+    meanwhile: Callable[[], Any] = lambda: None,
+    engine: Engine | None = None,
 ) -> None:
     """Runs an engine, and `meanwhile` in another thread."""
     row = [Part(no, no, 1) for no in range(parts)]
-    engine = Engine(BytesSource(b"x" * parts), sink, SharedLimits(), lambda: at_once)
+    engine = engine or engine_for(sink, parts, at_once)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
@@ -84,7 +94,7 @@ def run_engine(
 def test_every_part_is_taken_once() -> None:
     sink = Sink()
     sink.go.set()
-    run_engine(sink, 40, 8, Stop(), lambda: None)
+    run_engine(sink, 40, 8, Stop())
     assert sorted(sink.ended) == list(range(40))
 
 
@@ -113,6 +123,134 @@ def test_a_stop_ends_what_is_in_flight_and_begins_nothing() -> None:
         run_engine(sink, 40, 8, stop, meanwhile)
     assert len(sink.begun) == START
     assert sink.ended == []
+
+
+# --- a part that waits for a busy store -----------------------------------------------------------
+
+
+def test_others_go_while_a_part_waits_even_where_one_may_go_at_once() -> None:
+    stop, ended = Stop(), []
+
+    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+        if part.no == 0:
+            rest(100, own)
+        if not own:
+            ended.append(part.no)
+
+    def meanwhile() -> None:
+        until_true(lambda: len(ended) == 3)
+        stop.set("enough")
+
+    with pytest.raises(UploadStopped):
+        run_engine(sink, 4, 1, stop, meanwhile)
+    assert ended == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("at_once", "lanes"), [(1, START), (8, 1)])
+def test_a_part_that_has_waited_goes_before_those_that_have_not_begun(
+    at_once: int, lanes: int
+) -> None:
+    order: list[str] = []
+
+    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+        order.append(f"begin {part.no}")
+        if part.no == 0:
+            rest(0, own)
+        else:  # it holds the only place, or the only lane, until the first part wants it back
+            until_true(lambda: wanted() or "end 0" in order)
+        order.append(f"end {part.no}")
+
+    engine = engine_for(sink, 4, at_once)
+    shared = engine._limits.lanes
+    shared.cap(lanes)
+
+    def wanted() -> bool:
+        return bool(engine._returning) or not shared.may_stay(engine)
+
+    run_engine(sink, 4, at_once, Stop(), engine=engine)
+    assert order.index("end 0") < order.index("begin 3")
+    assert sorted(order) == sorted(f"{what} {no}" for what in ("begin", "end") for no in range(4))
+
+
+def test_parts_that_come_and_go_are_never_more_than_may_go_at_once() -> None:
+    lock, now, most, ended = threading.Lock(), [0], [0], []
+
+    def here(step: int) -> None:
+        with lock:
+            now[0] += step
+            most[0] = max(most[0], now[0])
+
+    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+        for _ in range(3):
+            here(1)
+            own.wait(0.001)
+            here(-1)
+            rest(0.002 * (part.no % 3), own)
+        ended.append(part.no)
+
+    run_engine(sink, 60, 3, Stop())
+    assert sorted(ended) == list(range(60))
+    assert most[0] == 3
+
+
+def test_no_more_parts_wait_than_there_are_threads() -> None:
+    stop, waiting = Stop(), []
+
+    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+        waiting.append(part.no)
+        rest(100, own)
+
+    def meanwhile() -> None:
+        until_true(lambda: len(waiting) == MOST)
+        stop.set("enough")
+
+    with pytest.raises(UploadStopped):
+        run_engine(sink, 60, 8, stop, meanwhile)
+    assert sorted(waiting) == list(range(MOST))
+
+
+def test_parts_of_a_busy_store_do_not_hold_up_the_others(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    # Two busy answers halve the lanes from four to two, which is as many as parts that wait.
+    for no in (0, 1):
+        cdf.inject(Fault("status", "part", part=no, status=503, retry_after=100))
+    upload = client.files.start_upload(file_of(tmp_path, 8), part_size=PART, max_concurrency=4)
+    state = until(upload, lambda state: state.stored == 6 * PART)
+    assert fired(cdf) == ["status", "status"]
+    assert [part.no for part in state.parts if part.phase is not PartPhase.STORED] == [0, 1]
+    upload.cancel()
+    assert puts(cdf) == dict.fromkeys(range(8), 1)
+
+
+def test_while_offline_no_other_parts_begin(
+    cdf: Emulator, clients: Callable[..., CogniteClient]
+) -> None:
+    heard = threading.Event()
+
+    class Late(Gate):
+        def facts(self) -> SourceFacts:
+            assert heard.wait(30)
+            return super().facts()
+
+    def cut(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.Opened):
+            line.down()
+
+    content = content_of(8)
+    with Line(cdf.port) as line:
+        client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
+        upload = client.files.start_upload(
+            Late(content, open_to=len(content)), part_size=PART, max_concurrency=2
+        )
+        ear = Ear()
+        upload.listen(ear)
+        upload.listen(cut)
+        heard.set()
+        ear.until_heard(ev.PartLost, 8)
+        assert {event.no for event in ear.of(ev.PartStarted)} == {0, 1}
+        line.up()
+        assert cdf.content(upload.result(30).id) == content
 
 
 # --- how many at once -----------------------------------------------------------------------------
@@ -299,6 +437,29 @@ async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_
                 lanes.release()  # to the one who will not take it any more
     assert order == ["first", "second", "third"]
     assert lanes.busy == 0
+
+
+@pytest.mark.anyio
+async def test_who_takes_a_lane_back_comes_before_all_who_wait() -> None:
+    lanes, order, upload = Lanes(Bandwidth()), [], object()
+    lanes.cap(1)
+    await lanes.acquire(upload)
+
+    async def take(name: str, first: bool) -> None:
+        await lanes.acquire(None if first else upload, first=first)
+        order.append(name)
+        lanes.release()
+
+    async with anyio.create_task_group() as group:
+        for name in ("waits", "waits too"):
+            group.start_soon(take, name, False)
+        await anyio.wait_all_tasks_blocked()
+        assert lanes.may_stay(upload)
+        group.start_soon(take, "back", True)
+        await anyio.wait_all_tasks_blocked()
+        assert not lanes.may_stay(upload)
+        lanes.release()
+    assert order == ["back", "waits", "waits too"]
 
 
 def test_a_bucket_without_a_limit_gives_all_and_a_stop_ends_the_wait() -> None:

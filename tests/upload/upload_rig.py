@@ -43,11 +43,10 @@ def file_of(folder: Path, count: int = 4, *, name: str = "big.segy", seed: int =
 
 def config_for(cdf: Emulator, **changes: Any) -> ClientConfig:
     quick = Retry(attempts=4, base_s=0.01, most_s=0.05, offline_s=5, deadline_s=30)
-    given = {"retry": quick, "uploaded_wait_s": 5.0, **changes}
+    given = {"base_url": cdf.base_url, "retry": quick, "uploaded_wait_s": 5.0, **changes}
     return ClientConfig(
         client_name="tests",
         project=cdf.project,
-        base_url=cdf.base_url,
         credentials=Token(cdf.token),
         **given,
     )

@@ -120,11 +120,26 @@ def test_every_field_shows_its_limit(form: MetadataForm) -> None:
 def test_the_mime_type_follows_the_name_until_somebody_writes_it(form: MetadataForm) -> None:
     form.name.input.value = "report.pdf"
     assert form.mime_type.value == "application/pdf"
-    form.name.input.value = "report.unknown"
-    assert form.mime_type.value is None
+    form.name.input.value = "table.csv"
+    assert form.mime_type.value == "text/csv"
     form.mime_type.input.value = "text/x-log"
     form.name.input.value = "report.pdf"
     assert form.mime_type.value == "text/x-log"
+
+
+def test_the_mime_type_stays_while_another_name_is_typed(form: MetadataForm) -> None:
+    form.set_file("survey.pdf", 10)
+    changes: list[str] = []
+    form.mime_type.input.observe(lambda change: changes.append(change["new"]), "value")
+    for end in range(len("Nordvik.pdf") + 1):
+        form.name.input.value = "Nordvik.pdf"[:end]
+    assert (form.mime_type.value, changes) == ("application/pdf", [])
+
+
+def test_a_file_whose_name_tells_nothing_has_no_mime_type(form: MetadataForm) -> None:
+    form.set_file("survey.pdf", 10)
+    form.set_file("README", 10)
+    assert form.mime_type.value is None
 
 
 def test_the_mime_type_of_what_is_assigned_is_not_guessed(form: MetadataForm) -> None:
