@@ -6,6 +6,7 @@ one geometry, so what is drawn takes the place of what was there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ from cognite_nb_upload.models import GeoLocation
 from cognite_nb_upload.widgets.style import box
 
 _NORTH_SEA: Final = (60.0, 3.0)
+_HEIGHT: Final = 400  # pixels
+_ROOM: Final = (500, 340)  # pixels across and along that a location may fill
+_POINT_ZOOM: Final = 8
+_MOST_ZOOM: Final = 18
 _LINE: Final = {"color": "#1976d2", "weight": 3, "fillOpacity": 0.2}
 # Squared paper: every tile is this picture, which is in the address itself.
 _PAPER: Final = (
@@ -63,7 +68,7 @@ class GeoMap:
             zoom=3,
             max_zoom=22,
             scroll_wheel_zoom=True,
-            layout=ipywidgets.Layout(height="400px"),
+            layout=ipywidgets.Layout(height=f"{_HEIGHT}px"),
         )
         made.add(self.control)
         made.add(ipyleaflet.ScaleControl(position="topright"))
@@ -84,15 +89,12 @@ class GeoMap:
 
     def _look_at(self, location: GeoLocation) -> None:
         longitudes, latitudes = zip(*location.geometry.positions, strict=True)
-        south_west, north_east = (
-            (min(latitudes), min(longitudes)),
-            (max(latitudes), max(longitudes)),
-        )
-        if south_west == north_east:
-            self._map.center = south_west
-            self._map.zoom = max(self._map.zoom, 8)
+        (west, east), (south, north) = _ends(longitudes), _ends(latitudes)
+        self._map.center = ((south + north) / 2, (west + east) / 2)
+        if (west, south) == (east, north):
+            self._map.zoom = max(self._map.zoom, _POINT_ZOOM)
         else:
-            self._map.fit_bounds((south_west, north_east))
+            self._map.zoom = _zoom(east - west, north - south, self._map.center[0])
 
     def _on_data(self, change: dict[str, Any]) -> None:
         if self._quiet:
@@ -107,6 +109,22 @@ class GeoMap:
     def _switch_tiles(self, change: dict[str, Any]) -> None:
         wanted = _tiles() if change["new"] else ipyleaflet.TileLayer(url=_PAPER, attribution="")
         self._map.substitute(self._map.layers[0], wanted)
+
+
+def _ends(numbers: tuple[float, ...]) -> tuple[float, float]:
+    return min(numbers), max(numbers)
+
+
+def _zoom(width: float, height: float, latitude: float) -> int:
+    """The zoom at which so many degrees fill most of the map.
+
+    Taken here: `ipyleaflet`'s own way asks the page step by step, and needs a loop that runs.
+    """
+    # At zoom 0 the world is 256 px wide; a degree of latitude is longer the further from the
+    # equator it is.
+    across = width * 256 / 360 / _ROOM[0]
+    along = height * 256 / 360 / max(0.1, math.cos(math.radians(latitude))) / _ROOM[1]
+    return max(1, min(_MOST_ZOOM, math.floor(-math.log2(max(across, along)))))
 
 
 def _tiles() -> Any:
