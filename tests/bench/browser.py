@@ -1,12 +1,13 @@
-"""Files from the browser, measured: over the comm, straight to the store, and by Jupyter's own way.
+"""Files from the browser, measured: over the comm, straight to the store, and by Jupyter's own ways.
 
-    python tests/bench/browser.py [--size MIB] [--rounds N] [--only comm,direct,contents]
+    python tests/bench/browser.py [--size MIB] [--rounds N] [--only button,contents,comm,direct]
                                   [--json FILE] [--write FILE]
 
 One JupyterLab, one page, one emulated CDF; the ways take turns, so that a busy machine is as busy
 for each. The page works unattended. Rates are MiB/s of medians; memory is what each process had at
-most above where it began, private to it. Jupyter's own way is the contents API as JupyterLab's file
-browser uses it, in chunks of 1 MiB; of a large file only the first 100 MiB go that way.
+most above where it began, private to it. Jupyter's own ways bring a file to the server's disk only:
+the Upload button of JupyterLab's file browser, and the contents API below it as a bare loop of
+requests, both in chunks of 1 MiB; of a large file only the first 100 MiB go these ways.
 """
 
 from __future__ import annotations
@@ -89,13 +90,39 @@ async ([token, most]) => {
 }
 """
 
+# JupyterLab's own button, with a file in the place of what one would pick.
+BUTTON = """
+async ([name, most]) => {
+    const file = document.querySelector("#bench-file").files[0];
+    const picked = new DataTransfer();
+    picked.items.add(new File([file.slice(0, most)], name));
+    const click = HTMLInputElement.prototype.click;
+    HTMLInputElement.prototype.click = function () {
+        HTMLInputElement.prototype.click = click;
+        this.files = picked.files;
+        this.dispatchEvent(new Event("change"));
+    };
+    window.began = null;
+    setTimeout(() => {
+        document.querySelector('[data-jp-item-name="uploader"] jp-button').click();
+        const asked = setInterval(() => {
+            const yes = document.querySelector(".jp-Dialog .jp-mod-warn"); // it is a large file
+            if (!yes) return;
+            clearInterval(asked);
+            window.began = Date.now() / 1000;
+            yes.click();
+        }, 10);
+    }, 2000);
+}
+"""
+
 
 def main() -> None:
     """Measure, and print a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=300, help="MiB")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="contents,comm,direct")
+    parser.add_argument("--only", default=",".join(NAMES))
     parser.add_argument("--json", type=Path, help="all that was measured")
     parser.add_argument("--write", type=Path, help="a table in Markdown")
     options = parser.parse_args()
@@ -138,7 +165,7 @@ def _measure(
         rig.set_up(file)
         for no in range(rounds):
             for way in ways:
-                one = rig.contents() if way == "contents" else rig.upload(way, no, sha256)
+                one = rig.own(way) if way in OWN else rig.upload(way, no, sha256)
                 told[way].append(one)
                 print(f"{way:9}{one}", flush=True)
     return told
@@ -190,6 +217,23 @@ class _Rig:
             told["rate"] = round(told["size"] / MIB / told["seconds"], 1)
         return told | {"memory": _in_mib(memory)}
 
+    def own(self, way: str) -> dict[str, Any]:
+        """By one of Jupyter's own ways, which end on the server's disk."""
+        return self.contents() if way == "contents" else self.button()
+
+    def button(self) -> dict[str, Any]:
+        path, size = self._app.root / "button.bin", min(self._size, 100 * MIB)
+        path.unlink(missing_ok=True)
+        with self._chromium.attached(self._playwright.chromium) as page:
+            page.evaluate(BUTTON, [path.name, 100 * MIB])
+        with self._memory() as memory:
+            while not (path.exists() and path.stat().st_size == size):
+                time.sleep(0.1)
+        with self._chromium.attached(self._playwright.chromium) as page:
+            told = {"seconds": path.stat().st_mtime - page.evaluate("window.began"), "size": size}
+        told["rate"] = round(size / MIB / told["seconds"], 1)
+        return told | {"memory": _in_mib(memory)}
+
     def _benched(self) -> dict[str, Any] | None:
         time.sleep(4)
         with self._chromium.attached(self._playwright.chromium) as page:
@@ -219,10 +263,12 @@ HEAD = """# Files from the browser, measured
 
 """
 NAMES = {
-    "contents": "Jupyter's contents API",
+    "button": "JupyterLab's Upload button",
+    "contents": "Jupyter's contents API alone",
     "comm": "`BrowserFile`, over the comm",
     "direct": "`BrowserFile(direct=True)`, straight to the store",
 }
+OWN = ("button", "contents")
 
 
 def report(told: dict[str, list[dict[str, Any]]], size: int) -> str:
