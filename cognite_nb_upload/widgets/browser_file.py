@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Emit = Callable[[ev.Event], None]
 
 # Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
-# Measured: with 40 MiB it goes 5 % faster, with 16 MiB 15 % slower.
-_AHEAD: Final = AT_ONCE * LARGEST
+# Measured: smaller slices of more parts at once, within 24 MiB, go a tenth slower.
+_AHEAD: Final = 8 * LARGEST
 _LEAST_AHEAD: Final = MIB
 # Places that are read on from, more than parts at once; and seconds after which one is given up.
 _READERS: Final = 20
