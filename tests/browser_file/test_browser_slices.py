@@ -93,6 +93,16 @@ def test_readers_that_have_finished_leave_the_way_to_the_others(
     assert max(size for _, size in page.reads) == LARGEST
 
 
+@pytest.mark.parametrize(("at_once", "largest"), [(1, LARGEST), (8, LARGEST), (16, LARGEST // 2)])
+def test_slices_stay_large_as_long_as_little_lies_ready(
+    file: BrowserFile, page: Page, monkeypatch: pytest.MonkeyPatch, at_once: int, largest: int
+) -> None:
+    monkeypatch.setattr(file, "_sharing", lambda: at_once)
+    file.link.slice_size = LARGEST
+    assert read_all(file) == DATA
+    assert max(size for _, size in page.reads) == largest
+
+
 def test_a_slice_that_is_lost_is_asked_for_again(file: BrowserFile, page: Page) -> None:
     file.read_at(0, 1)  # the samples are taken
     page.lose = 1
