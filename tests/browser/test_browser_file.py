@@ -142,6 +142,10 @@ def test_a_dropped_connection_a_pause_and_a_reload_lose_nothing(
     notebook.run(SLOW_UPLOAD)
     until(notebook, "upload.state.sent > 2 * 2**20")
     assert page.evaluate("testSockets.filter(s => s.readyState === 1).map(s => s.close()).length")
+    # What JupyterLab sends before it has noticed is lost: it must have a new connection.
+    page.wait_for_function(
+        "testSockets.some(s => s.readyState === 1 && s.url.includes('/channels'))"
+    )
     notebook.wait_until_idle()
     before = int(notebook.run("print(upload.state.sent)"))
     until(notebook, f"upload.state.sent > {before} + 2**20")
