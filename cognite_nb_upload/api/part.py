@@ -16,12 +16,11 @@ from cognite_nb_upload.api.storage import Body, Storage, Verdict
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import PartFailed, UploadStopped, UploadToolkitError
 from cognite_nb_upload.sources import Source
 
 Pace = Callable[[int, Stop], int]
-Rest = Callable[[float, Stop], object]
 Checksums = tuple[tuple[str, str], ...]
 
 

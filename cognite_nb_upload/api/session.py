@@ -20,7 +20,7 @@ from anyio.lowlevel import RunVar
 
 from cognite_nb_upload import background, models
 from cognite_nb_upload.api.completion import Completion
-from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender, Rest
+from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core import events as ev
@@ -28,7 +28,7 @@ from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import check_part, whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back

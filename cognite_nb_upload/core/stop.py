@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+# Waits so many seconds, while others may use the way, or until the switch is set.
+Rest = Callable[[float, "Stop"], None]
+
 
 class Stop:
     """Set once; wakes all who wait on it and calls what was registered."""

@@ -20,7 +20,7 @@ import anyio
 
 from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.plan import Part
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import Source, SourceFacts, read_piece, region_of
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
@@ -28,8 +28,6 @@ from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 T = TypeVar("T")
 
 _TICK_S: Final = 0.2
-
-Rest = Callable[[float, Stop], None]
 
 
 class Sink(Protocol):

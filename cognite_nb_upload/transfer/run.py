@@ -23,7 +23,7 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Listener
 from cognite_nb_upload.core.plan import Part, Plan, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import (
     APIError,
     PartFailed,
@@ -37,7 +37,7 @@ from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.transfer import verify as checks
-from cognite_nb_upload.transfer.engine import Engine, Rest, SteadySource
+from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.fingerprint import Fingerprint
 from cognite_nb_upload.transfer.journal import Journal
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by

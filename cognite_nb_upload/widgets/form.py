@@ -135,8 +135,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         known = _facts_of(file)
         size = size if size is not None else known.get("size")
         name = Path(file).name
-        self.name.suggest(name)
         with self._all_at_once():
+            self.name.suggest(name)
             self.mime_type.suggest(guess_mime_type(name))
             self.name.info = f"{size:,} bytes" if size is not None else ""
             self.name.show()

@@ -17,8 +17,8 @@ from cognite_nb_upload.models import GeoLocation
 from cognite_nb_upload.widgets.style import box
 
 _NORTH_SEA: Final = (60.0, 3.0)
-_HEIGHT: Final = 400  # pixels
-_ROOM: Final = (500, 340)  # pixels across and along that a location may fill
+# Pixels across and along that a location may fill, of a map that is 400 px high.
+_ROOM: Final = (500, 340)
 _POINT_ZOOM: Final = 8
 _MOST_ZOOM: Final = 18
 _LINE: Final = {"color": "#1976d2", "weight": 3, "fillOpacity": 0.2}
@@ -68,7 +68,7 @@ class GeoMap:
             zoom=3,
             max_zoom=22,
             scroll_wheel_zoom=True,
-            layout=ipywidgets.Layout(height=f"{_HEIGHT}px"),
+            layout=ipywidgets.Layout(height="400px"),
         )
         made.add(self.control)
         made.add(ipyleaflet.ScaleControl(position="topright"))

@@ -23,13 +23,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 
-import httpx
 from detached import MIB, Chromium, Memory, choose, renderers
 from jupyter_app import JupyterApp, Notebook
 from playwright.sync_api import Page, Playwright, sync_playwright
+from support import config_of
 
+from cognite_nb_upload import CogniteClient
 from cognite_nb_upload.emulator import Emulator, emulator
 
 CELLS = [
@@ -221,11 +223,8 @@ class _Rig:
 
     def _delete(self, file_id: int) -> None:
         """So that the disk's cache is as full in the last round as in the first."""
-        httpx.post(
-            f"{self._cdf.base_url}/api/v1/projects/{self._cdf.project}/files/delete",
-            json={"items": [{"id": file_id}]},
-            headers={"authorization": f"Bearer {self._cdf.token}"},
-        ).raise_for_status()
+        with CogniteClient(config_of(self._cdf)) as client:
+            client.files.delete(id=file_id)
 
     def own(self, way: str) -> dict[str, Any]:
         """By one of Jupyter's own ways, which end on the server's disk."""

@@ -17,6 +17,7 @@ from upload_rig import (
     PART,
     Ear,
     Gate,
+    Late,
     asked,
     content_of,
     file_of,
@@ -32,10 +33,10 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.adapt import CALM_S, MOST, START, Concurrency
 from cognite_nb_upload.core.plan import MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.sources import BytesSource, Source, SourceFacts
-from cognite_nb_upload.transfer.engine import Engine, Rest
+from cognite_nb_upload.sources import BytesSource, Source
+from cognite_nb_upload.transfer.engine import Engine
 from cognite_nb_upload.transfer.limits import Bandwidth, Lanes, SharedLimits
 
 # --- the engine, which knows a source and a sink --------------------------------------------------
@@ -226,13 +227,6 @@ def test_parts_of_a_busy_store_do_not_hold_up_the_others(
 def test_while_offline_no_other_parts_begin(
     cdf: Emulator, clients: Callable[..., CogniteClient]
 ) -> None:
-    heard = threading.Event()
-
-    class Late(Gate):
-        def facts(self) -> SourceFacts:
-            assert heard.wait(30)
-            return super().facts()
-
     def cut(_: UploadState, event: ev.Event) -> None:
         if isinstance(event, ev.Opened):
             line.down()
@@ -240,13 +234,12 @@ def test_while_offline_no_other_parts_begin(
     content = content_of(8)
     with Line(cdf.port) as line:
         client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
-        upload = client.files.start_upload(
-            Late(content, open_to=len(content)), part_size=PART, max_concurrency=2
-        )
+        late = Late(content, open_to=len(content))
+        upload = client.files.start_upload(late, part_size=PART, max_concurrency=2)
         ear = Ear()
         upload.listen(ear)
         upload.listen(cut)
-        heard.set()
+        late.looked.set()
         ear.until_heard(ev.PartLost, 8)
         assert {event.no for event in ear.of(ev.PartStarted)} == {0, 1}
         line.up()

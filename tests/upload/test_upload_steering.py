@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from upload_rig import (
     PART,
     Ear,
     Gate,
+    Late,
     asked,
     content_of,
     file_of,
@@ -37,7 +37,6 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.sources import SourceFacts
 
 Clients = Callable[..., CogniteClient]
 Start = Callable[..., Emulator]
@@ -112,16 +111,10 @@ def test_pauses_and_resumes_in_any_number_lose_nothing(
 def test_paused_before_anything_was_asked_of_cdf_nothing_is_asked(
     client: CogniteClient, cdf: Emulator
 ) -> None:
-    looking = threading.Event()
-
-    class Slow(Gate):
-        def facts(self) -> SourceFacts:
-            assert looking.wait(30)
-            return super().facts()
-
-    upload = client.files.start_upload(Slow(b"x", open_to=1))
+    late = Late(b"x", open_to=1)
+    upload = client.files.start_upload(late)
     upload.pause("lunch")
-    looking.set()
+    late.looked.set()
     assert until_phase(upload, Phase.PAUSED).waiting_for == "lunch"
     assert cdf.requests() == []
     upload.resume()

@@ -177,6 +177,18 @@ class Gate:
         pass
 
 
+class Late(Gate):
+    """A gate that can be looked at only once `looked` is set: until then CDF is asked nothing."""
+
+    def __init__(self, data: bytes, open_to: int) -> None:
+        super().__init__(data, open_to)
+        self.looked = threading.Event()
+
+    def facts(self) -> SourceFacts:
+        assert self.looked.wait(PATIENCE_S)
+        return super().facts()
+
+
 # --- other processes ------------------------------------------------------------------------------
 
 
