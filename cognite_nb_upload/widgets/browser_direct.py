@@ -66,7 +66,7 @@ class PageStorage:
             UploadStopped: it was stopped while the file was away.
             TransferError: the URL is not one to send anything to, or the file was removed.
         """
-        with self._file.steered(stop, self._emit):
+        with self._file.steered(stop, self._emit, body.start + body.size):
             if self._file.direct and _is_free(body):
                 with Sealed():
                     target = checked_upload_url(url, self._storage._base_url)

@@ -26,7 +26,7 @@ from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.sources import SourceFacts
 from cognite_nb_upload.transfer.fingerprint import sample_blocks, sample_hashes
-from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST, Ask, Link
+from cognite_nb_upload.widgets.browser_link import AT_ONCE, Ask, Link
 
 if TYPE_CHECKING:
     from cognite_nb_upload.transfer.files import AsyncFiles
@@ -36,7 +36,7 @@ Emit = Callable[[ev.Event], None]
 
 # Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
 # Measured: smaller slices of more parts at once, within 24 MiB, go a tenth slower.
-_AHEAD: Final = 8 * LARGEST
+_AHEAD: Final = 64 * MIB
 _LEAST_AHEAD: Final = MIB
 # Places that are read on from, more than parts at once; and seconds after which one is given up.
 _READERS: Final = 20
@@ -45,12 +45,16 @@ _DAMAGED_MOST: Final = 5
 
 
 class _Reader:
-    """A place in a file that is read on from, and the slices that are asked for from there."""
+    """A place in a file that is read on from, and the slices that are asked for from there.
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    Attributes:
+        end: up to where it is known to be read; 0: not known.
+    """
+
+    def __init__(self, at: int, end: int = 0) -> None:
+        self.at, self.end = at, end
         self.asks: deque[Ask] = deque()
-        self.in_order = False
+        self.in_order = bool(end)
         self.busy = True
         self.used_s = time.monotonic()
         self.damaged = 0
@@ -187,14 +191,21 @@ class BrowserFile:
         return page_files(client, self)
 
     @contextmanager
-    def steered(self, stop: Stop, emit: Emit) -> Iterator[None]:
-        """Within the block, this thread's reading ends with `stop`, and its waits are told."""
-        self._mine.stop, self._mine.emit = stop, emit
+    def steered(self, stop: Stop, emit: Emit, end: int = 0) -> Iterator[None]:
+        """Within the block, this thread's reading ends with `stop`, and its waits are told.
+
+        Args:
+            stop: ends the reading.
+            emit: is told the waits.
+            end: up to where the thread will read, in order; 0: not known.
+        """
+        self._mine.stop, self._mine.emit, self._mine.end = stop, emit, end
         try:
             with stop.waking(self.link.wake):
                 yield
         finally:
             self._mine.stop = self._mine.emit = None
+            self._mine.end = 0
             if stop:
                 self._said.pop(emit, None)
                 reader = getattr(self._mine, "reader", None)
@@ -258,16 +269,17 @@ class BrowserFile:
 
     def _reader(self, offset: int) -> _Reader:
         """The reader that has come to `offset`, or a new one, which is its caller's alone."""
-        now_s = time.monotonic()
+        now_s, end = time.monotonic(), getattr(self._mine, "end", 0)
         with self._lock:
             idle = [one for one in self._readers if not one.busy]
             reader = next((one for one in idle if one.at == offset), None)
             if reader is not None:
                 reader.in_order = reader.busy = True
+                reader.end = end
                 return reader
             if offset not in self._starts:
                 insort(self._starts, offset)
-            self._readers.append(reader := _Reader(offset))
+            self._readers.append(reader := _Reader(offset, end))
             spare = idle[: max(0, len(self._readers) - _READERS)]
             old = [one for one in idle if now_s - one.used_s > _IDLE_S]
         self._give_up(*spare, *old)
@@ -353,11 +365,11 @@ class BrowserFile:
         slice_size = self._slice_size()
         if reader.in_order:
             ahead = max(1, AT_ONCE // self._sharing()) * slice_size
-            wanted = max(wanted, min(reader.at + ahead, self._next_start(reader.at)))
+            wanted = max(wanted, min(reader.at + ahead, reader.end or self._next_start(reader.at)))
         while reader.edge < wanted:
-            most = self._next_start(reader.edge) - reader.edge
+            most = (reader.end or self._next_start(reader.edge)) - reader.edge
             rest = most if reader.in_order else wanted - reader.edge
-            reader.asks.append(self.link.ask(self.key, reader.edge, min(slice_size, rest)))
+            reader.asks.append(self.link.ask(self.key, (reader.edge, min(slice_size, rest))))
 
     def _slice_size(self) -> int:
         return min(self.link.slice_size, max(_LEAST_AHEAD, _AHEAD // self._sharing()))
@@ -442,26 +454,25 @@ class BrowserFile:
                 self.link.release(old)
 
     def _sample(self, key: str) -> dict[tuple[int, int], memoryview]:
-        """Its blocks, all asked for at once; by another key, it need not be this file."""
-        blocks = {block: _Reader(block[0]) for block in sample_blocks(self.size) if block[1]}
-        with self.link.changed:
-            for (at, size), reader in blocks.items():
-                reader.asks.append(self.link.ask(key, at, size))
+        """Its blocks, all in one slice; by another key, it need not be this file."""
+        blocks = [block for block in sample_blocks(self.size) if block[1]]
+        if not blocks:
+            return {}
+        reader = _Reader(blocks[0][0])
         try:
-            for (_, size), reader in blocks.items():
-                self._until(partial(self._is_sampled, reader, key, size), adopt=False)
-            return {(at, size): reader.take(size) for (at, size), reader in blocks.items()}
+            self._until(partial(self._is_sampled, reader, key, blocks), adopt=False)
+            return {block: reader.take(block[1]) for block in blocks}
         finally:
-            self._give_up(*blocks.values())
+            self._give_up(reader)
 
-    def _is_sampled(self, reader: _Reader, key: str, size: int) -> bool:
+    def _is_sampled(self, reader: _Reader, key: str, blocks: list[tuple[int, int]]) -> bool:
         with self.link.changed:
             if self._ended:
                 raise self._error()
             if (self._offered or self.key) != key or self.link.why_gone(key):
                 raise _NotThere
             if not reader.asks or reader.asks[0].lost:
-                reader.asks = deque([self.link.ask(key, reader.at, size)])
+                reader.asks = deque([self.link.ask(key, *blocks)])
             if reader.asks[0].data is None:
                 self.link.wait()
                 return False

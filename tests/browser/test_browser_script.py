@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCRIPT = base64.b64encode(
     (Path(cognite_nb_upload.__file__).parent / "widgets" / "static" / "browser.js").read_bytes()
 ).decode()
-DATA = bytes(range(256)) * 40 + b"123"  # no multiple of eight
+DATA = bytes(range(256)) * 40 + b"123"  # no multiple of sixteen
 
 READ = """
 async ([script, data, thread]) => {
@@ -51,6 +51,32 @@ def test_a_slice_is_read_in_a_thread_or_without(page: Page, thread: str) -> None
     wanted = [DATA, DATA[3:1000], b"", DATA[-5:], DATA[1:2]]
     assert answer["told"] == [[list(one), zlib.crc32(one)] for one in wanted]
     assert answer["began"] == 1
+
+
+ANSWER = """
+async (script) => {
+    const { Holder } = await import(`data:text/javascript;base64,${script}`);
+    let holder, key;
+    const told = await new Promise((done) => {
+        holder = new Holder((message, buffers) => {
+            if (message.kind === "chosen") key = message.files[0].key;
+            if (message.kind === "slice") done({ message, buffers });
+        });
+        holder.choose([new File(["0123456789"], "digits.txt")]);
+        holder.heard({ kind: "read", no: 7, key, pieces: [[1, 2], [8, 5], [4, 1]] });
+    });
+    return { ...told.message, text: new TextDecoder().decode(told.buffers[0]) };
+}
+"""
+
+
+def test_a_slice_may_be_of_several_pieces(page: Page) -> None:
+    assert page.evaluate(ANSWER, SCRIPT) == {
+        "kind": "slice",
+        "no": 7,
+        "crc": zlib.crc32(b"12894"),
+        "text": "12894",
+    }
 
 
 PROGRESS = """

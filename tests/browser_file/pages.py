@@ -26,7 +26,8 @@ class Page:
     """Files by key, and how it behaves.
 
     Attributes:
-        reads: every slice it was asked for, as `(at, size)`.
+        asked: how many slices it was asked for.
+        reads: every piece of a slice it was asked for, as `(at, size)`.
         most_at_once: how many unanswered ones there were at most, once they were more than small.
         most_bytes: and how many bytes they had.
         lose: answers to lose from now on.
@@ -45,7 +46,8 @@ class Page:
         self.files: dict[str, bytes] = {}
         self.reads: list[tuple[int, int]] = []
         self.puts: list[tuple[int, int]] = []
-        self.pings = self.most_at_once = self.most_bytes = self.lose = self.spoil = self.lost = 0
+        self.most_at_once = self.most_bytes = 0
+        self.asked = self.pings = self.lose = self.spoil = self.lost = 0
         self._asked: list[int] = []
         self.lose_above = self.hold_from = 1 << 40
         self.deaf = self.cors = False
@@ -90,7 +92,7 @@ class Page:
     def send(self, message: Mapping[str, Any]) -> None:
         """What the kernel sends arrives here."""
         if message["kind"] == "read":
-            self._asked.append(message["size"])
+            self._asked.append(_size(message))
             self.most_bytes = max(self.most_bytes, sum(self._asked))
             if sum(self._asked) > LARGEST:
                 self.most_at_once = max(self.most_at_once, len(self._asked))
@@ -116,14 +118,16 @@ class Page:
     def _on_read(self, message: Mapping[str, Any]) -> None:
         if message["key"] not in self.files:
             return
-        self.reads.append((message["at"], message["size"]))
+        self.asked += 1
+        self.reads.extend(message["pieces"])
         self._working[message["no"]] = message
-        beyond = message["at"] + message["size"] > self.hold_from and message["size"] > 65536
+        at, size = message["pieces"][0]
+        beyond = at + size > self.hold_from and size > 65536
         if not (self.hold.is_set() or beyond):
             self._answer(message)
 
     def _answer(self, message: Mapping[str, Any]) -> None:
-        no, at, size = message["no"], message["at"], message["size"]
+        no, size = message["no"], _size(message)
         self._working.pop(no, None)
         self._asked.remove(size)
         if self.unreadable:
@@ -134,7 +138,8 @@ class Page:
             self.lose = max(0, self.lose - 1)
             self.lost += 1
             return
-        data = self.files[message["key"]][at : at + size]
+        whole = self.files[message["key"]]
+        data = b"".join(whole[at : at + size] for at, size in message["pieces"])
         crc = zlib.crc32(data)
         if self.spoil:
             self.spoil -= 1
@@ -168,6 +173,10 @@ class Page:
         if self._working.pop(no, None) is not None:
             about = {"kind": "put", "no": no, "key": message["key"], "error": ""}
             self.hear({**about, **told}, [])
+
+
+def _size(asked: Mapping[str, Any]) -> int:
+    return sum(size for _, size in asked["pieces"])
 
 
 def _really_put(url: str, data: bytes) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import pytest
 from pages import Page
 
 from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import TransferError
 from cognite_nb_upload.transfer.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.widgets.browser import BrowserFiles
 from cognite_nb_upload.widgets.browser_file import BrowserFile
 from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST
 
-DATA = random.Random(5).randbytes(30 * MIB)
+DATA = random.Random(5).randbytes(40 * MIB)
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_samples_are_asked_for_together_and_read_once(file: BrowserFile, page: P
     first = sample_hashes(file.read_at, file.size)
     asked = sorted(page.reads)
     assert asked == list(sample_blocks(len(DATA)))
+    assert page.asked == 1  # all in one message
     assert page.most_bytes == sum(size for _, size in asked)
     assert sample_hashes(file.read_at, file.size) == first
     assert first == sample_hashes(lambda at, size: DATA[at : at + size], len(DATA))
@@ -75,12 +77,26 @@ def test_several_readers_share_the_way_and_read_nothing_twice(
     page.reads.clear()
     part = 6 * MIB
     starts = range(0, len(DATA), part)
-    with ThreadPoolExecutor(5) as pool:
-        parts = pool.map(lambda at: read_all(file, at, at + part, 256 * KIB), starts)
-        assert b"".join(parts) == DATA
+    begun = threading.Barrier(len(starts))  # until then, the first might read on
+
+    def read_part(at: int) -> bytes:
+        first = bytes(file.read_at(at, KIB))
+        begun.wait(10)
+        return first + read_all(file, at + KIB, min(at + part, len(DATA)), 256 * KIB)
+
+    with ThreadPoolExecutor(len(starts)) as pool:
+        assert b"".join(pool.map(read_part, starts)) == DATA
     assert page.most_at_once <= AT_ONCE
-    asked = sum(size for _, size in page.reads)
-    assert asked <= len(DATA) + 6 * MIB  # before the others have begun, the first may read on
+    assert sum(size for _, size in page.reads) == len(DATA)
+
+
+def test_a_part_is_asked_for_at_once_and_to_its_end(file: BrowserFile, page: Page) -> None:
+    file.read_at(0, 1)  # the samples are taken
+    page.reads.clear()
+    file.link.slice_size = LARGEST
+    with file.steered(Stop(), lambda _: None, LARGEST + 2 * MIB):
+        assert read_all(file, MIB, LARGEST + 2 * MIB, 64 * KIB) == DATA[MIB : LARGEST + 2 * MIB]
+    assert page.reads == [(MIB, LARGEST), (LARGEST + MIB, MIB)]
 
 
 def test_readers_that_have_finished_leave_the_way_to_the_others(
@@ -93,7 +109,7 @@ def test_readers_that_have_finished_leave_the_way_to_the_others(
     assert max(size for _, size in page.reads) == LARGEST
 
 
-@pytest.mark.parametrize(("at_once", "largest"), [(1, LARGEST), (8, LARGEST), (16, LARGEST // 2)])
+@pytest.mark.parametrize(("at_once", "largest"), [(1, LARGEST), (6, LARGEST), (16, 4 * MIB)])
 def test_slices_stay_large_as_long_as_little_lies_ready(
     file: BrowserFile, page: Page, monkeypatch: pytest.MonkeyPatch, at_once: int, largest: int
 ) -> None:

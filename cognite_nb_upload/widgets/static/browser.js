@@ -13,31 +13,27 @@ const ANSWER_HEADERS = ["etag", "content-md5", "x-goog-hash", "content-type", "d
 
 // --- reading a slice -----------------------------------------------------------------------------
 
-// zlib's CRC-32, eight bytes at a time. The page and its reading thread make one each.
+// zlib's CRC-32, sixteen bytes at a time. The page and its reading thread make one each.
 export function makeCrc32() {
-  const tables = Array.from({ length: 8 }, () => new Uint32Array(256));
+  const T = new Int32Array(16 * 256); // sixteen tables in a row: a quarter faster than as many arrays
   for (let n = 0; n < 256; n++) {
     let c = n;
     for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-    tables[0][n] = c;
+    T[n] = c;
   }
-  for (let n = 0; n < 256; n++)
-    for (let t = 1; t < 8; t++) {
-      const before = tables[t - 1][n];
-      tables[t][n] = tables[0][before & 255] ^ (before >>> 8);
-    }
-  const [T0, T1, T2, T3, T4, T5, T6, T7] = tables;
+  for (let i = 256; i < T.length; i++) T[i] = T[T[i - 256] & 255] ^ (T[i - 256] >>> 8);
   return (buffer) => {
     const bytes = new Uint8Array(buffer);
-    const words = new Int32Array(buffer, 0, (bytes.length >> 3) * 2); // little-endian everywhere
+    const words = new Int32Array(buffer, 0, (bytes.length >> 4) * 4); // little-endian everywhere
     let crc = -1;
-    for (let i = 0; i < words.length; i += 2) {
-      const low = words[i] ^ crc;
-      const high = words[i + 1];
-      crc = T7[low & 255] ^ T6[(low >>> 8) & 255] ^ T5[(low >>> 16) & 255] ^ T4[low >>> 24]
-        ^ T3[high & 255] ^ T2[(high >>> 8) & 255] ^ T1[(high >>> 16) & 255] ^ T0[high >>> 24];
+    for (let i = 0; i < words.length; i += 4) {
+      const a = words[i] ^ crc, b = words[i + 1], c = words[i + 2], d = words[i + 3];
+      crc = T[3840 + (a & 255)] ^ T[3584 + ((a >>> 8) & 255)] ^ T[3328 + ((a >>> 16) & 255)] ^ T[3072 + (a >>> 24)]
+        ^ T[2816 + (b & 255)] ^ T[2560 + ((b >>> 8) & 255)] ^ T[2304 + ((b >>> 16) & 255)] ^ T[2048 + (b >>> 24)]
+        ^ T[1792 + (c & 255)] ^ T[1536 + ((c >>> 8) & 255)] ^ T[1280 + ((c >>> 16) & 255)] ^ T[1024 + (c >>> 24)]
+        ^ T[768 + (d & 255)] ^ T[512 + ((d >>> 8) & 255)] ^ T[256 + ((d >>> 16) & 255)] ^ T[d >>> 24];
     }
-    for (let i = words.length * 4; i < bytes.length; i++) crc = T0[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+    for (let i = words.length * 4; i < bytes.length; i++) crc = T[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
     return ~crc >>> 0;
   };
 }
@@ -153,10 +149,12 @@ export class Holder {
     else if (message.kind === "release") this.files.delete(message.key);
   }
 
-  async read({ no, key, at, size }) {
+  async read({ no, key, pieces }) {
     this.readAt = performance.now();
     this.reading.add(no);
-    const { bytes, crc, error } = await this.reader.read(this.files.get(key).slice(at, at + size));
+    const file = this.files.get(key);
+    const slice = new Blob(pieces.map(([at, size]) => file.slice(at, at + size)));
+    const { bytes, crc, error } = await this.reader.read(slice);
     if (error) this.send({ kind: "unreadable", no, key, error });
     else this.send({ kind: "slice", no, crc }, [bytes]);
     this.reading.delete(no);
