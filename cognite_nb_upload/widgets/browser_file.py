@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Emit = Callable[[ev.Event], None]
 
-# Bytes that may lie ready for all readers of a file; each keeps at least a small slice of it.
-# Measured: smaller slices of more parts at once, within 24 MiB, go a tenth slower.
+# Bytes of the slices that all readers of a file are at; the ones behind may be as many. Each has a
+# small one at least. Measured: smaller slices of more parts, within 24 MiB, go a tenth slower.
 _AHEAD: Final = 64 * MIB
 _LEAST_AHEAD: Final = MIB
 # Places that are read on from, more than parts at once; and seconds after which one is given up.

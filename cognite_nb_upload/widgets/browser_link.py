@@ -25,11 +25,11 @@ from cognite_nb_upload.core.plan import KIB, MIB
 
 Message = Mapping[str, Any]
 
-# Jupyter's server closes a connection over a message of more than 10 MiB. Each message costs the
-# page a few milliseconds, whatever its size: JupyterLab draws anew that the kernel is busy.
+# Jupyter's server closes a connection over a message of more than 10 MiB. Each message costs 30 to
+# 50 ms of CPU, whatever its size: JupyterLab draws anew that the kernel is busy, and then idle.
 LARGEST: Final = 19 * MIB // 2
 SMALLEST: Final = 64 * KIB
-# Measured: 3 of 8 MiB go a fifth faster than 6 of 4 MiB, and 6 of 8 MiB go no faster.
+# Measured: 3 of 8 MiB go a fifth faster than 6 of 4 MiB, and more, or two, go slower or no faster.
 AT_ONCE: Final = 3
 _FIRST: Final = MIB
 # A slice that takes longer than this, in seconds, was too large for its way: others wait behind it.
