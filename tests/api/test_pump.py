@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
+from certificates import Authority
 from support import config_of, sha256
 
 from cognite_nb_upload import CogniteClient
@@ -34,14 +34,9 @@ def cdf(
         with emulator() as running:
             yield running
         return
-    authority = trustme.CA()
-    made = authority.issue_cert("127.0.0.1")
-    ca, certificate, key = (tmp_path / f"{name}.pem" for name in ("ca", "certificate", "key"))
-    authority.cert_pem.write_to_path(ca)
-    certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    made.private_key_pem.write_to_path(key)
-    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
-    with emulator(tls=(str(certificate), str(key))) as running:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    with emulator(tls=authority.issue("127.0.0.1")) as running:
         yield running
 
 

@@ -6,13 +6,12 @@ import inspect
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
+from certificates import Authority
 from proxy import ConnectProxy
 from support import config_of, fired, quick, routes, sha256, some_bytes, until
 
@@ -39,30 +38,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@dataclass
-class Authority:
-    """A certificate authority, and what it has issued, as files."""
-
-    ca: trustme.CA
-    folder: Path
-
-    @property
-    def file(self) -> str:
-        path = self.folder / "ca.pem"
-        self.ca.cert_pem.write_to_path(path)
-        return str(path)
-
-    def issue(self, *names: str, **how: Any) -> tuple[str, str]:
-        made = self.ca.issue_cert(*names, **how)
-        certificate, key = self.folder / "cert.pem", self.folder / "key.pem"
-        certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-        made.private_key_pem.write_to_path(key)
-        return str(certificate), str(key)
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(trustme.CA(), tmp_path)
+    return Authority(tmp_path)
 
 
 @pytest.fixture

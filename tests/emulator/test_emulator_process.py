@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-import trustme
+from certificates import Authority
 
 from cognite_nb_upload.emulator import Fault, emulator
 from cognite_nb_upload.emulator.cli import main
@@ -123,13 +123,9 @@ def test_a_port_that_is_taken_is_an_error_at_once(capfd):
 
 @pytest.mark.parametrize("process", [False, True])
 def test_it_speaks_tls(tmp_path, process):
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
-    (tmp_path / "cert").write_bytes(b"".join(x.bytes() for x in certificate.cert_chain_pems))
-    (tmp_path / "key").write_bytes(certificate.private_key_pem.bytes())
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    tls = (str(tmp_path / "cert"), str(tmp_path / "key"))
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(cafile=authority.file)
+    tls = authority.issue("127.0.0.1", "localhost")
     data = os.urandom(3 * MIB)
     with (
         emulator(tls=tls, process=process, faults=True) as cdf,
