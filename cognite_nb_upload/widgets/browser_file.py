@@ -361,15 +361,15 @@ class BrowserFile:
                 kept.append(reader.asks.popleft())
             self._drop(reader)
             reader.asks.extend(kept)
-        wanted = reader.at + size
+        wanted = end = reader.at + size
         slice_size = self._slice_size()
         if reader.in_order:
+            end = max(end, reader.end or self._next_start(reader.at))
             ahead = max(1, AT_ONCE // self._sharing()) * slice_size
-            wanted = max(wanted, min(reader.at + ahead, reader.end or self._next_start(reader.at)))
+            wanted = max(wanted, min(end, reader.at + ahead))
         while reader.edge < wanted:
-            most = (reader.end or self._next_start(reader.edge)) - reader.edge
-            rest = most if reader.in_order else wanted - reader.edge
-            reader.asks.append(self.link.ask(self.key, (reader.edge, min(slice_size, rest))))
+            piece = reader.edge, min(slice_size, end - reader.edge)
+            reader.asks.append(self.link.ask(self.key, piece))
 
     def _slice_size(self) -> int:
         return min(self.link.slice_size, max(_LEAST_AHEAD, _AHEAD // self._sharing()))

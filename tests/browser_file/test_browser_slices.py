@@ -96,7 +96,10 @@ def test_a_part_is_asked_for_at_once_and_to_its_end(file: BrowserFile, page: Pag
     file.link.slice_size = LARGEST
     with file.steered(Stop(), lambda _: None, LARGEST + 2 * MIB):
         assert read_all(file, MIB, LARGEST + 2 * MIB, 64 * KIB) == DATA[MIB : LARGEST + 2 * MIB]
-    assert page.reads == [(MIB, LARGEST), (LARGEST + MIB, MIB)]
+        assert page.reads == [(MIB, LARGEST), (LARGEST + MIB, MIB)]
+        at = LARGEST + 2 * MIB  # what lies behind it can be read, and no more than that is
+        assert file.read_at(at, 10) == DATA[at : at + 10]
+        assert file.read_at(at - 5, 20) == DATA[at - 5 : at + 15]
 
 
 def test_readers_that_have_finished_leave_the_way_to_the_others(
