@@ -79,6 +79,41 @@ def test_a_slice_may_be_of_several_pieces(page: Page) -> None:
     }
 
 
+FAILED = """
+async (script) => {
+    const { Holder } = await import(`data:text/javascript;base64,${script}`);
+    const real = Blob.prototype.arrayBuffer, told = [];
+    const looking = new Promise((done) => {
+        Blob.prototype.arrayBuffer = function () {
+            done();
+            return free.then(() => real.call(this));
+        };
+    });
+    let key, letGo;
+    const free = new Promise((done) => { letGo = done; });
+    const over = new Promise((done) => {
+        const holder = window.holder = new Holder((message) => {
+            if (message.kind === "chosen") key = message.files[0].key;
+            if (message.kind === "pong") told.push(message.working);
+            if (message.kind === "put") { told.push(message.status); setTimeout(done); }
+        });
+    });
+    holder.choose([new File(["0123456789"], "digits.txt")]);
+    holder.heard({ kind: "put", no: 7, key, at: 0, size: 5, url: "http://127.0.0.1:1/" });
+    await looking;
+    holder.heard({ kind: "ping", no: 8 });
+    letGo();
+    await over;
+    holder.heard({ kind: "ping", no: 9 });
+    return told;
+}
+"""
+
+
+def test_a_page_that_looks_why_a_part_failed_is_at_work_on_it(page: Page) -> None:
+    assert page.evaluate(FAILED, SCRIPT) == [[7], 0, []]
+
+
 PROGRESS = """
 async (script) => {
     const { Holder } = await import(`data:text/javascript;base64,${script}`);

@@ -81,7 +81,10 @@ class Page:
         self.tell("hello")
 
     def let_go(self) -> None:
-        """Answer what was held."""
+        """Answer what was held, in its own thread like everything else."""
+        self._inbox.put({"kind": "let_go"})
+
+    def _on_let_go(self, _: Mapping[str, Any]) -> None:
         self.hold.clear()
         self.hold_from = 1 << 40
         for message in list(self._working.values()):
@@ -127,9 +130,12 @@ class Page:
             self._answer(message)
 
     def _answer(self, message: Mapping[str, Any]) -> None:
+        self._asked.remove(_size(message))
+        self._tell_slice(message)
+        self._working.pop(message["no"], None)  # so late: a ping may come in between
+
+    def _tell_slice(self, message: Mapping[str, Any]) -> None:
         no, size = message["no"], _size(message)
-        self._working.pop(no, None)
-        self._asked.remove(size)
         if self.unreadable:
             told = {"kind": "unreadable", "no": no, "key": message["key"]}
             self.hear({**told, "error": self.unreadable}, [])
@@ -150,6 +156,7 @@ class Page:
 
     def _on_put(self, message: Mapping[str, Any]) -> None:
         if message["key"] in self.files:
+            self._working[message["no"]] = message
             threading.Thread(target=self._put, args=(message,), daemon=True).start()
 
     def _on_abort(self, message: Mapping[str, Any]) -> None:
@@ -158,7 +165,6 @@ class Page:
     def _put(self, message: Mapping[str, Any]) -> None:
         no, at, size = message["no"], message["at"], message["size"]
         self.puts.append((at, size))
-        self._working[no] = message
         told: dict[str, Any] = {"status": 0, "headers": {}, "text": "", "redirected": False}
         if self.stuck:
             self.hear({"kind": "sent", "sent": [[no, size // 2]]}, [])
@@ -170,9 +176,10 @@ class Page:
                 told |= _really_put(message["url"], data)
             if told["status"]:
                 self.hear({"kind": "sent", "sent": [[no, size]]}, [])
-        if self._working.pop(no, None) is not None:
+        if no in self._working:
             about = {"kind": "put", "no": no, "key": message["key"], "error": ""}
             self.hear({**about, **told}, [])
+            self._working.pop(no, None)
 
 
 def _size(asked: Mapping[str, Any]) -> int:

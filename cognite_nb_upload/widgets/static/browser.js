@@ -170,6 +170,7 @@ export class Holder {
       request.open("PUT", url);
       request.send(body);
     } catch {
+      request.onloadend = null;
       this.ended(no, key, body, request, url);
     }
   }
@@ -191,7 +192,6 @@ export class Holder {
   }
 
   async ended(no, key, body, request, url) {
-    if (!this.puts.delete(no)) return;
     const { status } = request;
     const headers = {};
     for (const name of status ? ANSWER_HEADERS : []) {
@@ -203,6 +203,7 @@ export class Holder {
     this.tellSent();
     const redirected = status > 0 && new URL(request.responseURL).host !== new URL(url).host;
     this.send({ kind: "put", no, key, status, headers, text, error, redirected });
+    this.puts.delete(no); // not before: what is neither at work nor told counts as lost
   }
 }
 
