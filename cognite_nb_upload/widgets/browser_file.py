@@ -454,16 +454,19 @@ class BrowserFile:
                 self.link.release(old)
 
     def _sample(self, key: str) -> dict[tuple[int, int], memoryview]:
-        """Its blocks, all in one slice; by another key, it need not be this file."""
-        blocks = [block for block in sample_blocks(self.size) if block[1]]
-        if not blocks:
-            return {}
-        reader = _Reader(blocks[0][0])
-        try:
-            self._until(partial(self._is_sampled, reader, key, blocks), adopt=False)
-            return {block: reader.take(block[1]) for block in blocks}
-        finally:
-            self._give_up(reader)
+        """Its blocks, all in one slice if they fit; by another key, it need not be this file."""
+        left = [block for block in sample_blocks(self.size) if block[1]]
+        taken: dict[tuple[int, int], memoryview] = {}
+        while left:
+            reader = _Reader(left[0][0])
+            try:
+                self._until(partial(self._is_sampled, reader, key, left), adopt=False)
+                here = reader.asks[0].pieces
+                taken |= {block: reader.take(block[1]) for block in here}
+            finally:
+                self._give_up(reader)
+            left = left[len(here) :]
+        return taken
 
     def _is_sampled(self, reader: _Reader, key: str, blocks: list[tuple[int, int]]) -> bool:
         with self.link.changed:
@@ -472,7 +475,8 @@ class BrowserFile:
             if (self._offered or self.key) != key or self.link.why_gone(key):
                 raise _NotThere
             if not reader.asks or reader.asks[0].lost:
-                reader.asks = deque([self.link.ask(key, *blocks)])
+                fitting = max(1, self.link.slice_size // blocks[0][1])
+                reader.asks = deque([self.link.ask(key, *blocks[:fitting])])
             if reader.asks[0].data is None:
                 self.link.wait()
                 return False

@@ -153,6 +153,15 @@ def test_what_is_lost_for_its_size_is_asked_for_in_smaller_slices(
     assert page.lost == 0  # and it is remembered
 
 
+def test_samples_that_are_lost_together_are_asked_for_one_by_one(
+    file: BrowserFile, page: Page
+) -> None:
+    page.lose_above = 64 * KIB
+    for at, size in sample_blocks(len(DATA)):
+        assert file.read_at(at, size) == DATA[at : at + size]
+    assert page.lost > 0
+
+
 def test_a_slice_with_another_checksum_is_asked_for_again(file: BrowserFile, page: Page) -> None:
     file.read_at(0, 1)
     page.reads.clear()
