@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Emit = Callable[[ev.Event], None]
 
-# Bytes of the slices that all readers of a file are at; the ones behind may be as many. Each has a
-# small one at least. Measured: smaller slices of more parts, within 24 MiB, go a tenth slower.
+# Bytes of the slices that all readers of a file are at; each has a small one at least.
+# Measured: smaller slices of more parts, within 24 MiB, go a tenth slower.
 _AHEAD: Final = 64 * MIB
 _LEAST_AHEAD: Final = MIB
 # Places that are read on from, more than parts at once; and seconds after which one is given up.
@@ -204,8 +204,7 @@ class BrowserFile:
             with stop.waking(self.link.wake):
                 yield
         finally:
-            self._mine.stop = self._mine.emit = None
-            self._mine.end = 0
+            self._mine.stop, self._mine.emit, self._mine.end = None, None, 0
             if stop:
                 self._said.pop(emit, None)
                 reader = getattr(self._mine, "reader", None)
@@ -365,7 +364,7 @@ class BrowserFile:
         slice_size = self._slice_size()
         if reader.in_order:
             end = max(end, reader.end or self._next_start(reader.at))
-            ahead = max(1, AT_ONCE // self._sharing()) * slice_size
+            ahead = AT_ONCE * slice_size // self._sharing()
             wanted = max(wanted, min(end, reader.at + ahead))
         while reader.edge < wanted:
             piece = reader.edge, min(slice_size, end - reader.edge)

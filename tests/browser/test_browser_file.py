@@ -222,7 +222,7 @@ def test_300_mib_cost_little_memory_and_arrive(
         for direct in (False, True):
             told, most = unwatched(browser, lab, chromium, tmp_path / f"{direct}.json", direct)
             assert lab_cdf.sha256(told["id"]) == sha256(path)
-            assert most["kernel"] < 150 * MIB  # two slices for each of five parts, and more
+            assert most["kernel"] < 80 * MIB
             assert most["server"] < 80 * MIB
             assert most["page"] < 250 * MIB  # its garbage is collected when it likes
 
