@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
     from cognite_nb_upload.api.config import ClientConfig
     from cognite_nb_upload.api.session import FileMultipartUploadSession
+    from cognite_nb_upload.batch.upload_many import upload_many
     from cognite_nb_upload.blocking import CogniteClient
     from cognite_nb_upload.client import AsyncCogniteClient
     from cognite_nb_upload.core.retry import Retry
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
         UsageError,
         VerifyError,
     )
-    from cognite_nb_upload.many import upload_many
+    from cognite_nb_upload.journal.folder import JournalWarning, forget
+    from cognite_nb_upload.journal.format import JournalDamaged
     from cognite_nb_upload.models import (
         CDFFile,
         FileMetadata,
@@ -42,11 +44,9 @@ if TYPE_CHECKING:
         Label,
         NodeId,
     )
-    from cognite_nb_upload.resuming import resume, uploads
     from cognite_nb_upload.transfer.files import DryRun
-    from cognite_nb_upload.transfer.replay import JournalDamaged
-    from cognite_nb_upload.transfer.shelf import JournalWarning, forget
     from cognite_nb_upload.transfer.upload import Upload, Uploaded
+    from cognite_nb_upload.unfinished import resume, uploads
 
 _HOMES = {
     "client": ("AsyncCogniteClient",),
@@ -64,12 +64,12 @@ _HOMES = {
         "Uploaded",
     ),
     "transfer.files": ("DryRun",),
-    "many": ("upload_many",),
-    "resuming": (
+    "batch.upload_many": ("upload_many",),
+    "unfinished": (
         "uploads",
         "resume",
     ),
-    "transfer.shelf": (
+    "journal.folder": (
         "forget",
         "JournalWarning",
     ),
@@ -82,7 +82,7 @@ _HOMES = {
         "NodeId",
         "InvalidMetadata",
     ),
-    "transfer.replay": ("JournalDamaged",),
+    "journal.format": ("JournalDamaged",),
     "errors": (
         "UploadToolkitError",
         "UsageError",

@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from cognite_nb_upload.emulator.cli import main as emulate
 
         return emulate(arguments[1:])
-    from cognite_nb_upload.commands import main as command
+    from cognite_nb_upload.cli import main as command
 
     return command(arguments)
 

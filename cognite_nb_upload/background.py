@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from cognite_nb_upload.core.stop import Stop
+from cognite_nb_upload.core.cancel import CancelToken
 
 T = TypeVar("T")
 
@@ -111,8 +111,8 @@ def ticking() -> Iterator[None]:
 
 
 async def in_thread(
-    work: Callable[[Stop], None],
-    stop: Stop,
+    work: Callable[[CancelToken], None],
+    stop: CancelToken,
     limiter: CapacityLimiter | None = None,
     unused: Callable[[], None] | None = None,
 ) -> None:
@@ -121,7 +121,7 @@ async def in_thread(
     `own` is set with `stop` too. The wait ends when the thread has let go of its socket. Cancelled
     while it waits for a thread, `unused()` is called in place of `work`.
     """
-    own, begun, ended = Stop(), threading.Lock(), threading.Event()
+    own, begun, ended = CancelToken(), threading.Lock(), threading.Event()
 
     def body() -> None:
         if not begun.acquire(blocking=False):

@@ -28,8 +28,9 @@ from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening
+from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.client import AsyncCogniteClient
-from cognite_nb_upload.transfer.batch import Batch
 from cognite_nb_upload.transfer.files import (
     AsyncFiles,
     DryRun,
@@ -80,7 +81,7 @@ def _blocking(
     return call
 
 
-class Files(_Face[AsyncFiles]):
+class Files(_Face[AsyncManyFiles]):
     """Files in CDF: upload, look up, download, delete."""
 
     @property

@@ -11,10 +11,10 @@ from anyio import to_thread
 from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.interop import config_from_sdk
 from cognite_nb_upload.api.rpc import Rpc
-from cognite_nb_upload.api.storage import Storage, StorageTimeouts
-from cognite_nb_upload.interop import config_from_sdk
-from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.batch.files import AsyncManyFiles
+from cognite_nb_upload.store.connection import Storage, StorageTimeouts
 
 
 class AsyncCogniteClient:
@@ -35,7 +35,7 @@ class AsyncCogniteClient:
             answer_s=config.transfer_timeout_s,
         )
         self._storage = Storage(config.base_url, waits)
-        self.files = AsyncFiles(self._rpc, self._storage)
+        self.files = AsyncManyFiles(self._rpc, self._storage)
         self.catalog = AsyncCatalog(self._rpc)
 
     @classmethod

@@ -16,8 +16,8 @@ from typing import Any, Final
 import cognite_nb_upload as cnu
 from cognite_nb_upload import emulator, errors, progress, widgets
 from cognite_nb_upload.api.catalog import AsyncCatalog
-from cognite_nb_upload.transfer.batch import Batch
-from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.files import AsyncManyFiles
 
 PATH: Final = Path(__file__).parent / "api.md"
 _HEAD: Final = """# API reference
@@ -62,7 +62,7 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "Files": (
         Entry(
-            AsyncFiles,
+            AsyncManyFiles,
             "client.files",
             (
                 "upload", "upload_content", "multipart_upload_session",

@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import httpx
 
-from cognite_nb_upload.api.net import DIRECT, Sealed, checked_base_url, in_words, tls_context
 from cognite_nb_upload.core.retry import RETRYABLE
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
+from cognite_nb_upload.http import DIRECT, Sealed, checked_base_url, in_words, tls_context
 
 # files-api.md 6: refresh about 30 s early.
 _EARLY_S: Final = 30.0

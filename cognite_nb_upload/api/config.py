@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
-from cognite_nb_upload.api.net import checked_base_url
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import REDACTED
 from cognite_nb_upload.errors import ConfigError
+from cognite_nb_upload.http import checked_base_url
 
 
 @dataclass(frozen=True, kw_only=True)

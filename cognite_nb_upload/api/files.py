@@ -15,10 +15,8 @@ from typing import Any, Final
 import anyio
 
 from cognite_nb_upload.api.config import ClientConfig
-from cognite_nb_upload.api.download import Download
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
-from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import Secret
@@ -31,6 +29,8 @@ from cognite_nb_upload.models import (
     NodeIdLike,
     as_node_id,
 )
+from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.store.download import Download
 
 _NO_RIGHTS: Final = "insufficient access rights"
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from cognite_nb_upload.api import net
+from cognite_nb_upload import http
 
 _AT_ONCE: Final = 40
 _LIMITS: Final = httpx.Limits(max_connections=1, keepalive_expiry=20)
@@ -41,7 +41,7 @@ class Pool:
 
     def _new(self) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
-            verify=net.tls_context(), timeout=self._timeout_s, limits=_LIMITS, mounts=net.DIRECT
+            verify=http.tls_context(), timeout=self._timeout_s, limits=_LIMITS, mounts=http.DIRECT
         )
         self._all.append(client)
         return client

@@ -13,16 +13,14 @@ import platform
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import anyio
 import httpx
 from anyio import to_thread
 
+from cognite_nb_upload import http
 from cognite_nb_upload._version import __version__
-from cognite_nb_upload.api import net
 from cognite_nb_upload.api.auth import Token
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
@@ -49,7 +47,7 @@ class Rpc:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self._pools: weakref.WeakKeyDictionary[object, Pool] = weakref.WeakKeyDictionary()
-        net.quiet_logs()
+        http.quiet_logs()
 
     async def post(
         self,
@@ -123,7 +121,7 @@ class Rpc:
                 reply = await self._once(send)
             except (httpx.RequestError, CDFUnreachable) as error:
                 wait_s = self._wait_after(error, send, attempt, time.monotonic() - began)
-                reason = net.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
+                reason = http.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
             else:
                 if reply.status_code == 401 and not refreshed and await self._refresh():
                     refreshed = True
@@ -137,7 +135,7 @@ class Rpc:
             send.tell("")
 
     async def _once(self, send: _Send) -> httpx.Response:
-        with net.Sealed():
+        with http.Sealed():
             name, value = await self._authorization()
             headers = {**self._headers(), name: value}
             content = None
@@ -192,17 +190,17 @@ class Rpc:
 
     def _wait_after(self, error: Exception, send: _Send, attempt: int, elapsed_s: float) -> float:
         """Seconds until the next try after no answer; raises where there is none."""
-        if (problem := net.certificate_problem(error)) is not None:
+        if (problem := http.certificate_problem(error)) is not None:
             raise CDFUnreachable(f"{self._host} could not be trusted: {problem}.").hint(
-                net.CERTIFICATE_HINT
+                http.CERTIFICATE_HINT
             ) from None
-        if net.proxy_refused(error):
+        if http.proxy_refused(error):
             raise CDFUnreachable("The proxy refused the connection with 407.").hint(
-                net.PROXY_HINT
+                http.PROXY_HINT
             ) from None
         retry = self.config.retry
-        unsent = isinstance(error, CDFUnreachable) or net.never_connected(error)
-        said = str(error) if isinstance(error, CDFUnreachable) else net.in_words(error)
+        unsent = isinstance(error, CDFUnreachable) or http.never_connected(error)
+        said = str(error) if isinstance(error, CDFUnreachable) else http.in_words(error)
         if not unsent and not send.repeatable:
             raise Unanswered(f"CDF did not answer when asked {send.what}: {said}.") from None
         if unsent:  # offline: waited out by time, not by tries
@@ -225,12 +223,12 @@ class Rpc:
             raise Unanswered(
                 f"CDF said {status} when asked {send.what}, which leaves open what was done."
             )
-        retry_after, now = reply.headers.get("retry-after"), server_time(reply.headers)
+        retry_after, now = reply.headers.get("retry-after"), http.server_time(reply.headers)
         wait_s = self.config.retry.wait_s(
             attempt, status=status, retryable=asked, retry_after=retry_after, now=now
         )
         if wait_s is None:
-            too_much = net.asks_too_much(self.config.retry, retry_after, now)
+            too_much = http.asks_too_much(self.config.retry, retry_after, now)
             hint = _SIGN_IN if status == 401 else too_much and f"It says {status}{too_much}."
             raise _api_error(reply, send.what).hint(hint)
         return wait_s
@@ -296,7 +294,7 @@ def _api_error(reply: httpx.Response, what: str) -> APIError:
         error = reply.reason_phrase or "no reason given"
     facts = error if isinstance(error, dict) else {"message": str(error)}
     return APIError(
-        net.redacted(str(facts.get("message", "no reason given"))),
+        http.redacted(str(facts.get("message", "no reason given"))),
         code=reply.status_code,
         request_id=reply.headers.get("x-request-id"),
         missing=_dicts(facts.get("missing")),
@@ -311,11 +309,3 @@ def _tries(count: int) -> str:
 
 def _dicts(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def server_time(headers: Mapping[str, str]) -> datetime | None:
-    """The server's own clock, from its `Date` header."""
-    try:
-        return parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None

@@ -20,18 +20,18 @@ from anyio.lowlevel import RunVar
 
 from cognite_nb_upload import background, models
 from cognite_nb_upload.api.completion import Completion
-from cognite_nb_upload.api.part import Digest, Pace, PartJob, PartSender
 from cognite_nb_upload.api.rpc import Rpc
-from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import check_part, whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
+from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.store.part import Digest, PartJob, PartSender, Throttle
 
 # architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
 _PARTS_AT_ONCE: Final = 12
@@ -80,7 +80,7 @@ class FileMultipartUploadSession:
         self._storage = storage
         self._opened = opened
         self._feed = feed or Feed(time.monotonic)
-        self._stop = Stop()
+        self._stop = CancelToken()
         self._lock = threading.Lock()
         self._in_flight: set[int] = set()
         self._completion = Completion(
@@ -166,7 +166,9 @@ class FileMultipartUploadSession:
             unused=lambda: _let_go(content, source),
         )
 
-    def _send_content(self, part_no: int, content: object, source: Source, stop: Stop) -> None:
+    def _send_content(
+        self, part_no: int, content: object, source: Source, stop: CancelToken
+    ) -> None:
         try:
             check_part(part_no, source.size, self.parts)
             self.send(part_no, source, 0, source.size, stop=stop)
@@ -182,9 +184,9 @@ class FileMultipartUploadSession:
         start: int,
         size: int,
         *,
-        stop: Stop | None = None,
-        pace: Pace | None = None,
-        rest: Rest | None = None,
+        stop: CancelToken | None = None,
+        pace: Throttle | None = None,
+        rest: BackoffWait | None = None,
         digests: Callable[[], Digest] | None = None,
     ) -> None:
         """Send bytes `[start, start + size)` of a source as one part, and try until it is stored.
@@ -207,7 +209,7 @@ class FileMultipartUploadSession:
         finally:
             self._in_flight.discard(part_no)
 
-    def _sender(self, job: PartJob, stop: Stop) -> PartSender:
+    def _sender(self, job: PartJob, stop: CancelToken) -> PartSender:
         return PartSender(
             job,
             self._storage,
@@ -254,7 +256,7 @@ class FileMultipartUploadSession:
         if self._finished:
             raise UsageError("This upload is complete; begin another one.")
         if self._stop:
-            self._stop = Stop()
+            self._stop = CancelToken()
         if self.state.phase in (Phase.PAUSED, Phase.FAILED):
             self._feed.emit(ev.Resumed())
         self._refused = None

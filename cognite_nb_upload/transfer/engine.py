@@ -19,8 +19,8 @@ from typing import Final, Protocol, TypeVar
 import anyio
 
 from cognite_nb_upload.background import in_thread
+from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.plan import Part
-from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import Source, SourceFacts, read_piece, region_of
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
@@ -33,7 +33,7 @@ _TICK_S: Final = 0.2
 class Sink(Protocol):
     """Where a part goes: returns once it is stored, and raises when it cannot be."""
 
-    def __call__(self, part: Part, source: Source, stop: Stop, rest: Rest, /) -> None:
+    def __call__(self, part: Part, source: Source, stop: CancelToken, rest: BackoffWait, /) -> None:
         """Store one part; blocks its thread.
 
         `rest(seconds, stop)` waits while others use the place of this one; `stop` ends it.
@@ -133,7 +133,7 @@ class Engine:
         self._freed: anyio.Event | None = None
         self._error: Exception | None = None
 
-    async def run(self, parts: Iterable[Part], stop: Stop) -> None:
+    async def run(self, parts: Iterable[Part], stop: CancelToken) -> None:
         """Send all of `parts`.
 
         Raises:
@@ -172,11 +172,11 @@ class Engine:
         with anyio.move_on_after(_TICK_S):
             await freed.wait()
 
-    async def _work(self, stop: Stop) -> None:
+    async def _work(self, stop: CancelToken) -> None:
         """Have parts sent by one thread, for as long as it may."""
         lanes, place, loop = self._limits.lanes, _Place(), asyncio.get_running_loop()
 
-        def rest(seconds: float, own: Stop) -> None:
+        def rest(seconds: float, own: CancelToken) -> None:
             asyncio.run_coroutine_threadsafe(self._rest(place, seconds, own), loop).result()
 
         try:
@@ -201,7 +201,7 @@ class Engine:
             self._freed.set()
             self._freed = None
 
-    async def _rest(self, place: _Place, seconds: float, own: Stop) -> None:
+    async def _rest(self, place: _Place, seconds: float, own: CancelToken) -> None:
         """Let others have the place for so long; ends early, without it, where `own` is set."""
         self._leave(place)
         with suppress(UploadStopped), ended_by(own):
@@ -217,7 +217,7 @@ class Engine:
             await self._limits.lanes.acquire(first=True)
             place.lane = True
 
-    def _send(self, part: Part | None, own: Stop, rest: Rest) -> None:
+    def _send(self, part: Part | None, own: CancelToken, rest: BackoffWait) -> None:
         """Send this part and those after it: a thread that has just sent one is warm."""
         while part is not None:
             self._sink(part, self._source, own, rest)

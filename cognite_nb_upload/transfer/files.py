@@ -13,31 +13,25 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, ca
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.session import OpenUpload
-from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import FileMetadata, MetadataFields, NodeIdLike, guess_mime_type
 from cognite_nb_upload.sources import Source, as_source
-from cognite_nb_upload.transfer import shelf
-from cognite_nb_upload.transfer.batch import Batch
-from cognite_nb_upload.transfer.journal import Replayed, replay
+from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.transfer.limits import SharedLimits, checked_bandwidth
-from cognite_nb_upload.transfer.rows import frame_of, read_rows, write_rows
-from cognite_nb_upload.transfer.run import Order, Run
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
+from cognite_nb_upload.transfer.work import UploadSpec, UploadTask
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Source
 
 # Several at once hide each other's waits; more than 16 starve the caller's loop (architecture.md).
 DEFAULT_CONCURRENCY: Final = 8
-
-
-# Of the keywords of `upload`, those that are not the file's metadata.
-_SENDING: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
 
 
 class UploadFields(MetadataFields, total=False):
@@ -204,47 +198,6 @@ class AsyncFiles(FileEndpoints):
             return _dry_run(order, link, {"items": [target]})
         return self._start(replace(order, verify=verify, resume=resume), how)
 
-    def start_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> Batch:
-        """Upload many files; returns at once what can be awaited for the frame.
-
-        Args:
-            files: a DataFrame with a column `path` and one for each metadata field that differs
-                between files; or paths, a glob, a folder. The result of an earlier call sends only
-                what is not done yet.
-            recursive: also the folders in a folder. Symlinks are never followed.
-            hidden: also what begins with a dot.
-            **defaults: metadata for all rows, and how large files are sent, as in `upload`.
-
-        Raises:
-            UsageError: nothing to upload, no column `path`, or a misspelt one. What is wrong with
-                a row is said in its `error` instead.
-        """
-        how = _sending(defaults)
-        if how.get("max_bandwidth") is not None:
-            self.limits.bandwidth.set(how.pop("max_bandwidth"))
-        frame = frame_of(files, recursive=recursive, hidden=hidden)
-        return Batch(self, frame, read_rows(frame, defaults), how)
-
-    def check_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> pd.DataFrame:
-        """The frame that `start_many` would begin with: every bad row told, nothing sent."""
-        _sending(defaults)
-        frame = frame_of(files, recursive=recursive, hidden=hidden)
-        return write_rows(frame, read_rows(frame, defaults))
-
     def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.
 
@@ -256,8 +209,8 @@ class AsyncFiles(FileEndpoints):
             UsageError: there is no such unfinished upload, it is of another project, or its
                 file is gone.
         """
-        folder = shelf.state_folder()
-        known = replay(shelf.path_of_id(upload_id, folder))
+        folder = journal_folder.state_folder()
+        known = replay(journal_folder.path_of_id(upload_id, folder))
         mark, config = known.fingerprint, self.config
         if known.outcome:
             raise UsageError(f"The upload {upload_id} has ended ({known.outcome}).")
@@ -273,7 +226,7 @@ class AsyncFiles(FileEndpoints):
 
     # --- behind them ------------------------------------------------------------------------
 
-    def _order(self, source: Uploadable, fields: dict[str, Any]) -> tuple[Order, _How]:
+    def _order(self, source: Uploadable, fields: dict[str, Any]) -> tuple[UploadSpec, _How]:
         how = _How(fields.pop("max_concurrency", None), fields.pop("max_bandwidth", None))
         part_size = fields.pop("part_size", None)
         overwrite = bool(fields.pop("overwrite", False))
@@ -289,9 +242,9 @@ class AsyncFiles(FileEndpoints):
 
     def _new_order(
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
-    ) -> Order:
+    ) -> UploadSpec:
         link = {"externalId": about.external_id}
-        return Order(
+        return UploadSpec(
             source=source,
             name=about.name,
             plan=plan,
@@ -301,18 +254,18 @@ class AsyncFiles(FileEndpoints):
             about=about.to_cdf(),
             replaces=overwrite,
             overwrite=overwrite,
-            folder=shelf.state_folder(),
+            folder=journal_folder.state_folder(),
         )
 
     def _content_order(
         self, source: Source, target: Mapping[str, Any], part_size: int | None
-    ) -> Order:
+    ) -> UploadSpec:
         def link(parts: int) -> Awaitable[OpenUpload]:
             return self.open_existing(target, parts)
 
         with _closed_on_error(source):
             plan = plan_parts(source.size, part_size)
-        return Order(
+        return UploadSpec(
             source=source,
             name=str(target.get("externalId") or target["instanceId"]["externalId"]),
             plan=plan,
@@ -321,10 +274,10 @@ class AsyncFiles(FileEndpoints):
             about={},
             target=json.dumps(target),
             replaces=True,
-            folder=shelf.state_folder(),
+            folder=journal_folder.state_folder(),
         )
 
-    def _order_again(self, known: Replayed, content: Uploadable) -> Order:
+    def _order_again(self, known: Replayed, content: Uploadable) -> UploadSpec:
         """The order that a journal tells of."""
         mark = known.fingerprint
         source = _opened(content, mark.name)
@@ -340,11 +293,11 @@ class AsyncFiles(FileEndpoints):
             plan = plan_parts(source.size, mark.part_size)
             return self._new_order(source, about, plan, overwrite=known.overwrite)
 
-    def _start(self, order: Order, how: _How) -> Upload:
+    def _start(self, order: UploadSpec, how: _How) -> Upload:
         if how.max_bandwidth is not None:
             self.limits.bandwidth.set(how.max_bandwidth)
         return Upload(
-            Run(self, self.limits, order),
+            UploadTask(self, self.limits, order),
             name=order.name,
             plan=order.plan,
             limits=self.limits,
@@ -352,7 +305,7 @@ class AsyncFiles(FileEndpoints):
         )
 
 
-def _dry_run(order: Order, path: str, body: Mapping[str, Any]) -> DryRun:
+def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
     order.source.close()
     complete = {"id": "<id>", "uploadId": "<uploadId>"}
     return DryRun(
@@ -362,11 +315,6 @@ def _dry_run(order: Order, path: str, body: Mapping[str, Any]) -> DryRun:
             ("POST", "/files/completemultipartupload", complete),
         ),
     )
-
-
-def _sending(fields: Any) -> dict[str, Any]:
-    """Take from the keywords of `upload` those that say how, and leave the file's metadata."""
-    return {name: fields.pop(name) for name in _SENDING if name in fields}
 
 
 class _How:

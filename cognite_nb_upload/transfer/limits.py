@@ -18,9 +18,9 @@ from typing import Final
 
 import anyio
 
-from cognite_nb_upload.core.adapt import MOST, Concurrency
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.concurrency import MOST, Concurrency
 from cognite_nb_upload.core.plan import KIB
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import UploadStopped, UsageError
 
 # A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
@@ -31,7 +31,7 @@ _SLICE_S: Final = 0.2
 
 
 @contextmanager
-def ended_by(stop: Stop) -> Iterator[None]:
+def ended_by(stop: CancelToken) -> Iterator[None]:
     """Within the block, `stop` ends what is awaited.
 
     Raises:
@@ -72,7 +72,7 @@ class Bandwidth:
         with self._lock:
             self._rate, self._tokens, self._at_s = rate, 0.0, time.monotonic()
 
-    def take(self, wanted: int, stop: Stop) -> int:
+    def take(self, wanted: int, stop: CancelToken) -> int:
         """Wait until some of the `wanted` bytes may go; returns how many, at least 1."""
         while True:
             with self._lock:
@@ -103,7 +103,7 @@ class _Turn:
     came: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Lanes:
+class Slots:
     """How many parts go at once, over all uploads; first come, first served.
 
     A part that had a lane before, and gave it back while its store was busy, came first.
@@ -187,4 +187,4 @@ class SharedLimits:
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
-        self.lanes = Lanes(self.bandwidth)
+        self.lanes = Slots(self.bandwidth)

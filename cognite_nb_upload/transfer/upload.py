@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from cognite_nb_upload import background
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts, whole
 from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.transfer.limits import SharedLimits
@@ -87,7 +87,7 @@ class Upload(Awaitable[Uploaded]):
         self.name = name
         self.plan = plan
         self.feed = Feed(time.monotonic)
-        self.stop_switch = Stop()
+        self.stop_switch = CancelToken()
         self.max_concurrency = max_concurrency
         self.cancelled = False
         self.delete_on_cancel = False
@@ -95,7 +95,7 @@ class Upload(Awaitable[Uploaded]):
         self._work = work
         self._limits = limits
         self._lock = threading.Lock()
-        self._go_on = Stop()
+        self._go_on = CancelToken()
         self._paused = self._interrupted = self._closing = False
         self._ended_by = "stopped"
         self._done: Future[Uploaded] = Future()
@@ -136,7 +136,7 @@ class Upload(Awaitable[Uploaded]):
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: live, with its buttons; in a terminal its repr."""
-        from cognite_nb_upload.widgets.upload_view import show_upload  # widgets build on this
+        from cognite_nb_upload.widgets.panel.view import show_upload  # widgets build on this
 
         show_upload(self)
 
@@ -204,7 +204,7 @@ class Upload(Awaitable[Uploaded]):
             if self._paused or self.done():
                 return
             self._paused = True
-            self._go_on = Stop()
+            self._go_on = CancelToken()
             self.stop_switch.set(reason)
 
     def resume(self) -> None:
@@ -214,7 +214,7 @@ class Upload(Awaitable[Uploaded]):
             if not self._paused or self._closing:
                 return
             self._paused = False
-            self.stop_switch = Stop()
+            self.stop_switch = CancelToken()
             self._go_on.set()
 
     def cancel(self, delete: bool = False) -> None:

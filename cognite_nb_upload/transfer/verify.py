@@ -16,14 +16,14 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any, Final, Literal
 
-from cognite_nb_upload.api.download import Download
-from cognite_nb_upload.api.part import Checksums
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source
+from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.store.part import Checksums
 
 Verify = Literal["size", "checksum", "download", "none"]
 MODES: Final = ("size", "checksum", "download", "none")
@@ -129,7 +129,10 @@ def by_size(there: int | None, size: int) -> str:
 
 
 async def by_download(
-    download: Download, fresh_url: Callable[[], Awaitable[Secret]], source: Source, stop: Stop
+    download: Download,
+    fresh_url: Callable[[], Awaitable[Secret]],
+    source: Source,
+    stop: CancelToken,
 ) -> str:
     """Read the file back and compare it with the source, byte for byte.
 

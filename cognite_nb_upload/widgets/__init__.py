@@ -5,9 +5,9 @@ They observe; nothing below knows of them. No callback blocks a cell, no secret 
 
 from __future__ import annotations
 
-from cognite_nb_upload.widgets.browser import BrowserFiles
-from cognite_nb_upload.widgets.connect import SignIn, connect
-from cognite_nb_upload.widgets.form import MetadataForm
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
+from cognite_nb_upload.widgets.form.form import MetadataForm
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
+from cognite_nb_upload.widgets.sign_in import SignIn, connect
 
 __all__ = ["UploadPanel", "MetadataForm", "BrowserFiles", "connect", "SignIn"]

@@ -28,8 +28,8 @@ from cognite_nb_upload import (
     UsageError,
 )
 from cognite_nb_upload.blocking import Files
-from cognite_nb_upload.client import AsyncFiles
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
+from cognite_nb_upload.transfer.files import AsyncFiles
 
 NAMES = (
     "name parts external_id source mime_type metadata directory asset_ids data_set_id labels "

@@ -37,7 +37,7 @@ from cognite_nb_upload.emulator import Emulator, emulator
 CELLS = [
     """
 from cognite_nb_upload import AsyncCogniteClient
-from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
 client = AsyncCogniteClient.from_env()
 files = BrowserFiles()
 files

@@ -17,11 +17,12 @@ from cognite_nb_upload import (
     Token,
 )
 from cognite_nb_upload.api.catalog import AsyncCatalog
+from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.blocking import Catalog, Files
 from cognite_nb_upload.emulator import Emulator
-from cognite_nb_upload.transfer.files import AsyncFiles, UploadContentFields, UploadFields
+from cognite_nb_upload.transfer.files import UploadContentFields, UploadFields
 
-TWINS = [(AsyncFiles, Files), (AsyncCatalog, Catalog), (AsyncCogniteClient, CogniteClient)]
+TWINS = [(AsyncManyFiles, Files), (AsyncCatalog, Catalog), (AsyncCogniteClient, CogniteClient)]
 # The engine's way in; an upload is driven through the session, or through its handle.
 OF_THE_ENGINE = set(
     "storage config session new_session open_new open_existing open_whole mend_overwritten".split()
@@ -85,7 +86,7 @@ def keywords(method: Any, fields: type) -> set[str]:
     [("upload", UploadFields), ("upload_content", UploadContentFields), ("resume_upload", dict)],
 )
 def test_an_upload_takes_the_same_on_both_faces(name: str, fields: type) -> None:
-    theirs, ours = getattr(AsyncFiles, name), getattr(Files, name)
+    theirs, ours = getattr(AsyncManyFiles, name), getattr(Files, name)
     if fields is dict:
         assert list(inspect.signature(theirs).parameters.values()) == list(
             inspect.signature(ours).parameters.values()

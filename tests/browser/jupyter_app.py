@@ -20,7 +20,7 @@ import psutil
 from playwright.sync_api import Locator, Page
 
 from cognite_nb_upload.emulator import Emulator
-from cognite_nb_upload.transfer.shelf import STATE_VARIABLE
+from cognite_nb_upload.journal.folder import STATE_VARIABLE
 
 PATIENCE_S = 60.0
 _APPS = {

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WIDGET = """
 from cognite_nb_upload import AsyncCogniteClient, uploads
-from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
 client = AsyncCogniteClient.from_env()
 files = BrowserFiles(direct={direct})
 files

@@ -8,9 +8,9 @@ import pytest
 from comm.base_comm import BaseComm
 from pages import Page
 
-from cognite_nb_upload.transfer.shelf import STATE_VARIABLE
-from cognite_nb_upload.widgets.browser import BrowserFiles
-from cognite_nb_upload.widgets.browser_link import Patience
+from cognite_nb_upload.journal.folder import STATE_VARIABLE
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
+from cognite_nb_upload.widgets.browser.link import Patience
 
 IMPATIENT = Patience(
     quiet_s=0.05, ping_s=0.05, ping_most_s=0.1, silent_s=0.3, gone_s=0.2, away_s=0.6

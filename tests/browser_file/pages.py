@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from cognite_nb_upload.widgets.browser_link import LARGEST
+from cognite_nb_upload.widgets.browser.link import LARGEST
 
 Hear = Callable[[Mapping[str, Any], Sequence[memoryview]], None]
 _pages = itertools.count(1)

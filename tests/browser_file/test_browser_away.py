@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pages import Page
 
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
-from cognite_nb_upload.widgets.browser import BrowserFiles
-from cognite_nb_upload.widgets.browser_file import BrowserFile
+from cognite_nb_upload.widgets.browser.file import BrowserFile
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
 
 DATA = random.Random(8).randbytes(9 * MIB)
 OTHER = DATA[:-1] + b"?"
@@ -31,7 +31,7 @@ def file(files: BrowserFiles, page: Page) -> BrowserFile:
 @contextmanager
 def reading(file: BrowserFile) -> Iterator[Future[Any]]:
     """Somebody reads 4 MiB, as an upload does: it may be stopped."""
-    stop = Stop()
+    stop = CancelToken()
 
     def read() -> bytes:
         with file.steered(stop, lambda _: None):
@@ -151,7 +151,7 @@ def test_the_same_file_picked_twice_is_one_file(
 
 def test_who_waits_is_stopped_at_once(file: BrowserFile, page: Page) -> None:
     page.reload()
-    stop = Stop()
+    stop = CancelToken()
     with ThreadPoolExecutor(1) as pool:
 
         def read() -> bytes | memoryview:

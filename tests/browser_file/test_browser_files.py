@@ -5,7 +5,7 @@ from typing import Any
 
 from pages import Page
 
-from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
 
 
 def test_what_is_chosen_is_told_to_whoever_observes(files: BrowserFiles, page: Page) -> None:

@@ -22,7 +22,7 @@ DATA = random.Random(17).randbytes(13 * MIB)
 
 WIDGET = """
 from cognite_nb_upload import AsyncCogniteClient
-from cognite_nb_upload.widgets.browser import BrowserFiles
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
 client, files = AsyncCogniteClient.from_env(), BrowserFiles()
 """
 

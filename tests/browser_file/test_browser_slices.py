@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pages import Page
 
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.errors import TransferError
-from cognite_nb_upload.transfer.fingerprint import sample_blocks, sample_hashes
-from cognite_nb_upload.widgets.browser import BrowserFiles
-from cognite_nb_upload.widgets.browser_file import BrowserFile
-from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST
+from cognite_nb_upload.journal.fingerprint import sample_blocks, sample_hashes
+from cognite_nb_upload.widgets.browser.file import BrowserFile
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
+from cognite_nb_upload.widgets.browser.link import AT_ONCE, LARGEST
 
 DATA = random.Random(5).randbytes(40 * MIB)
 
@@ -94,7 +94,7 @@ def test_a_part_is_asked_for_at_once_and_to_its_end(file: BrowserFile, page: Pag
     file.read_at(0, 1)  # the samples are taken
     page.reads.clear()
     file.link.slice_size = LARGEST
-    with file.steered(Stop(), lambda _: None, LARGEST + 2 * MIB):
+    with file.steered(CancelToken(), lambda _: None, LARGEST + 2 * MIB):
         assert read_all(file, MIB, LARGEST + 2 * MIB, 64 * KIB) == DATA[MIB : LARGEST + 2 * MIB]
         assert page.reads == [(MIB, LARGEST), (LARGEST + MIB, MIB)]
         at = LARGEST + 2 * MIB  # what lies behind it can be read, and no more than that is
@@ -192,8 +192,8 @@ def test_slices_shrink_on_a_slow_way_and_grow_again(
 ) -> None:
     read_all(file)
     assert file.link.slice_size == LARGEST
-    monkeypatch.setattr("cognite_nb_upload.widgets.browser_link._SLOW_S", 0.0)
-    monkeypatch.setattr("cognite_nb_upload.widgets.browser_link._QUICK_S", 0.0)
+    monkeypatch.setattr("cognite_nb_upload.widgets.browser.link._SLOW_S", 0.0)
+    monkeypatch.setattr("cognite_nb_upload.widgets.browser.link._QUICK_S", 0.0)
     read_all(file)
     assert file.link.slice_size == 64 * KIB
     monkeypatch.undo()

@@ -13,10 +13,10 @@ from support import fired, seen
 from cognite_nb_upload import CogniteClient, SourceChanged, Upload, UploadStopped, uploads
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
-from cognite_nb_upload.transfer.fingerprint import sample_blocks
-from cognite_nb_upload.widgets.browser import BrowserFiles
-from cognite_nb_upload.widgets.browser_file import BrowserFile
-from cognite_nb_upload.widgets.browser_link import AT_ONCE, LARGEST
+from cognite_nb_upload.journal.fingerprint import sample_blocks
+from cognite_nb_upload.widgets.browser.file import BrowserFile
+from cognite_nb_upload.widgets.browser.files import BrowserFiles
+from cognite_nb_upload.widgets.browser.link import AT_ONCE, LARGEST
 
 PART = LARGEST + MIB
 # Slices that reach beyond this are held: the first part arrives, the second not yet.

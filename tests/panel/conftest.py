@@ -10,7 +10,7 @@ from paneling import choose
 from support import some_bytes
 
 from cognite_nb_upload import CogniteClient, background
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 MakePanel = Callable[..., UploadPanel]
 

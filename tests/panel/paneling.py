@@ -11,8 +11,8 @@ from ipywidgets import widgets
 from support import PART, until
 
 from cognite_nb_upload.transfer.upload import Upload
-from cognite_nb_upload.widgets.panel import UploadPanel
-from cognite_nb_upload.widgets.upload_view import UploadView
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.view import UploadView
 
 
 def choose(panel: UploadPanel, path: Path | str) -> None:

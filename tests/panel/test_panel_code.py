@@ -12,8 +12,8 @@ from support import config_of, sha256
 
 from cognite_nb_upload import CogniteClient, GeoLocation, Label, OAuthClientCredentials
 from cognite_nb_upload.emulator import Emulator
-from cognite_nb_upload.widgets.code import literal, upload_code
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.code import literal, upload_code
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 EVERYTHING: dict[str, Any] = {
     "name": 'Volve "3D" \\ \u202e survey\'s.segy',

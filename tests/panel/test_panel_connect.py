@@ -18,8 +18,8 @@ from cognite_nb_upload import (
     background,
 )
 from cognite_nb_upload.emulator import Emulator
-from cognite_nb_upload.widgets.connect import SignIn, connect
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
+from cognite_nb_upload.widgets.sign_in import SignIn, connect
 
 MakePanel = Callable[..., UploadPanel]
 PLANTED = "PLANTED-token-of-a-person"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import until
 
-from cognite_nb_upload.widgets.files import FileChooser, look_at
+from cognite_nb_upload.widgets.panel.chooser import FileChooser, look_at
 
 
 @pytest.fixture

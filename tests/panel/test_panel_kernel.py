@@ -23,7 +23,7 @@ SETUP = """
 import os, time
 from pathlib import Path
 from cognite_nb_upload.emulator import Fault, emulator
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 cdf = emulator(faults=True, process=True)
 cdf.__enter__()
@@ -185,7 +185,7 @@ def test_no_secret_is_in_an_executed_and_saved_notebook(
         cells=[
             nbformat.v4.new_code_cell(code)
             for code in (
-                "import os\nfrom cognite_nb_upload.widgets.panel import UploadPanel\n"
+                "import os\nfrom cognite_nb_upload.widgets.panel.panel import UploadPanel\n"
                 "panel = UploadPanel()\npanel",
                 "form = panel.sign_in\n"
                 f"form.cluster.value, form.project.value = {cdf.base_url!r}, 'demo'\n"

@@ -11,10 +11,10 @@ from support import PART, config_of, fired, seen, sha256, until
 
 from cognite_nb_upload import CogniteClient, UploadStopped
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.transfer import shelf
-from cognite_nb_upload.transfer.shelf import JournalRow
-from cognite_nb_upload.widgets.panel import UploadPanel
-from cognite_nb_upload.widgets.unfinished import Item, _item_html
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.unfinished import Item, _item_html
 
 MakePanel = Callable[..., UploadPanel]
 
@@ -30,7 +30,7 @@ def row(client: CogniteClient, cdf: Emulator, big: Path, surroundings: Path) -> 
     with pytest.raises(UploadStopped):
         upload.result(5)
     cdf.clear_faults()
-    [unfinished] = shelf.unfinished(surroundings)
+    [unfinished] = journal_folder.unfinished(surroundings)
     return unfinished
 
 
@@ -99,11 +99,11 @@ def test_forgetting_asks_first(
     item.forget.click()
     item.back.click()
     assert panel.tasks.wait()
-    assert len(shelf.unfinished(surroundings)) == 1
+    assert len(journal_folder.unfinished(surroundings)) == 1
     item.forget.click()
     item.really.click()
     until(lambda: not panel.unfinished.rows)
-    assert shelf.unfinished(surroundings) == []
+    assert journal_folder.unfinished(surroundings) == []
 
 
 def test_an_upload_of_another_project_can_only_be_forgotten(

@@ -16,7 +16,7 @@ from support import fired, seen, sha256, until
 from cognite_nb_upload import CogniteClient, Uploaded, UsageError
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.widgets.panel import UploadPanel
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 MakePanel = Callable[..., UploadPanel]
 

@@ -14,10 +14,10 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.errors import PartFailed, UsageError
+from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.sources import BytesSource
-from cognite_nb_upload.transfer import shelf
 from cognite_nb_upload.transfer.upload import Upload
-from cognite_nb_upload.widgets.upload_view import UploadView, rate_of, upload_view
+from cognite_nb_upload.widgets.panel.view import UploadView, rate_of, upload_view
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_stop_can_keep_what_is_sent(stalled: Upload, surroundings: Path) -> None
     html = ended(view)
     assert "Stopped:" in html
     assert "0 of 3 parts (0 %) are stored and kept" in html
-    [row] = shelf.unfinished(surroundings)
+    [row] = journal_folder.unfinished(surroundings)
     assert row.name == "big.segy"
     with pytest.raises(UploadStopped):
         stalled.result(1)
@@ -88,7 +88,7 @@ def test_giving_up_leaves_the_file_in_cdf_or_deletes_it(
     assert "Given up:" in html
     assert f"id {file_id}, {'is deleted' if delete else 'stays'}" in html
     assert (file_id in [one["id"] for one in cdf.files()]) is not delete
-    assert shelf.unfinished(surroundings) == []
+    assert journal_folder.unfinished(surroundings) == []
 
 
 def test_the_rate_limit_is_that_of_the_client(

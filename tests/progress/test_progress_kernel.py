@@ -115,7 +115,7 @@ def test_bars_of_many_files_leave_a_text_and_no_models(kernel: BlockingKernelCli
         kernel,
         """
 from cognite_nb_upload.progress.many import BatchBar
-from cognite_nb_upload.transfer.batch import BatchState, InFlight
+from cognite_nb_upload.batch.batch import BatchState, InFlight
 
 class Batch:
     state = BatchState(files=3, size=3 * MIB)

@@ -34,13 +34,13 @@ from cognite_nb_upload import (
     uploads,
 )
 from cognite_nb_upload.api.session import FileMultipartUploadSession
-from cognite_nb_upload.api.storage import Storage
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
-from cognite_nb_upload.transfer.journal import Journal, Replayed
-from cognite_nb_upload.transfer.run import Order, Run
+from cognite_nb_upload.journal.writer import Journal, Replayed
+from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.transfer.work import UploadSpec, UploadTask
 
 PART = 6 * MIB
 EXPIRED = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
@@ -205,9 +205,18 @@ def test_no_object_of_a_running_upload_shows_a_secret(
     cdf.inject(Fault("stall", "part", part=0))
     upload = begin(client, planted, content_of(2))
     until_stalled(faults)
-    kinds = (Upload, Run, Order, Journal, Replayed, Storage, FileMultipartUploadSession, Token)
+    kinds = (
+        Upload,
+        UploadTask,
+        UploadSpec,
+        Journal,
+        Replayed,
+        Storage,
+        FileMultipartUploadSession,
+        Token,
+    )
     found = [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-    assert {type(thing) for thing in found} >= {Upload, Run, Order, Journal, Storage}
+    assert {type(thing) for thing in found} >= {Upload, UploadTask, UploadSpec, Journal, Storage}
     shown = "\n".join(f"{thing!r} {vars_of(thing)!r}" for thing in found)
     upload.cancel()
     assert planted.found_in(shown) == []

@@ -14,14 +14,14 @@ import pytest
 from support import config_of, some_bytes
 
 from cognite_nb_upload import CogniteClient, PartFailed
-from cognite_nb_upload.api.storage import Body
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.events import Event, PartLost, PartSent
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.core.stop import Stop
 from cognite_nb_upload.emulator import emulator
 from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.store.connection import Body
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -104,7 +104,7 @@ def test_a_part_sent_twice_is_there_once(client, tmp_path):
         url = session._opened.urls[0]
         other = BytesSource(some_bytes(PART, seed=2))
         storage = client._twin._storage
-        assert storage.put(url, Body(other, 0, PART, on_sent=lambda _: None), Stop()).stored
+        assert storage.put(url, Body(other, 0, PART, on_sent=lambda _: None), CancelToken()).stored
         session.upload_part(0, first)
         session.upload_part(1, last)
     assert back(client, session.file_metadata.id, tmp_path) == first + last
@@ -118,7 +118,7 @@ def test_a_url_that_was_tampered_with_is_refused_for_good(client):
     forged = url[:at] + ("A" if url[at] != "A" else "B") + url[at + 1 :]
     source = BytesSource(b"bytes")
     body = Body(source, 0, 5, on_sent=lambda _: None)
-    verdict = client._twin._storage.put(Secret(forged), body, Stop())
+    verdict = client._twin._storage.put(Secret(forged), body, CancelToken())
     assert not verdict.stored
     assert not verdict.retry
     assert verdict.status == 403
@@ -127,7 +127,7 @@ def test_a_url_that_was_tampered_with_is_refused_for_good(client):
 def test_expired_urls_are_refused_for_good(start, storage):
     client = start(url_life_s=1)
     session = client.files.multipart_upload_session("late.bin", parts=1)
-    expired = Stop()
+    expired = CancelToken()
     expired.wait(2.5)  # the store's own clock decides, in whole seconds
     with pytest.raises(PartFailed) as raised:
         session.upload_part(0, b"bytes")

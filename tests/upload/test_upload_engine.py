@@ -30,14 +30,14 @@ from upload_rig import (
 
 from cognite_nb_upload import CogniteClient, PartFailed, UploadStopped, uploads
 from cognite_nb_upload.core import events as ev
-from cognite_nb_upload.core.adapt import CALM_S, MOST, START, Concurrency
+from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
+from cognite_nb_upload.core.concurrency import CALM_S, MOST, START, Concurrency
 from cognite_nb_upload.core.plan import MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
-from cognite_nb_upload.core.stop import Rest, Stop
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.sources import BytesSource, Source
 from cognite_nb_upload.transfer.engine import Engine
-from cognite_nb_upload.transfer.limits import Bandwidth, Lanes, SharedLimits
+from cognite_nb_upload.transfer.limits import Bandwidth, SharedLimits, Slots
 
 # --- the engine, which knows a source and a sink --------------------------------------------------
 
@@ -52,7 +52,7 @@ class Sink:
         self._failing = failing
         self._lock = threading.Lock()
 
-    def __call__(self, part: Part, source: Source, stop: Stop, rest: Rest) -> None:
+    def __call__(self, part: Part, source: Source, stop: CancelToken, rest: BackoffWait) -> None:
         with self._lock:
             self.begun.append(part.no)
         if part.no in self._failing:
@@ -73,7 +73,7 @@ def run_engine(
     sink: Any,
     parts: int,
     at_once: int,
-    stop: Stop,
+    stop: CancelToken,
     meanwhile: Callable[[], Any] = lambda: None,
     engine: Engine | None = None,
 ) -> None:
@@ -95,7 +95,7 @@ def run_engine(
 def test_every_part_is_taken_once() -> None:
     sink = Sink()
     sink.go.set()
-    run_engine(sink, 40, 8, Stop())
+    run_engine(sink, 40, 8, CancelToken())
     assert sorted(sink.ended) == list(range(40))
 
 
@@ -107,14 +107,14 @@ def test_a_part_that_fails_for_good_stops_new_ones_and_those_in_flight_finish() 
         sink.go.set()
 
     with pytest.raises(PartFailed) as failed:
-        run_engine(sink, 40, 3, Stop(), meanwhile)
+        run_engine(sink, 40, 3, CancelToken(), meanwhile)
     assert failed.value.part_no == 2
     assert sorted(sink.begun) == [0, 1, 2]
     assert sorted(sink.ended) == [0, 1]
 
 
 def test_a_stop_ends_what_is_in_flight_and_begins_nothing() -> None:
-    sink, stop = Sink(), Stop()
+    sink, stop = Sink(), CancelToken()
 
     def meanwhile() -> None:
         until_true(lambda: len(sink.begun) == START)
@@ -130,9 +130,9 @@ def test_a_stop_ends_what_is_in_flight_and_begins_nothing() -> None:
 
 
 def test_others_go_while_a_part_waits_even_where_one_may_go_at_once() -> None:
-    stop, ended = Stop(), []
+    stop, ended = CancelToken(), []
 
-    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+    def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
         if part.no == 0:
             rest(100, own)
         if not own:
@@ -153,7 +153,7 @@ def test_a_part_that_has_waited_goes_before_those_that_have_not_begun(
 ) -> None:
     order: list[str] = []
 
-    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+    def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
         order.append(f"begin {part.no}")
         if part.no == 0:
             rest(0, own)
@@ -168,7 +168,7 @@ def test_a_part_that_has_waited_goes_before_those_that_have_not_begun(
     def wanted() -> bool:
         return bool(engine._returning) or not shared.may_stay(engine)
 
-    run_engine(sink, 4, at_once, Stop(), engine=engine)
+    run_engine(sink, 4, at_once, CancelToken(), engine=engine)
     assert order.index("end 0") < order.index("begin 3")
     assert sorted(order) == sorted(f"{what} {no}" for what in ("begin", "end") for no in range(4))
 
@@ -181,7 +181,7 @@ def test_parts_that_come_and_go_are_never_more_than_may_go_at_once() -> None:
             now[0] += step
             most[0] = max(most[0], now[0])
 
-    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+    def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
         for _ in range(3):
             here(1)
             own.wait(0.001)
@@ -189,15 +189,15 @@ def test_parts_that_come_and_go_are_never_more_than_may_go_at_once() -> None:
             rest(0.002 * (part.no % 3), own)
         ended.append(part.no)
 
-    run_engine(sink, 60, 3, Stop())
+    run_engine(sink, 60, 3, CancelToken())
     assert sorted(ended) == list(range(60))
     assert most[0] == 3
 
 
 def test_no_more_parts_wait_than_there_are_threads() -> None:
-    stop, waiting = Stop(), []
+    stop, waiting = CancelToken(), []
 
-    def sink(part: Part, source: Source, own: Stop, rest: Rest) -> None:
+    def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
         waiting.append(part.no)
         rest(100, own)
 
@@ -408,7 +408,7 @@ def test_several_uploads_share_connections(
 
 @pytest.mark.anyio
 async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_on() -> None:
-    lanes, order = Lanes(Bandwidth()), []
+    lanes, order = Slots(Bandwidth()), []
     lanes.cap(1)
     await lanes.acquire()
 
@@ -434,7 +434,7 @@ async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_
 
 @pytest.mark.anyio
 async def test_who_takes_a_lane_back_comes_before_all_who_wait() -> None:
-    lanes, order, upload = Lanes(Bandwidth()), [], object()
+    lanes, order, upload = Slots(Bandwidth()), [], object()
     lanes.cap(1)
     await lanes.acquire(upload)
 
@@ -456,7 +456,7 @@ async def test_who_takes_a_lane_back_comes_before_all_who_wait() -> None:
 
 
 def test_a_bucket_without_a_limit_gives_all_and_a_stop_ends_the_wait() -> None:
-    bucket, stop = Bandwidth(), Stop()
+    bucket, stop = Bandwidth(), CancelToken()
     assert bucket.take(MIB, stop) == MIB
     bucket.set(1.0)
     bucket.take(MIB, stop)  # a debt of hours

@@ -22,7 +22,7 @@ from upload_rig import (
 
 from cognite_nb_upload import CogniteClient, UploadBusy, uploads
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.transfer.journal import replay
+from cognite_nb_upload.journal.writer import replay
 
 PARTS = 4
 

@@ -39,9 +39,9 @@ from cognite_nb_upload import (
 )
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.journal import writer as journal
+from cognite_nb_upload.journal.writer import JournalDamaged, JournalWarning
 from cognite_nb_upload.models import GeoLocation
-from cognite_nb_upload.transfer import journal
-from cognite_nb_upload.transfer.journal import JournalDamaged, JournalWarning
 
 Clients = Callable[..., CogniteClient]
 Start = Callable[..., Emulator]

@@ -32,7 +32,7 @@ from cognite_nb_upload import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import PartPhase, PartState, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.transfer import run
+from cognite_nb_upload.transfer import work as run
 from cognite_nb_upload.transfer.verify import PartDigest, by_checksum
 
 Clients = Callable[..., CogniteClient]

@@ -15,7 +15,7 @@ from support import config_of, fired, quick, routes, seen
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, FileMetadata, background
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.widgets import MetadataForm
-from cognite_nb_upload.widgets.pickers import Picker
+from cognite_nb_upload.widgets.form.picker import Picker
 
 MakeForm = Callable[..., MetadataForm]
 Create = Callable[[str, list[dict[str, Any]]], list[dict[str, Any]]]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cognite_nb_upload import FileMetadata, GeoLocation
 from cognite_nb_upload.models import Geometry
 from cognite_nb_upload.widgets import MetadataForm
-from cognite_nb_upload.widgets.geo import GeoField
-from cognite_nb_upload.widgets.outline import in_words, outline_svg
+from cognite_nb_upload.widgets.form.geo import GeoField
+from cognite_nb_upload.widgets.form.outline import in_words, outline_svg
 
 SQUARE = [[[2.0, 60.0], [3.0, 60.0], [3.0, 61.0], [2.0, 61.0], [2.0, 60.0]]]
 POLYGON = {"type": "Polygon", "coordinates": SQUARE}
@@ -187,7 +187,7 @@ def test_a_map_that_cannot_be_had_is_said_and_the_form_goes_on(
     geo: GeoField, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ipyleaflet", None)
-    monkeypatch.delitem(sys.modules, "cognite_nb_upload.widgets.map", raising=False)
+    monkeypatch.delitem(sys.modules, "cognite_nb_upload.widgets.form.map", raising=False)
     geo.open_map()
     assert "The map cannot be shown" in geo.note.value
     geo.geojson.value = json.dumps(POLYGON)

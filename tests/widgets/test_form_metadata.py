@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from cognite_nb_upload import FileMetadata, UsageError
+from cognite_nb_upload.models.parse import pairs_of
 from cognite_nb_upload.widgets import MetadataForm
-from cognite_nb_upload.widgets.parse import pairs_of
 
 PAIRS = [("survey", "NV-24"), ("crs", "EPSG:4230")]
 

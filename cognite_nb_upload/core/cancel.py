@@ -1,0 +1,55 @@
+"""One switch that stops work in other threads, at once.
+
+Rule of this file: whoever waits, waits on the switch; whoever blocks elsewhere (a socket) registers
+a way to be woken.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Waits so many seconds, while others may use the way, or until the switch is set.
+BackoffWait = Callable[[float, "CancelToken"], None]
+
+
+class CancelToken:
+    """Set once; wakes all who wait on it and calls what was registered."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._wakers: list[Callable[[], object]] = []
+        self.reason = ""
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def set(self, reason: str = "stopped") -> None:
+        """Stop everything that hangs on this switch. The first reason stays."""
+        with self._lock:
+            if not self._event.is_set():
+                self.reason = reason
+                self._event.set()
+            wakers = list(self._wakers)
+        for wake in wakers:
+            wake()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to `seconds`; True where it was set meanwhile."""
+        return self._event.wait(seconds)
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Within the block, `set()` also calls `wake()`, from the thread that sets it."""
+        with self._lock:
+            self._wakers.append(wake)
+            already = self._event.is_set()
+        try:
+            if already:
+                wake()
+            yield
+        finally:
+            with self._lock:
+                self._wakers.remove(wake)

@@ -1,0 +1,1 @@
+"""An upload remembered on disk."""

@@ -1,0 +1,350 @@
+"""An upload remembered on disk: append-only lines, one file per upload; resuming is replaying it.
+
+`fingerprint` says which upload it is, `replay` what its lines say, `shelf` where they are kept;
+this file writes them.
+
+Rules of this file:
+
+- Nothing is written that could not be replayed. What cannot be written now (a full disk) is cut
+  off, kept in memory and written with the next fact, in order. The upload goes on, with a warning.
+- A fact is with the kernel before `record` returns, so it outlives a kill. It is on the disk then,
+  too (fdatasync), but for stored parts, which wait for each other for up to a second: after a power
+  cut, the parts of the last second are sent again.
+- Whoever writes holds the lock beside the file. A forked child writes nothing.
+- Upload URLs are a week's write access: they are in the 0600 file while the upload is unfinished,
+  are left out when it is archived, and are nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from filelock import FileLock
+
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.state import Phase, UploadState, advance
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.fingerprint import Fingerprint, sample_blocks, sample_hashes
+from cognite_nb_upload.journal.folder import (
+    STATE_VARIABLE,
+    JournalRow,
+    JournalWarning,
+    find,
+    forget,
+    history,
+    state_folder,
+    unfinished,
+)
+from cognite_nb_upload.journal.format import (
+    KEPT,
+    VERSION,
+    Holder,
+    JournalDamaged,
+    JournalTooNew,
+    Replayed,
+    line_of,
+    plain,
+    replay,
+)
+
+__all__ = [
+    "Fingerprint",
+    "Holder",
+    "Journal",
+    "JournalDamaged",
+    "JournalRow",
+    "JournalTooNew",
+    "JournalWarning",
+    "Replayed",
+    "find",
+    "forget",
+    "history",
+    "replay",
+    "sample_blocks",
+    "sample_hashes",
+    "state_folder",
+    "unfinished",
+]
+
+Clock = Callable[[], datetime]
+
+# Stored parts reach the disk together, at most this many seconds late.
+_SYNC_EVERY_S: Final = 1.0
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Journal:
+    """The one who writes: begun by `open` or `reopen`, ended by `archive` or `close`.
+
+    `record` is a listener.
+
+    Attributes:
+        path: the file; None where no journal can be kept, and after the end.
+        replayed: what was known when it was opened; None for a new upload.
+        warning: what a reader of the screen should know; "" while everything is on disk.
+    """
+
+    def __init__(self, lock: FileLock | None, replayed: Replayed | None, now: Clock) -> None:
+        self.path: Path | None = None
+        self.replayed = replayed
+        self.warning = ""
+        self._lock = lock
+        self._now = now
+        self._pid = os.getpid()
+        self._mutex = threading.RLock()
+        self._fd: int | None = None
+        self._warned = False
+        self._state = replayed.state if replayed else UploadState()
+        self._end = replayed.end if replayed else 0  # bytes of the file that are sound
+        self._torn = True  # there may be more, which is not
+        self._pending: list[Secret] = []  # lines that are not in the file yet
+        self._crc = replayed.crc if replayed else 0  # the checksum after those
+        self._synced_s = 0.0
+
+    @classmethod
+    def open(
+        cls,
+        fingerprint: Fingerprint,
+        folder: Path | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        resume: bool = True,
+        now: Clock = _utc_now,
+    ) -> Journal:
+        """Take an upload in hand: the unfinished one of this fingerprint, or a new one.
+
+        Where the folder cannot be written to there is no journal; a `JournalWarning` says so.
+
+        Args:
+            fingerprint: which upload, of which bytes.
+            folder: `state_folder()` when None; made with mode 0700 when missing.
+            metadata: JSON that is kept for opening a new session later.
+            overwrite: kept too: what was overwritten must never be deleted on cancel.
+            resume: False archives what is known, and starts anew.
+            now: the wall clock, UTC.
+
+        Raises:
+            UploadBusy: someone else has this upload in hand; the message says who.
+            SourceChanged: the unfinished upload is of other bytes.
+            JournalDamaged: its journal cannot be trusted.
+        """
+        folder = state_folder(folder)
+        path = journal_folder.path_of(fingerprint, folder)
+        try:
+            journal_folder.make_folder(folder)
+            lock = journal_folder.lock(path)
+        except OSError as error:
+            journal = cls(None, None, now)
+            journal._warn(_no_journal(folder, error))
+            return journal
+        with _released_on_error(lock):
+            journal = cls(lock, _claim(path, fingerprint, resume, now), now)
+        header = _header(fingerprint, metadata or {}, overwrite)
+        return journal._begun(path, None if journal.replayed else header)
+
+    @classmethod
+    def reopen(
+        cls, upload_id: str, folder: Path | None = None, *, now: Clock = _utc_now
+    ) -> Journal:
+        """Take an unfinished upload in hand by its id; the caller checks the fingerprint.
+
+        Raises:
+            UsageError: no unfinished upload has this id.
+            UploadBusy: someone else has it in hand.
+            JournalDamaged: its journal cannot be trusted.
+            OSError: nothing can be locked in that folder.
+        """
+        folder = state_folder(folder)
+        path = journal_folder.path_of_id(upload_id, folder)
+        if path.parent != folder:
+            raise UsageError(f"The upload {upload_id} has ended; there is nothing to go on with.")
+        lock = journal_folder.lock(path)
+        with _released_on_error(lock):
+            journal = cls(lock, replay(path), now)
+        return journal._begun(path, None)
+
+    def record(self, state: UploadState, event: ev.Event) -> None:
+        """Write what matters for resuming; a listener. 30 us, or as long as the disk syncs."""
+        if self._fd is None or type(event).__name__ not in KEPT or not self._is_mine():
+            return
+        with self._mutex:
+            before, self._state = self._state, advance(self._state, event)
+            if isinstance(event, ev.PartStarted) and _same(before, self._state):
+                return
+            self._add(type(event).__name__, plain(event))
+            self._flush(sync=self._is_urgent(event), at_s=event.at_s)
+
+    def archive(self, outcome: str) -> None:
+        """It has ended: keep what is worth knowing, without the URLs, and let go of it."""
+        with self._mutex:
+            if self.path and self._is_mine() and self._was_opened():
+                self._flush()
+                self._close_file()
+                journal_folder.archive(self.path, outcome, self._now())
+            self.close()
+
+    def close(self) -> None:
+        """Let go of it; it stays unfinished, or is forgotten if CDF had opened nothing."""
+        with self._mutex:
+            if not self._is_mine():
+                return
+            self._close_file()
+            path, self.path = self.path, None
+            if path and not self._was_opened():
+                journal_folder.delete(path)
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        parts = len(self._state.parts)
+        stored = parts - len(self._state.missing_parts)
+        where = self.path or "no file"
+        return f"<Journal {self._state.phase.value}, {stored} of {parts} parts stored: {where}>"
+
+    def _begun(self, path: Path, header: Mapping[str, Any] | None) -> Journal:
+        try:
+            self._fd = journal_folder.open_file(path, new=header is not None)
+            self.path = path
+            if header is not None:
+                self._add("Journal", header)
+            me = Holder.me(self._now())
+            self._add("Held", {"pid": me.pid, "host": me.host, "notebook": me.notebook})
+            self._flush(sync=True)
+        except OSError as error:
+            self._warn(_no_journal(path.parent, error))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _is_mine(self) -> bool:
+        """Not in a forked child, whose copy of this is not to be used."""
+        return os.getpid() == self._pid
+
+    def _was_opened(self) -> bool:
+        """True where CDF has made a file, of which something may have been sent."""
+        return bool(self._state.parts)
+
+    def _is_urgent(self, event: ev.Event) -> bool:
+        if isinstance(event, ev.PartStored):
+            return event.at_s - self._synced_s >= _SYNC_EVERY_S
+        return not isinstance(event, ev.PartStarted | ev.Paused | ev.Resumed)
+
+    def _add(self, kind: str, fact: Mapping[str, Any]) -> None:
+        fact = {"fact": kind, "at": self._now().isoformat(), **fact}
+        line, self._crc = line_of(fact, self._crc)
+        self._pending.append(line)
+
+    def _flush(self, *, sync: bool = False, at_s: float = 0.0) -> None:
+        """Write what is pending, all or nothing."""
+        if self._fd is None:
+            return
+        try:
+            if self._torn:
+                os.ftruncate(self._fd, self._end)
+            self._torn = True
+            written = journal_folder.write(self._fd, self._pending)
+            if sync:
+                journal_folder.sync(self._fd)
+                self._synced_s = at_s
+        except OSError as error:
+            self._cut_off(error)
+            return
+        self._torn = False
+        self._end += written
+        self._pending.clear()
+        self.warning = ""
+
+    def _cut_off(self, error: OSError) -> None:
+        if self._fd is not None:
+            with contextlib.suppress(OSError):  # then it is done before the next write
+                os.ftruncate(self._fd, self._end)
+        self._warn(
+            f"The journal {self.path} cannot be written: {journal_folder.said(error)}. The upload "
+            "goes on; if this process ends before that is mended, parts stored from now on are "
+            "sent again."
+        )
+
+    def _warn(self, text: str) -> None:
+        self.warning = text
+        if not self._warned:
+            self._warned = True
+            warnings.warn(JournalWarning(text), stacklevel=2)
+
+    def _close_file(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _same(one: UploadState, two: UploadState) -> bool:
+    """True where a restart makes the same of both."""
+    return (one.phase, one.missing_parts) == (two.phase, two.missing_parts)
+
+
+def _claim(path: Path, mark: Fingerprint, resume: bool, now: Clock) -> Replayed | None:
+    """The journal to go on with; what cannot be gone on with is put away."""
+    try:
+        known = journal_folder.look(path)
+    except JournalDamaged:
+        if resume:
+            raise
+        known = None
+    if known is None:
+        journal_folder.delete(path, keep_lock=True)  # damaged, or nothing had been sent
+        return None
+    if resume and not _is_over(known, mark):
+        known.fingerprint.check(mark)
+        return known
+    phase = known.state.phase
+    journal_folder.archive(path, phase.value if phase.over else "superseded", now(), keep_lock=True)
+    return None
+
+
+def _is_over(known: Replayed, mark: Fingerprint) -> bool:
+    """True where the same call means another upload. One that had just been done is told so."""
+    if known.state.phase is Phase.DONE:
+        return bool(known.fingerprint.changes(mark))
+    return known.state.phase is Phase.CANCELLED
+
+
+def _header(mark: Fingerprint, metadata: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
+    about = {"metadata": metadata, "overwrite": overwrite}
+    return {"version": VERSION, "fingerprint": asdict(mark), **about}
+
+
+def _no_journal(folder: Path, error: OSError) -> str:
+    return (
+        f"Uploads cannot be remembered in {folder}: {journal_folder.said(error)}. The upload goes "
+        "on; if this process ends, it starts from its first byte again. Set the environment "
+        f"variable {STATE_VARIABLE} to a folder that can be written to."
+    )
+
+
+@contextlib.contextmanager
+def _released_on_error(lock: FileLock) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        lock.release()
+        raise

@@ -1,0 +1,198 @@
+"""How an upload ended, as words and HTML that need no widget, script or kernel.
+
+Rules of this file: whatever comes from files, servers and tracebacks is escaped; what to do next
+stands before how it came about; tracebacks show source lines, never what a frame holds.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.errors import TransferError, UploadStopped, UploadToolkitError
+from cognite_nb_upload.http import redacted
+from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.progress import (
+    STYLE,
+    clean,
+    show_amount,
+    show_duration,
+    show_rate,
+    strip_html,
+)
+from cognite_nb_upload.progress.words import show_count, show_percent
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
+
+_MOST: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An upload that is over.
+
+    Attributes:
+        mood: done, failed or stopped.
+        title: what became of it; the file's name follows.
+        said: what went wrong, in words; "" where nothing did.
+        todo: what to do next, or what is worth knowing.
+        facts: names and values.
+        trace: the traceback, redacted; "" where there is none.
+    """
+
+    state: UploadState
+    mood: str
+    title: str
+    name: str
+    said: str = ""
+    todo: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    trace: str = ""
+
+    def html(self) -> str:
+        """All of it, escaped."""
+        return (
+            f'{STYLE}{ENDING_STYLE}<div class="cnbu cnbu-ending cnbu-{self.mood}" role="group">'
+            f'<div class="cnbu-title"><span class="cnbu-mark" aria-hidden="true">'
+            f"{_MARKS[self.mood]}</span>"
+            f" {escaped(self.title)} <bdi><b>{escaped(clean(self.name))}</b></bdi></div>"
+            f"{_paragraph(self.said, 'cnbu-said')}{_todo_html(self.todo)}{_facts_html(self.facts)}"
+            f"{self._strip_html()}{_trace_html(self.trace)}</div>"
+        )
+
+    def _strip_html(self) -> str:
+        """Where all went well, a strip says nothing that is not said already."""
+        dull = self.mood == "done" and not self.state.retries
+        return strip_html(self.state) if self.state.parts and not dull else ""
+
+
+_MARKS: Final = {"done": "✔", "failed": "✖", "stopped": "■"}
+
+
+def outcome_of(upload: Upload, result: Uploaded | None, error: BaseException | None) -> Outcome:
+    """What became of an upload that is over."""
+    state, name = upload.state, upload.name
+    if result is not None:
+        facts = _facts(state, result.verified or "nothing was verified")
+        return Outcome(state, "done", "Uploaded", name, "", result.notes, facts)
+    if isinstance(error, UploadStopped) and upload.cancelled:
+        return Outcome(state, "stopped", "Given up:", name, "", _left_behind(upload, error))
+    if isinstance(error, UploadStopped):
+        todo = (f"{_kept(state)} The same call, or Resume in a panel, goes on from there.",)
+        return Outcome(state, "stopped", "Stopped:", name, "", todo)
+    return Outcome(
+        state, "failed", "Not uploaded:", name, in_words(error), _next_steps(error, state),
+        trace=trace_of(error),
+    )  # fmt: skip
+
+
+def in_words(error: BaseException | None) -> str:
+    """An error in one sentence, without what is secret in it."""
+    text = redacted(str(error)).strip()
+    known = isinstance(error, UploadToolkitError)
+    return clean(text if known and text else f"{type(error).__name__}: {text}", _MOST)
+
+
+def trace_of(error: BaseException | None) -> str:
+    """The whole traceback, redacted."""
+    return redacted("".join(traceback.format_exception(error))) if error else ""
+
+
+def error_html(error: BaseException, title: str = "") -> str:
+    """An error where it belongs: in words, what to do next, and the traceback one click away."""
+    todo = _todo_html(_notes(error))
+    said = f"{title} {in_words(error)}".strip()
+    return (
+        f'{ENDING_STYLE}<div class="cnbu-ending cnbu-failed" role="alert">'
+        f"{_paragraph(said, 'cnbu-said')}{todo}{_trace_html(trace_of(error))}</div>"
+    )
+
+
+def _facts(state: UploadState, verified: str) -> tuple[tuple[str, str], ...]:
+    again = sum(part.lost > 0 for part in state.parts)
+    rate = f", {show_rate(state.moved / state.elapsed_s)}" if state.elapsed_s > 0 else ""
+    facts = {
+        "File id": "" if state.file_id is None else str(state.file_id),
+        "Size": f"{show_amount(state.sent)} in {show_count(len(state.parts), 'part')}",
+        "Time": f"{show_duration(state.elapsed_s)}{rate}" if state.elapsed_s > 0 else "",
+        "Sent again": show_count(again, "part") if again else "nothing",
+        "Verified": verified,
+    }
+    return tuple((name, value) for name, value in facts.items() if value)
+
+
+def _left_behind(upload: Upload, error: BaseException) -> tuple[str, ...]:
+    notes, file_id = _notes(error), upload.state.file_id
+    if notes:
+        return notes  # what could not be done, or may be left
+    if file_id is None:
+        return ("CDF had not been told of it yet.",)
+    if upload.delete_on_cancel:
+        return (f"Its file in CDF, id {file_id}, is deleted.",)
+    return (f"Its file in CDF, id {file_id}, stays without this content.",)
+
+
+def _notes(error: BaseException | None) -> tuple[str, ...]:
+    return tuple(str(note) for note in getattr(error, "__notes__", ()))
+
+
+def _kept(state: UploadState) -> str:
+    if not state.parts:
+        return "Nothing was sent yet."
+    count = len(state.parts) - len(state.missing_parts)
+    share = f" ({show_percent(state.stored, state.size)})" if state.size else ""
+    return f"{count} of {show_count(len(state.parts), 'part')}{share} are stored and kept."
+
+
+def _next_steps(error: BaseException | None, state: UploadState) -> tuple[str, ...]:
+    notes = _notes(error)
+    if not notes and isinstance(error, TransferError) and state.stored:
+        return (f"{_kept(state)} The same call goes on from there.",)
+    return notes
+
+
+def _paragraph(text: str, css: str) -> str:
+    return f'<div class="{css}">{escaped(text)}</div>' if text else ""
+
+
+def _todo_html(todo: tuple[str, ...]) -> str:
+    return "".join(_paragraph(clean(redacted(str(one)), _MOST), "cnbu-todo") for one in todo)
+
+
+def _facts_html(facts: tuple[tuple[str, str], ...]) -> str:
+    rows = "".join(
+        f"<dt>{escaped(name)}</dt><dd>{escaped(clean(value, 300))}</dd>" for name, value in facts
+    )
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
+def _trace_html(trace: str) -> str:
+    if not trace:
+        return ""
+    lines = "\n".join(escaped(line) for line in trace.splitlines())
+    return f'<details><summary>Traceback</summary><pre tabindex="0">{lines}</pre></details>'
+
+
+_GOOD: Final = "var(--jp-success-color1,#388e3c)"
+_BAD: Final = "var(--jp-error-color1,#d32f2f)"
+_FAINT: Final = "var(--jp-ui-font-color2,#616161)"
+
+ENDING_STYLE: Final = f"""<style>
+.cnbu-ending{{color:var(--jp-ui-font-color1,inherit);font-family:var(--jp-ui-font-family,sans-serif);
+font-size:var(--jp-ui-font-size1,13px);line-height:1.5;overflow-wrap:anywhere}}
+.cnbu-done .cnbu-mark{{color:{_GOOD}}}
+.cnbu-failed .cnbu-mark,.cnbu-said{{color:{_BAD}}}
+.cnbu-stopped .cnbu-mark{{color:{_FAINT};font-size:80%}}
+.cnbu-todo{{color:{_FAINT}}}
+.cnbu-ending dl{{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:0 12px;
+margin:4px 0 6px}}
+.cnbu-ending dt{{color:{_FAINT};font-weight:400;margin:0;float:none;width:auto}}
+.cnbu-ending dd{{margin:0;font-variant-numeric:tabular-nums}}
+.cnbu-ending details{{margin-top:4px}}
+.cnbu-ending summary{{cursor:pointer;color:{_FAINT};width:max-content}}
+.cnbu-ending pre{{box-sizing:border-box;overflow:auto;max-height:24em;margin:4px 0 0;padding:8px;
+border-radius:3px;
+font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.4;white-space:pre;
+color:inherit;background:var(--jp-layout-color2,#eee)}}
+</style>"""

@@ -1,0 +1,1 @@
+"""An object store: one connection, one part, one verdict."""

@@ -1,0 +1,424 @@
+"""The work behind an `Upload`, from the file to CDF saying `uploaded`: the walk of one call.
+
+Rules of this file: the journal hears of everything first; a session that cannot be gone on with is
+replaced by a fresh one, and the reader is told; each fresh one has to get further than the last, so
+that nothing can go round in circles; what CDF has is never called failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from anyio import CancelScope, fail_after, to_thread
+
+from cognite_nb_upload.api.files import FileEndpoints
+from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
+from cognite_nb_upload.core.feed import Listener
+from cognite_nb_upload.core.plan import Part, Plan, plan_parts, show_bytes
+from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.errors import (
+    APIError,
+    PartFailed,
+    SourceChanged,
+    TransferError,
+    UploadStopped,
+    UploadToolkitError,
+    VerifyError,
+)
+from cognite_nb_upload.journal.fingerprint import Fingerprint
+from cognite_nb_upload.journal.format import Replayed
+from cognite_nb_upload.journal.writer import Journal
+from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models.wire import to_ms
+from cognite_nb_upload.sources import Source
+from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.transfer import verify as checks
+from cognite_nb_upload.transfer.engine import Engine, SteadySource
+from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
+
+# CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
+_ASSEMBLY_S: Final = 3600.0
+# Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
+_DELETE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSpec:
+    """What is to be uploaded, and how.
+
+    Attributes:
+        source: the bytes.
+        plan: the parts they are cut into.
+        opener: opens a session of so many parts at CDF.
+        reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
+        after: mends the file once CDF has it.
+        about: what CDF is told of the file; kept in the journal.
+        target: the existing file, where only its content is sent.
+        replaces: a file existed before (`overwrite`, or an existing file): never delete it.
+        upload_id: the journal's, where it is known which unfinished upload is meant.
+    """
+
+    source: Source
+    name: str
+    plan: Plan
+    opener: Callable[[int], Awaitable[OpenUpload]]
+    reopener: Callable[[int], Awaitable[OpenUpload]] | None
+    about: Mapping[str, Any]
+    after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
+    target: str = ""
+    replaces: bool = False
+    overwrite: bool = False
+    verify: checks.Verify = "size"
+    resume: bool = True
+    folder: Path = field(default_factory=Path)
+    upload_id: str = ""
+
+
+class UploadTask:
+    """One upload at work; `await run(upload)`."""
+
+    def __init__(self, files: FileEndpoints, limits: SharedLimits, order: UploadSpec) -> None:
+        self._files, self._limits, self._order = files, limits, order
+        self._plan = order.plan
+        self._source = SteadySource(order.source)
+        self._notes: list[str] = []
+        self._began_s = time.monotonic()
+        self._opening = False
+        self._restored_id: int | None = None
+        self._furthest = -1
+
+    async def __call__(self, upload: Upload) -> Uploaded:
+        """Upload it.
+
+        Raises:
+            UploadToolkitError: it ended otherwise; but for a cancelled one, the journal is kept.
+        """
+        self._upload, self._emit = upload, upload.feed.emit
+        try:
+            await self._take_in_hand()
+            return await self._recorded()
+        except BaseException as error:
+            self._tell_end(error)
+            raise
+        finally:
+            self._source.close()
+
+    @property
+    def _state(self) -> UploadState:
+        return self._upload.state
+
+    # --- the journal ------------------------------------------------------------------------
+
+    async def _take_in_hand(self) -> None:
+        """Find the journal of this very upload, or begin one."""
+        order, config = self._order, self._files.config
+        mark = await to_thread.run_sync(
+            lambda: Fingerprint.of(
+                self._source,
+                project=config.project,
+                base_url=config.base_url,
+                name=order.name,
+                part_size=self._plan.part_size,
+                metadata=order.about,
+                overwrite=order.overwrite,
+                target=order.target,
+            )
+        )
+        self._journal = await to_thread.run_sync(self._opened_journal, mark)
+        self._upload.feed.listen(self._journal.record, first=True)
+
+    def _opened_journal(self, mark: Fingerprint) -> Journal:
+        order = self._order
+        if not order.upload_id:
+            return Journal.open(
+                mark,
+                order.folder,
+                metadata=order.about,
+                overwrite=order.replaces,
+                resume=order.resume,
+            )
+        journal = Journal.reopen(order.upload_id, order.folder)
+        try:
+            if journal.replayed is not None:
+                journal.replayed.fingerprint.check(mark)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    async def _recorded(self) -> Uploaded:
+        journal = self._journal
+        try:
+            result = await self._steps()
+        except BaseException as error:
+            with CancelScope(shield=True):
+                self._tell_end(error)
+                if self._upload.cancelled:
+                    await self._give_up()
+                    await to_thread.run_sync(journal.archive, "cancelled")
+            raise
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(journal.close)
+        return result
+
+    def _tell_end(self, error: BaseException) -> None:
+        """Cancelled, put down or failed: whoever listens hears how it ended, once."""
+        upload, phase = self._upload, self._state.phase
+        if upload.cancelled:
+            event: ev.Event = ev.Cancelled()
+        elif upload.closing or isinstance(error, asyncio.CancelledError):
+            event = ev.Paused(reason=upload.stop_switch.reason or "stopped")
+        else:
+            ours = isinstance(error, UploadToolkitError)
+            event = ev.Failed(reason=str(error) if ours else type(error).__name__)
+        if not phase.over and not (isinstance(event, ev.Paused) and phase is Phase.PAUSED):
+            self._emit(event)
+
+    async def _give_up(self) -> None:
+        """Delete the file if that was asked for, and say what is left behind."""
+        upload, file_id = self._upload, self._state.file_id
+        if file_id is None:
+            if self._opening:
+                upload.last_words = (
+                    "CDF was being asked to begin, and may hold an empty file of this name, which "
+                    "it deletes after a week."
+                )
+        elif upload.delete_on_cancel and self._order.replaces:
+            upload.last_words = "The file was not deleted: it existed before this upload."
+        elif upload.delete_on_cancel:
+            upload.last_words = await self._deleted(file_id)
+
+    async def _deleted(self, file_id: int) -> str:
+        """Delete the file; returns what went wrong, in words."""
+        try:
+            with fail_after(_DELETE_S):
+                await self._files.delete(id=file_id)
+        except (UploadToolkitError, TimeoutError) as error:
+            why = str(error) or f"CDF did not answer within {_DELETE_S:.0f} s."
+            return f"The file, id {file_id}, was not deleted from CDF: {why}"
+        return ""
+
+    # --- the walk ---------------------------------------------------------------------------
+
+    async def _steps(self) -> Uploaded:
+        done, session = await self._open()
+        if done is None:
+            done = await self._send_all(session)
+        result = Uploaded(
+            file=done,
+            size=self._plan.size,
+            parts=len(self._plan.parts),
+            seconds=time.monotonic() - self._began_s,
+            retries=self._state.retries,
+            verified=self._state.verified,
+            notes=(*self._notes, *filter(None, [self._journal.warning])),
+        )
+        with CancelScope(shield=True):  # it is done, whoever cancels now
+            await to_thread.run_sync(self._journal.archive, "done")
+        return result
+
+    async def _send_all(self, session: FileMultipartUploadSession) -> CDFFile:
+        """Send what is missing, through pauses and fresh URLs, and complete."""
+        while True:
+            stop = self._upload.stop_switch
+            try:
+                if session.missing_parts:
+                    await self._send_missing(session, stop)
+                with ended_by(stop):
+                    return await self._complete(session, stop)
+            except UploadStopped:
+                await self._pause(stop)
+            except PartFailed as error:
+                session = await self._after_failure(error)
+
+    async def _send_missing(self, session: FileMultipartUploadSession, stop: CancelToken) -> None:
+        missing = set(session.missing_parts)
+        digests = checks.PartDigest if self._order.verify == "checksum" else None
+
+        def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
+            session.send(
+                part.no, source, part.start, part.size,
+                stop=own, pace=self._limits.bandwidth.take, rest=rest, digests=digests,
+            )  # fmt: skip
+
+        engine = Engine(self._source, sink, self._limits, lambda: self._upload.max_concurrency)
+        unlisten = self._upload.feed.listen(self._slowing_down())
+        try:
+            await engine.run((part for part in self._plan.parts if part.no in missing), stop)
+            # What was read must still be what was planned, or nothing is completed.
+            await to_thread.run_sync(self._source.check)
+        finally:
+            unlisten()
+
+    def _slowing_down(self) -> Listener:
+        loop, lanes = asyncio.get_running_loop(), self._limits.lanes
+
+        def slow_down(_: UploadState, event: ev.Event) -> None:
+            if isinstance(event, ev.PartLost) and event.overloaded:
+                loop.call_soon_threadsafe(lanes.overloaded)  # lanes belong to the loop
+
+        return slow_down
+
+    async def _pause(self, stop: CancelToken) -> None:
+        """Wait until it is resumed; raises where it was ended instead."""
+        upload = self._upload
+        if upload.closing:
+            raise UploadStopped(
+                f"The upload of {self._order.name} was {stop.reason}.",
+                missing_parts=self._state.missing_parts,
+            )
+        self._emit(ev.Paused(reason=stop.reason))
+        await upload.until_resumed()
+        if not upload.closing:
+            self._emit(ev.Resumed())
+
+    async def _complete(self, session: FileMultipartUploadSession, stop: CancelToken) -> CDFFile:
+        if stop:
+            raise UploadStopped(f"The upload was {stop.reason}.")
+        try:
+            file = await session.complete(verify=self._verify, wait_s=_ASSEMBLY_S)
+        except APIError as error:
+            error.hint("The same call asks again; resume=False sends everything again.")
+            raise
+        if not file.uploaded:
+            raise TransferError(
+                f"CDF has taken all of {file.name!r} (id {file.id}), but has not said `uploaded` "
+                f"for {_ASSEMBLY_S / 60:.0f} min."
+            ).hint("Look at the file later; sending it again is not needed.")
+        return file
+
+    async def _verify(self, file: CDFFile) -> str:
+        order = self._order
+        if order.verify == "none":
+            return ""
+        try:
+            if order.verify == "download":
+                return await self._read_back(file)
+            proof = checks.by_checksum(self._state) if order.verify == "checksum" else ""
+            if order.verify == "checksum" and not proof:
+                self._note("The store gave no checksum that can be compared.")
+            size = checks.by_size(await self._size(file), self._plan.size)
+            return "; ".join(one for one in (proof, size) if one)
+        except (VerifyError, UploadStopped, SourceChanged):
+            raise
+        except UploadToolkitError as error:  # a link that does not work proves nothing
+            self._note(f"It is in CDF, but could not be verified: {error}")
+            return ""
+
+    async def _size(self, file: CDFFile) -> int | None:
+        size = await self._files.size(id=file.id)
+        if size is None:
+            self._note("The store does not say what size it holds.")
+        return size
+
+    async def _read_back(self, file: CDFFile) -> str:
+        stop = self._upload.stop_switch
+        download = Download(self._files.storage, self._files.config.retry)
+        return await checks.by_download(
+            download, lambda: self._files.download_url(id=file.id), self._source, stop
+        )
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    # --- opening ----------------------------------------------------------------------------
+
+    async def _open(self) -> tuple[CDFFile | None, FileMultipartUploadSession]:
+        """Go on with the session of the journal, or open one; also the file, if it is done."""
+        while stop := self._upload.stop_switch:
+            await self._pause(stop)
+        known = self._journal.replayed
+        if known is None or known.opened is None or known.opened.file_id is None:
+            return None, await self._open_new(self._order.opener)
+        # The journal's parts, whatever this call would choose: its first line says it once for all.
+        self._plan = plan_parts(self._plan.size, known.fingerprint.part_size)
+        self._upload.plan = self._plan
+        file = await self._files.retrieve(id=known.opened.file_id)
+        if file is None:
+            return None, await self._begin_anew("the file is no longer in CDF")
+        session = self._restored(known, known.opened, file)
+        if self._is_done(known, known.opened, file):
+            return await self._found_done(file), session
+        stored = len(session.state.parts) - len(session.missing_parts)
+        self._note(f"Went on with {stored} of {session.parts} parts stored already.")
+        if self._state.phase in (Phase.SENDING, Phase.PAUSED, Phase.FAILED):
+            self._emit(ev.Resumed())
+        return None, session
+
+    def _is_done(self, known: Replayed, opened: ev.Opened, file: CDFFile) -> bool:
+        """True where CDF has this upload's content already: the answer to completing was lost.
+
+        Whether that is new is told by CDF's clock alone; ours may have jumped.
+        """
+        if known.state.phase is Phase.DONE:
+            return True
+        if not file.uploaded or known.state.missing_parts:
+            return False
+        return not self._order.replaces or (
+            opened.cdf_ms is not None
+            and file.uploaded_time is not None
+            and to_ms(file.uploaded_time) > opened.cdf_ms
+        )
+
+    async def _found_done(self, file: CDFFile) -> CDFFile:
+        self._note("It had been completed already; nothing was sent.")
+        if self._order.after is not None:
+            file = await self._order.after(file)
+        if self._state.phase is not Phase.DONE:
+            self._emit(ev.Completed(verified=await self._verify(file)))
+        return file
+
+    def _restored(
+        self, known: Replayed, opened: ev.Opened, file: CDFFile
+    ) -> FileMultipartUploadSession:
+        self._upload.feed.restore(known.state)
+        handed_out = OpenUpload(file, opened.upload_id, opened.urls, self._order.after, again=True)
+        self._restored_id = file.id
+        return self._files.session(handed_out, feed=self._upload.feed)
+
+    async def _open_new(
+        self, opener: Callable[[int], Awaitable[OpenUpload]]
+    ) -> FileMultipartUploadSession:
+        self._opening = True
+        opened = await opener(len(self._plan.parts))
+        self._opening = False
+        opened = replace(opened, after=self._order.after)
+        sizes = tuple(part.size for part in self._plan.parts)
+        return self._files.session(opened, feed=self._upload.feed, sizes=sizes)
+
+    async def _begin_anew(self, why: str, left: str = "") -> FileMultipartUploadSession:
+        self._note(f"Began anew: {why}; parts that were stored are sent again{left}.")
+        return await self._open_new(self._order.opener)
+
+    async def _fresh_urls(self, why: str) -> FileMultipartUploadSession:
+        """Fresh URLs for the same file where CDF can give them, else a file of its own."""
+        if self._order.reopener is None:
+            left = f", as another file: CDF deletes the unfinished one, id {self._state.file_id}"
+            return await self._begin_anew(why, left)
+        self._note(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
+        return await self._open_new(self._order.reopener)
+
+    async def _after_failure(self, error: PartFailed) -> FileMultipartUploadSession:
+        """A session that is over earns a fresh one, which has to get further than the last."""
+        stored, missing = self._state.stored, self._state.missing_parts
+        gone = error.status == 404 and self._state.file_id == self._restored_id
+        if (error.expired or gone) and stored > self._furthest:
+            self._furthest = stored
+            why = "has forgotten this upload" if gone else "says that its upload URLs have expired"
+            return await self._fresh_urls(f"the store {why}")
+        error.missing_parts = missing
+        kept = len(self._state.parts) - len(missing)
+        raise error.hint(
+            f"{kept} of {len(self._state.parts)} parts ({show_bytes(stored)}) are stored; the same "
+            "call goes on from there."
+        )

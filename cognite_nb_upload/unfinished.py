@@ -1,0 +1,85 @@
+"""What is unfinished, and what was done: the journals as a table, and going on with one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from cognite_nb_upload.blocking import CogniteClient
+from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.transfer.files import Uploadable
+from cognite_nb_upload.transfer.upload import Upload
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def uploads(*, recent: bool = True, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """A row for each unfinished upload, and for those that ended lately.
+
+    Sizes are bytes, times UTC; `expires_at` is when CDF's upload URLs end. The index is the id that
+    `resume` takes.
+
+    Args:
+        recent: also those that ended: done, cancelled, superseded.
+        folder: where the journals are; the user's state folder when None.
+    """
+    import pandas as pd  # slow to import, and needed by few
+
+    shelf_folder = journal_folder.state_folder(folder)
+    rows = journal_folder.unfinished(shelf_folder) + (
+        journal_folder.history(shelf_folder) if recent else []
+    )
+    frame = pd.DataFrame(
+        [asdict(row) for row in rows], columns=[one.name for one in fields(JournalRow)]
+    )
+    for name in ("size", "parts", "stored_parts", "stored_bytes", "file_id"):
+        frame[name] = frame[name].astype("Int64")
+    for name in ("opened_at", "updated_at", "expires_at"):
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame.rename(columns={"size": "size_bytes"}).set_index("id")
+
+
+def resume(
+    upload: object, client: object | None = None, content: Uploadable | None = None
+) -> Upload:
+    """Go on with an unfinished upload; returns what `client.files.upload(...)` returns.
+
+    Args:
+        upload: a row of `uploads()`, or its id.
+        client: ours or an official one, blocking or async; from the environment when None.
+        content: the file, where it is not at its old path any more.
+
+    Raises:
+        UsageError: there is no such unfinished upload, or it belongs to another project.
+    """
+    return as_async_client(client).files.resume_upload(upload_id_of(upload), content)
+
+
+def as_async_client(client: object | None) -> AsyncCogniteClient:
+    """The async client behind any client: ours or an official one; the environment's when None."""
+    if client is None:
+        return AsyncCogniteClient.from_env()
+    if isinstance(client, AsyncCogniteClient):
+        return client
+    return (
+        client._twin if isinstance(client, CogniteClient) else AsyncCogniteClient.from_sdk(client)
+    )
+
+
+def upload_id_of(row: object) -> str:
+    """The id of a row of `uploads()`, or the id itself."""
+    if isinstance(row, str):
+        return row
+    # A row of itertuples() has it as Index, a Series as its name, one of to_dict("records") as id.
+    for known in (getattr(row, "Index", None), getattr(row, "name", None)):
+        if isinstance(known, str):
+            return known
+    if isinstance(row, Mapping) and "id" in row:
+        return str(row["id"])
+    raise UsageError(f"A {type(row).__name__} is neither a row of uploads() nor an id.")

@@ -1,0 +1,48 @@
+"""A group of fields that folds away, with a line that tells what is in it.
+
+Why not an `Accordion`: its headers are no buttons, and the keyboard does not reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ipywidgets
+
+from cognite_nb_upload.widgets.form.field import Field
+from cognite_nb_upload.widgets.style import box, button, hide
+
+
+class Section:
+    """A button, and the fields below it while it is open.
+
+    Attributes:
+        opened: whether the fields are shown.
+        widget: what is displayed.
+    """
+
+    def __init__(self, title: str, fields: Sequence[Field]) -> None:
+        self._title = title
+        self._fields = fields
+        self.opened = False
+        self.button = button(title, f"Show or hide: {title}", self.toggle, "cnbu-fold")
+        inside = [field.widget for field in fields]
+        self._inside = box(ipywidgets.VBox, inside, "cnbu-inside", "cnbu-grid", "cnbu-none")
+        self.widget = box(ipywidgets.VBox, [self.button, self._inside])
+        self.show()
+
+    def toggle(self) -> None:
+        """Open it, or close it."""
+        self.opened = not self.opened
+        hide(self._inside, not self.opened)
+        self.show()
+
+    def show(self) -> None:
+        """Bring the button's line up to date."""
+        bad = [field.label for field in self._fields if field.bad]
+        told = [f"to mend: {', '.join(bad)}"] if bad else []
+        told += [field.summary for field in self._fields if field.summary]
+        line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"
+        if line != self.button.description:
+            self.button.description = line
+        (self.button.add_class if bad else self.button.remove_class)("cnbu-hasbad")

@@ -1,0 +1,106 @@
+"""How a file is sent: part size, parts at once, what is verified.
+
+Rule of this file: what is left empty is left to `files.upload`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import ipywidgets
+
+from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.transfer.files import DEFAULT_CONCURRENCY
+from cognite_nb_upload.transfer.upload import checked_concurrency
+from cognite_nb_upload.widgets.style import box, button, hide, say
+
+_VERIFY: Final = (
+    ("Size, as the store says it", "size"),
+    ("MD5 and CRC32C of each part", "checksum"),
+    ("Every byte, by reading it back", "download"),
+    ("Nothing", "none"),
+)
+
+
+class UploadOptions:
+    """A fold with part size (MiB), parts at once, and what is verified.
+
+    Attributes:
+        part_mib, at_once, verify: the inputs.
+        widget: what is displayed.
+    """
+
+    def __init__(self) -> None:
+        self.part_mib = ipywidgets.Text(description="Part size, MiB", placeholder="chosen by size")
+        self.at_once = ipywidgets.Text(
+            description="Parts at once", placeholder=f"{DEFAULT_CONCURRENCY} at most"
+        )
+        self.verify = ipywidgets.Dropdown(options=_VERIFY, description="Verify")
+        self.opened = False
+        self._changed: Callable[[], None] = lambda: None
+        self.note = ipywidgets.HTML()
+        self.note.add_class("cnbu-note")
+        self.fold = button("", "Show or hide how it is sent", self.toggle, "cnbu-fold")
+        inputs = [self.part_mib, self.at_once, self.verify]
+        grid = box(ipywidgets.VBox, inputs, "cnbu-grid")
+        self._inside = box(ipywidgets.VBox, [grid, self.note], "cnbu-inside")
+        self.widget = box(ipywidgets.VBox, [self.fold, self._inside])
+        for one in inputs:
+            one.observe(self._edited, "value")
+        self._show()
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed()` whenever an input is edited."""
+        self._changed = changed
+
+    def toggle(self) -> None:
+        """Open it, or close it."""
+        self.opened = not self.opened
+        self._show()
+
+    def part_size(self) -> int | None:
+        """Bytes of each part but the last; None is chosen by the file's size.
+
+        Raises:
+            UsageError: it is no number.
+        """
+        text = self.part_mib.value.strip().replace(",", ".")
+        if not text:
+            return None
+        try:
+            return round(float(text) * MIB)
+        except (ValueError, OverflowError):
+            raise UsageError("The part size is a number of MiB.") from None
+
+    def kwargs(self) -> dict[str, Any]:
+        """The keywords of `files.upload`, without what is left to it.
+
+        Raises:
+            UsageError: something cannot be.
+        """
+        at_once = self.at_once.value.strip()
+        if at_once and not at_once.isdecimal():
+            raise UsageError("Parts at once is a whole number from 1 to 16.")
+        given = {
+            "part_size": self.part_size(),
+            "max_concurrency": checked_concurrency(int(at_once)) if at_once else None,
+            "verify": self.verify.value if self.verify.value != "size" else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _edited(self, _: object) -> None:
+        self._show()
+        self._changed()
+
+    def _show(self) -> None:
+        bad = ""
+        try:
+            given = self.kwargs()
+        except UsageError as error:
+            given, bad = {}, str(error)
+        self.note.value = say(bad, "error", "alert")
+        told = " · to mend" if bad else f" · {len(given)} set" if given else ""
+        self.fold.description = f"{'▾' if self.opened else '▸'}  How it is sent{told}"
+        hide(self._inside, not self.opened)

@@ -1,0 +1,418 @@
+"""`UploadPanel`: choose a file, say what it is, upload it, watch it; go on with what is unfinished.
+
+Rules of this file: an upload runs in the background from the press of the button, and no cell has
+to wait for it; callbacks come on whatever thread the kernel has for them, and none of them blocks;
+what stands in the way of uploading is always said.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import ipywidgets
+from anyio import to_thread
+from IPython.display import display
+
+from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.errors import UploadToolkitError, UsageError
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.progress.notebook import live_bundle
+from cognite_nb_upload.progress.outcome import error_html
+from cognite_nb_upload.progress.words import clean, show_count, summary
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
+from cognite_nb_upload.unfinished import resume
+from cognite_nb_upload.widgets.browser.file import BrowserFile
+from cognite_nb_upload.widgets.form.form import MetadataForm
+from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
+from cognite_nb_upload.widgets.panel.code import upload_code
+from cognite_nb_upload.widgets.panel.options import UploadOptions
+from cognite_nb_upload.widgets.panel.style import panel_style
+from cognite_nb_upload.widgets.panel.unfinished import Unfinished
+from cognite_nb_upload.widgets.panel.view import UploadView
+from cognite_nb_upload.widgets.sign_in import SignIn, connect
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
+from cognite_nb_upload.widgets.tasks import Tasks
+
+OnUploaded = Callable[[Uploaded], object]
+# A file and the keywords of `files.upload`.
+_Said = tuple[ChosenFile, dict[str, Any]]
+# What a saved notebook shows in place of the panel, where there is no kernel to draw it.
+_UNSHOWN: Final = "An upload panel; run this cell to see it."
+
+
+class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """Choose a file, say what it is, press Upload, and watch; several at once, if you like.
+
+    Args:
+        client: ours or an official one, or what `connect()` gave; `connect()` is asked when None.
+
+    Attributes:
+        files: where a file is chosen; `files.choose(path)` does it from code.
+        form: the `MetadataForm`.
+        sending: part size, parts at once, how it is verified.
+        start: the Upload button; `reason` says why it is disabled.
+        views: the uploads to be seen, the last one first.
+        unfinished: what the journal remembers.
+        sign_in: the form to sign in with, where the panel had to ask; else None.
+        client: the client, once there is one.
+    """
+
+    def __init__(self, client: object = None) -> None:
+        self.client: AsyncCogniteClient | None = None
+        self.sign_in: SignIn | None = None
+        self.views: tuple[UploadView, ...] = ()
+        self.reason = ""
+        self._uploads: tuple[Upload, ...] = ()
+        self._callbacks: tuple[OnUploaded, ...] = ()
+        self._paths: dict[Upload, str] = {}  # without links, as the journal has them
+        self._endings: dict[Upload, str] = {}
+        self._sent: _Said | None = None  # what was sent last, as `_said` has it
+        self._lock = threading.RLock()
+        self.tasks = Tasks()
+        self._saved: Any = None  # a DisplayHandle
+        self._make()
+        super().__init__(self._sections())
+        self.add_class("cnbu-form")
+        self.add_class("cnbu-panel")
+        self._watch()
+        self._connect(client)
+
+    # --- what it holds -----------------------------------------------------------------------
+
+    @property
+    def upload(self) -> Upload | None:
+        """The upload that was started or resumed last; None before. `await panel.upload`."""
+        return self._uploads[-1] if self._uploads else None
+
+    @property
+    def uploads(self) -> tuple[Upload, ...]:
+        """All that were started or resumed here, in order."""
+        return self._uploads
+
+    def on_uploaded(self, callback: OnUploaded) -> Callable[[], None]:
+        """Call `callback(uploaded)` for each file that is in CDF; returns what ends that.
+
+        It is called in a thread of its own. What it raises is shown in the panel.
+        """
+        with self._lock:
+            self._callbacks = (*self._callbacks, callback)
+
+        def end() -> None:
+            with self._lock:
+                self._callbacks = tuple(one for one in self._callbacks if one is not callback)
+
+        return end
+
+    @property
+    def code(self) -> str:
+        """The Python for what the panel says, without secrets; it runs as it is.
+
+        Raises:
+            UsageError: the panel does not say enough yet.
+        """
+        file, fields = self._said()
+        if self.client is None:
+            raise UsageError("Sign in first.")
+        if not isinstance(file.content, Path):
+            raise UsageError("A file of your own computer has no path that code could name.")
+        return upload_code(self.client.config, str(file.content), fields)
+
+    # --- what it is made of ------------------------------------------------------------------
+
+    def _make(self) -> None:
+        self.files = FileChooser(_recent)
+        self.form = MetadataForm()
+        self.sending = UploadOptions()
+        self.unfinished = Unfinished(self._resume, self._shown_paths, self.tasks)
+        self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
+        self.show_code = button("Show the code", "Python that does the same", self._toggle_code)
+        self._head, self._plan = ipywidgets.HTML(), ipywidgets.HTML()
+        self._why, self._wrong = ipywidgets.HTML(), ipywidgets.HTML()
+        self._code = ipywidgets.HTML()
+        self._why.add_class("cnbu-reason")
+        self._code.add_class("cnbu-code")
+        self._code_open = False
+        self._signing = box(ipywidgets.VBox, [])
+        self._cards = box(ipywidgets.VBox, [])
+
+    def _sections(self) -> list[ipywidgets.Widget]:
+        actions = box(
+            ipywidgets.HBox, [self.start, self.show_code, self._why], "cnbu-tools", "cnbu-actions"
+        )
+        # In a page that shows the panel, the copy that is kept for a saved notebook is hidden.
+        style = panel_style(f".{self._saved_class}{{display:none}}")
+        about = box(ipywidgets.VBox, [self.form], "cnbu-section")
+        return [
+            style, self._head, self._signing, self.files, self._plan, about, self.sending.widget,
+            actions, self._wrong, self._code, self._cards, self.unfinished.widget,
+        ]  # fmt: skip
+
+    @property
+    def _saved_class(self) -> str:
+        return f"cnbu-saved-{id(self):x}"
+
+    def _watch(self) -> None:
+        self.files.observe(self._file_chosen, "file")
+        self.files.observe(self._changed, "reason")
+        self.form.observe(self._changed, ["value", "reason", "overwrite"])
+        self.sending.listen(lambda: self._changed(None))
+
+    # --- the client --------------------------------------------------------------------------
+
+    def _connect(self, client: object) -> None:
+        found = client if isinstance(client, SignIn) else connect(client)
+        if not isinstance(found, SignIn):
+            self._use(found)
+            return
+        self.sign_in = found
+        self._signing.children = (found,)
+        found.observe(lambda change: self._use(change["new"]), "client")
+        if found.client is not None:
+            self._use(found.client)
+        else:
+            self.unfinished.use(None)
+            self._changed(None)
+
+    def _use(self, client: AsyncCogniteClient) -> None:
+        self.client, config = client, client.config
+        where = f"<b>{escaped(config.project)}</b> at {escaped(config.base_url)}"
+        self._head.value = f'<div class="cnbu-head">Upload to project {where}</div>'
+        hide(self._head, self.sign_in is not None)
+        self.form.use(client)
+        self.unfinished.use((config.project, config.base_url))
+        self._changed(None)
+
+    # --- what may be uploaded ----------------------------------------------------------------
+
+    def _file_chosen(self, change: dict[str, Any]) -> None:
+        file: ChosenFile | None = change["new"]
+        if file is not None:
+            at = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+            path = file.content if isinstance(file.content, Path) else file.name
+            self.form.set_file(path, size=file.size, modified=at)
+        self._changed(None)
+
+    def _said(self) -> _Said:
+        """The file and the keywords of `files.upload`.
+
+        Raises:
+            UsageError: what stands in the way, in one sentence.
+        """
+        file = self.files.file
+        if file is None:
+            raise UsageError(self.files.reason or "Choose a file.")
+        self._planned(file)
+        if self.form.reason:
+            raise UsageError(self.form.reason)
+        return file, {**self.form.to_kwargs(), **self.sending.kwargs()}
+
+    def _planned(self, file: ChosenFile) -> Plan:
+        return plan_parts(file.size, self.sending.part_size())
+
+    def _changed(self, _: object) -> None:
+        """Something was chosen, typed, started or ended."""
+        with self._lock:  # or older news might come last
+            self.reason = self._why_not()
+            self.start.disabled = bool(self.reason)
+            self._why.value = say(self.reason, "info")
+            self._plan.value = self._plan_html()
+            self._show_code()
+
+    def _why_not(self) -> str:
+        if self.client is None:
+            return "Sign in first."
+        try:
+            file, fields = self._said()
+        except UsageError as error:
+            return str(error)
+        if any(path == file.real and not one.done() for one, path in self._paths.items()):
+            return f"{clean(file.name, 60)} is being uploaded: see below."
+        if (file, fields) == self._sent:
+            return f"{clean(file.name, 60)} was sent with just this: see below."
+        return ""
+
+    def _plan_html(self) -> str:
+        file = self.files.file
+        if file is None:
+            return ""
+        try:
+            plan = self._planned(file)
+        except UsageError as error:
+            return f'<div class="cnbu-plan">{say(error, "error", "alert")}</div>'
+        parts = show_parts(len(plan.parts), plan.part_size)
+        return (
+            f'<div class="cnbu-plan" role="status"><b>{show_bytes(file.size)}</b> '
+            f"({file.size:,} bytes) in {escaped(parts)}</div>"
+        )
+
+    # --- the code ----------------------------------------------------------------------------
+
+    def _toggle_code(self) -> None:
+        self._code_open = not self._code_open
+        self.show_code.description = "Hide the code" if self._code_open else "Show the code"
+        self._show_code()
+
+    def _show_code(self) -> None:
+        if not self._code_open:
+            self._code.value = ""
+            return
+        try:
+            lines = "\n".join(map(escaped, self.code.splitlines()))
+        except UsageError as error:
+            self._code.value = say(f"There is no code yet. {error}", "info")
+        else:
+            self._code.value = f'<pre tabindex="0" title="A click selects all">{lines}</pre>'
+
+    # --- uploading ---------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._why_not():
+            return
+        said = file, fields = self._said()
+        self._begin(partial(self._call, file.content, fields), file.real, said)
+
+    def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
+        if self.client is None:
+            raise UsageError("Sign in first.")
+        if isinstance(content, BrowserFile):
+            return content.upload(self.client, **fields)
+        upload: Upload = self.client.files.upload(content, **fields)
+        return upload
+
+    def _resume(self, row: JournalRow) -> None:
+        chosen, known = self.files.file, row.source
+        content: str | Path | BrowserFile = row.source
+        if chosen is not None and not os.path.exists(row.source):
+            content, known = chosen.content, chosen.real
+        self._begin(lambda: self._gone_on_with(row, content), known)
+
+    def _gone_on_with(self, row: JournalRow, content: str | Path | BrowserFile) -> Upload:
+        if isinstance(content, BrowserFile):
+            return content.resume(self.client, row.id)
+        return resume(row.id, self.client, content)
+
+    def _begin(self, call: Callable[[], Upload], path: str, said: _Said | None = None) -> None:
+        """Start an upload and show it; where that cannot be, say why. `call` again goes on.
+
+        `said` is what the form said of it: the same is not sent twice by a press of Upload.
+        """
+        self._wrong.value = ""
+        try:
+            upload = call()
+        except UploadToolkitError as error:
+            self._wrong.value = error_html(error, "Not started.")
+            return
+        self._sent = said or self._sent
+        self._add(upload, path, lambda: self._begin(call, path, said))
+
+    def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
+        """Show an upload above the others, which fold."""
+        for one in self.views:
+            if one.ended is None and not one.folded:
+                one.toggle()
+        view = UploadView(upload, styled=False, again=again, dismiss=lambda: self._dismiss(view))
+        view.add_class("cnbu-card")
+        with self._lock:
+            self._paths[upload] = path
+            self._uploads = (*self._uploads, upload)
+            self._show_views((view, *self.views))
+        for one in self._given_way(path, view):
+            self._dismiss(one)
+        self._changed(None)
+        self.unfinished.refresh()
+        upload._done.add_done_callback(partial(self._over, view))
+
+    def _given_way(self, path: str, view: UploadView) -> list[UploadView]:
+        """Views of earlier tries with the same file, which did not bring it to CDF."""
+        return [
+            one
+            for one in self.views
+            if one is not view
+            and self._paths[one.upload] == path
+            and one.ended is not None
+            and one.ended.mood != "done"
+        ]
+
+    def _dismiss(self, view: UploadView) -> None:
+        with self._lock:
+            self._show_views(tuple(one for one in self.views if one is not view))
+        view.close()
+        self.unfinished.refresh()
+
+    def _shown_paths(self) -> frozenset[str]:
+        """Files whose upload is shown, and is not in CDF."""
+        views = (one for one in self.views if one.ended is None or one.ended.mood != "done")
+        return frozenset(self._paths[one.upload] for one in views)
+
+    def _show_views(self, views: tuple[UploadView, ...]) -> None:
+        self.views = self._cards.children = views
+
+    # --- when one is over --------------------------------------------------------------------
+
+    def _over(self, view: UploadView, done: Future[Uploaded]) -> None:
+        with self._lock:
+            if done.exception() is not None:
+                self._sent = None  # the same may be sent again, and goes on from the journal
+            self._endings = {**self._endings, view.upload: view.still_html()}
+        self._changed(None)
+        self.unfinished.refresh()
+        self._save()
+        if done.exception() is None:
+            for no, callback in enumerate(self._callbacks):
+                self._tell(f"{len(self._endings)}.{no}", callback, done.result())
+
+    def _tell(self, name: str, callback: OnUploaded, uploaded: Uploaded) -> None:
+        async def work() -> None:
+            try:
+                await to_thread.run_sync(callback, uploaded)
+            except Exception as error:  # whatever somebody else's code raises
+                self._wrong.value = error_html(error, f"on_uploaded, for {uploaded.name}:")
+
+        self.tasks.start(f"uploaded {name}", work)
+
+    # --- being displayed ---------------------------------------------------------------------
+
+    def _ipython_display_(self) -> None:
+        """The panel, and below it, for a saved notebook, how each upload ended."""
+        show: Any = display  # IPython's is not typed
+        show(live_bundle(self, _UNSHOWN), raw=True)
+        self._saved = show(self._saved_bundle(), raw=True, display_id=True)
+
+    def _save(self) -> None:
+        if self._saved is not None:
+            self._saved.update(self._saved_bundle(), raw=True)
+
+    def _saved_bundle(self) -> dict[str, str]:
+        html = "".join(self._endings.values())
+        text = "\n".join(summary(upload.state) for upload in self._endings)
+        return {"text/plain": text, "text/html": f'<div class="{self._saved_class}">{html}</div>'}
+
+    def close(self) -> None:
+        """Close the panel; uploads go on."""
+        self.tasks.close()
+        for view in self.views:
+            view.close()
+        self.files.close()
+        self.form.close()
+        close_all(self)
+
+    def __repr__(self) -> str:
+        running = sum(not one.done() for one in self._uploads)
+        return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
+
+
+def _recent() -> list[str]:
+    """Paths of files that were uploaded, or begun to be, lately."""
+    folder = journal_folder.state_folder()
+    rows = [*journal_folder.unfinished(folder), *journal_folder.history(folder)]
+    return [row.source for row in rows if row.source]
