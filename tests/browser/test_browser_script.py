@@ -14,7 +14,9 @@ import cognite_nb_upload
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SCRIPT = base64.b64encode(
-    (Path(cognite_nb_upload.__file__).parent / "widgets" / "static" / "browser.js").read_bytes()
+    (
+        Path(cognite_nb_upload.__file__).parent / "widgets" / "browser" / "static" / "browser.js"
+    ).read_bytes()
 ).decode()
 DATA = bytes(range(256)) * 40 + b"123"  # no multiple of sixteen
 
