@@ -15,8 +15,9 @@ STAMP := .venv/stamp
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
 
+# Three processes on two cores: tests wait more than they work.
 test: $(STAMP)-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Without what takes long: real stores, browsers, whole kernels' worth of waiting.
 test-fast: $(STAMP)-test

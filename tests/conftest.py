@@ -19,6 +19,28 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, and what shares a server or a kernel shares a process.
+
+    One group for each JupyterLab and each module's kernel, and one for the real stores.
+    """
+    for item in items:
+        if group := _group_of(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def _group_of(item: pytest.Item) -> str:
+    """The group of tests that `pytest -n` runs in one process; "" for those that stand alone."""
+    if item.get_closest_marker("store"):
+        return "stores"
+    if item.get_closest_marker("browser") or item.get_closest_marker("kernel"):
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        return f"{item.path.stem}-{params.get('lab', '')}"
+    return ""
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import TransferError, UploadStopped, UploadToolkitError
@@ -23,9 +23,39 @@ from cognite_nb_upload.progress import (
     strip_html,
 )
 from cognite_nb_upload.progress.words import show_count, show_percent
-from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 _MOST: Final = 1000
+
+
+class Ended(Protocol):
+    """An upload that is over."""
+
+    cancelled: bool
+    delete_on_cancel: bool
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        ...
+
+    @property
+    def state(self) -> UploadState:
+        """Its last state."""
+        ...
+
+
+class Done(Protocol):
+    """What an upload that was completed gives back."""
+
+    @property
+    def verified(self) -> str:
+        """What was checked, in words."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +100,7 @@ class Outcome:
 _MARKS: Final = {"done": "✔", "failed": "✖", "stopped": "■"}
 
 
-def outcome_of(upload: Upload, result: Uploaded | None, error: BaseException | None) -> Outcome:
+def outcome_of(upload: Ended, result: Done | None, error: BaseException | None) -> Outcome:
     """What became of an upload that is over."""
     state, name = upload.state, upload.name
     if result is not None:
@@ -122,7 +152,7 @@ def _facts(state: UploadState, verified: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in facts.items() if value)
 
 
-def _left_behind(upload: Upload, error: BaseException) -> tuple[str, ...]:
+def _left_behind(upload: Ended, error: BaseException) -> tuple[str, ...]:
     notes, file_id = _notes(error), upload.state.file_id
     if notes:
         return notes  # what could not be done, or may be left
