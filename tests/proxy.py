@@ -118,6 +118,42 @@ class Line(_Server):
         return data
 
 
+class BitFlipper(Line):
+    """A line that turns one bit of the body of requests whose first line contains `mark`.
+
+    It does so for the first `times` of them; `flipped` counts those it did.
+    """
+
+    def __init__(self, target: int, mark: str, times: int = 1) -> None:
+        super().__init__(target)
+        self._mark, self._left = mark.encode(), times
+        self.flipped = 0
+
+    def _copy(self, here: socket.socket, there: socket.socket, answer: bool) -> None:
+        if answer:
+            return super()._copy(here, there, answer)
+        due = False
+        with suppress(OSError):
+            while data := here.recv(65536):
+                body = data
+                if data.startswith(b"PUT ") and self._mark in data.split(b"\r\n", 1)[0]:
+                    due, body = True, data.partition(b"\r\n\r\n")[2]
+                if due and body and self._take():
+                    data = data[:-1] + bytes([data[-1] ^ 1])
+                due = due and not body
+                there.sendall(data)
+        for one in (here, there):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _take(self) -> bool:
+        with self._lock:
+            may = self._left > 0
+            self._left -= may
+            self.flipped += may
+        return may
+
+
 class ConnectProxy(_Server):
     """An HTTP proxy that only tunnels; `login` is `user:password`, or None where all are let in.
 

@@ -69,11 +69,24 @@ class PartLost(Event):
 
 @dataclass(frozen=True, slots=True)
 class PartStored(Event):
-    """The store has the part. `checksums` is what it was verified with, by the algorithm's name."""
+    """The store has the part. `checksums` is what it was verified with, by the algorithm's name.
+
+    `unproven` says why no checksum agreed where one was computed: "silent" (the store gave none),
+    or "etag" (its ETag looks like an MD5 and differs, as where a bucket encrypts with its own key).
+    """
 
     no: int
     size: int
     checksums: tuple[tuple[str, str], ...] = ()
+    unproven: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRefuted(Event):
+    """A part that counted as stored has other bytes in the store: it is sent again."""
+
+    no: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] 
     ev.PartSent: (_ANY, None),
     ev.PartLost: (_ANY, None),
     ev.PartStored: (_ANY - {Phase.NEW, Phase.DONE}, None),
+    ev.PartRefuted: (_ANY - {Phase.NEW, Phase.DONE}, None),
     ev.Waiting: (_ANY, None),
     ev.Paused: (_LIVE | {Phase.FAILED}, Phase.PAUSED),
     ev.Resumed: (frozenset({Phase.PAUSED, Phase.FAILED, Phase.SENDING, Phase.NEW}), Phase.SENDING),
@@ -83,6 +84,7 @@ class PartState:
     reason: str = ""
     wait_s: float | None = None
     checksums: tuple[tuple[str, str], ...] = ()
+    unproven: str = ""
 
 
 # The rate is that of the last seconds: samples this far apart, over this long, both in seconds.
@@ -185,6 +187,7 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             return _part(
                 state, no, size=event.size, sent=0, phase=PartPhase.SENDING,
                 attempts=state.parts[no].attempts + 1, reason="", wait_s=None,
+                checksums=(), unproven="",
             )  # fmt: skip
         case ev.PartSent(no=no, sent=sent):
             return _part_sent(state, no, sent)
@@ -193,7 +196,12 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
         case ev.PartStored(no=no, size=size):
             return _part(
                 state, no, size=size, sent=size, phase=PartPhase.STORED,
-                reason="", wait_s=None, checksums=event.checksums,
+                reason="", wait_s=None, checksums=event.checksums, unproven=event.unproven,
+            )  # fmt: skip
+        case ev.PartRefuted(no=no, reason=reason):
+            return _part(
+                state, no, sent=0, phase=PartPhase.LOST, lost=state.parts[no].lost + 1,
+                reason=reason, wait_s=None, checksums=(), unproven="",
             )  # fmt: skip
         case ev.Waiting(reason=reason):
             return replace(state, waiting_for=reason)

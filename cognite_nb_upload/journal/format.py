@@ -38,8 +38,8 @@ _MARGIN: Final = 9
 KEPT: Final[dict[str, type[ev.Event]]] = {
     kind.__name__: kind
     for kind in (
-        ev.Opened, ev.PartStarted, ev.PartStored, ev.Paused, ev.Resumed, ev.Completing,
-        ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
+        ev.Opened, ev.PartStarted, ev.PartStored, ev.PartRefuted, ev.Paused, ev.Resumed,
+        ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
     )
 }  # fmt: skip
 

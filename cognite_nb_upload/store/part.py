@@ -24,6 +24,21 @@ Throttle = Callable[[int, CancelToken], int]
 Checksums = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a store's checksums say of one try of one part.
+
+    Attributes:
+        problem: what differs, in words; "" where nothing does.
+        agreed: the checksums that are the same, as (algorithm, the store's name for it).
+        unproven: why none is, as in `PartStored`.
+    """
+
+    problem: str = ""
+    agreed: Checksums = ()
+    unproven: str = ""
+
+
 class Digest(Protocol):
     """Checksums of one try of one part, and whether the store's agree with them."""
 
@@ -31,8 +46,8 @@ class Digest(Protocol):
         """Take the next bytes of the part."""
         ...
 
-    def judge(self, theirs: Checksums) -> tuple[str, Checksums]:
-        """`("", what agreed)`, or what differs in words, and nothing."""
+    def judge(self, theirs: Checksums) -> Check:
+        """Compare with what the store answered."""
         ...
 
 
@@ -128,10 +143,10 @@ class PartSender:
 
     def _checked(self, verdict: Verdict, digest: Digest | None) -> Verdict:
         """Count the part as stored, unless the store's checksum says that it has other bytes."""
-        problem, agreed = digest.judge(verdict.checksums) if digest else ("", ())
-        if problem:
-            return Verdict(False, problem, retry=True, status=verdict.status)
-        self._emit(ev.PartStored(self._job.no, self._job.size, agreed))
+        check = digest.judge(verdict.checksums) if digest else Check()
+        if check.problem:
+            return Verdict(False, check.problem, retry=True, status=verdict.status)
+        self._emit(ev.PartStored(self._job.no, self._job.size, check.agreed, check.unproven))
         return verdict
 
     def _wait_after(self, verdict: Verdict) -> None:

@@ -23,7 +23,7 @@ from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.store.download import Download
-from cognite_nb_upload.store.part import Checksums
+from cognite_nb_upload.store.part import Check, Checksums
 
 Verify = Literal["size", "checksum", "download", "none"]
 MODES: Final = ("size", "checksum", "download", "none")
@@ -32,6 +32,14 @@ _ALGORITHMS: Final = {
     "etag": "MD5", "content-md5": "MD5", "x-goog-md5": "MD5", "x-goog-crc32c": "CRC32C"
 }  # fmt: skip
 _MD5_ETAG: Final = re.compile(r'^"?([0-9a-fA-F]{32})"?$')
+REFUTED: Final = (
+    "the store's ETag is an MD5, as those of other parts show, and not that of the bytes sent"
+)
+_REASONS: Final = {
+    "": "stored by an earlier call, which compared none",
+    "silent": "the store gave no checksum",
+    "etag": "its ETag is no MD5 of it",
+}
 
 
 def check_mode(verify: str) -> None:
@@ -43,11 +51,16 @@ def check_mode(verify: str) -> None:
 class PartDigest:
     """MD5 of one try of one part, and CRC32C where `google-crc32c` is installed.
 
-    An S3 ETag is the MD5 unless the bucket encrypts with a key of its own: one that differs proves
-    nothing, so it never fails a part; one that agrees is named.
+    An S3 ETag is the MD5 unless the bucket encrypts with a key of its own. So one that looks like
+    an MD5 and differs is a mismatch where the ETag of another part of this upload agrees, and
+    proves nothing until then.
+
+    Args:
+        etags_are_md5: says whether the ETag of another part agrees.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, etags_are_md5: Callable[[], bool] = lambda: False) -> None:
+        self._etags_are_md5 = etags_are_md5
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._crc32c = _crc32c()
 
@@ -57,19 +70,24 @@ class PartDigest:
         if self._crc32c is not None:
             self._crc32c.update(bytes(data))
 
-    def judge(self, theirs: Checksums) -> tuple[str, Checksums]:
-        """`("", what agreed)`, or what differs in words, and nothing."""
-        agreed = []
+    def judge(self, theirs: Checksums) -> Check:
+        """Compare with what the store answered for the part."""
+        agreed, differs = [], False
         for name, value in theirs:
             mine = self._mine(name, value)
             if mine is None:
                 continue
             algorithm, same = mine
-            if not same and name != "etag":
-                return f"the store's {algorithm} is not that of the bytes sent", ()
             if same:
                 agreed.append((algorithm, name))
-        return "", tuple(agreed)
+            elif name != "etag":
+                return Check(f"the store's {algorithm} is not that of the bytes sent")
+            else:
+                differs = True
+        if differs and self._etags_are_md5():
+            return Check(REFUTED)
+        unproven = "" if agreed else "etag" if differs else "silent"
+        return Check("", tuple(agreed), unproven)
 
     def _mine(self, name: str, value: str) -> tuple[str, bool] | None:
         """The algorithm, and whether it agrees; None where the value is no checksum of ours."""
@@ -101,16 +119,58 @@ def _decoded(value: str) -> bytes:
         return b""
 
 
+def etags_are_md5(state: UploadState) -> bool:
+    """True where the ETag of a stored part is the MD5 of what was sent."""
+    return any(("MD5", "etag") in part.checksums for part in state.parts)
+
+
+def refuted_parts(state: UploadState) -> tuple[int, ...]:
+    """Numbers of stored parts whose ETag differs, where those of others turned out to be MD5s."""
+    if not etags_are_md5(state):
+        return ()
+    return tuple(part.no for part in state.parts if part.unproven == "etag")
+
+
 def by_checksum(state: UploadState) -> str:
-    """What the parts' checksums prove, in words; "" where the store gave none."""
+    """What the parts' checksums prove, and why not of all parts; "" where nothing agrees."""
     agreed = [part for part in state.parts if part.checksums]
     if not agreed:
         return ""
     names = sorted({algorithm for part in agreed for algorithm, _ in part.checksums})
-    count = "every part" if len(agreed) == len(state.parts) else (
-        f"{len(agreed)} of {len(state.parts)} parts"
-    )  # fmt: skip
-    return f"{' and '.join(names)} of {count}, by the store's answers"
+    algorithms = " and ".join(names)
+    if len(agreed) == len(state.parts):
+        return f"{algorithms} of every part, by the store's answers"
+    return (
+        f"{algorithms} of {len(agreed)} of {len(state.parts)} parts, by the store's answers "
+        f"({_left_out(state)})"
+    )
+
+
+def _left_out(state: UploadState) -> str:
+    """Why parts have no checksum that agrees: `part 3: ...; parts 0 and 2: ...`."""
+    by_reason: dict[str, list[int]] = {}
+    for part in state.parts:
+        if not part.checksums:
+            by_reason.setdefault(_REASONS[part.unproven], []).append(part.no)
+    return "; ".join(f"{_these(numbers)}: {reason}" for reason, numbers in by_reason.items())
+
+
+def _these(numbers: list[int]) -> str:
+    """`part 3`, `parts 1, 2 and 7`."""
+    if len(numbers) == 1:
+        return f"part {numbers[0]}"
+    return f"parts {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
+def why_unproven(state: UploadState) -> str:
+    """Why no part has a checksum that agrees, in one sentence."""
+    if any(part.unproven == "etag" for part in state.parts):
+        return (
+            "The store's ETags look like MD5s and are not those of the bytes sent, as where a "
+            "bucket encrypts with a key of its own: they prove nothing. verify='download' "
+            "reads the file back."
+        )
+    return "The store gave no checksum that can be compared."
 
 
 def by_size(there: int | None, size: int) -> str:

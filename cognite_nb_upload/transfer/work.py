@@ -231,8 +231,10 @@ class UploadTask:
         while True:
             stop = self._upload.stop_switch
             try:
-                if session.missing_parts:
+                self._refute()
+                while session.missing_parts:
                     await self._send_missing(session, stop)
+                    self._refute()
                 with ended_by(stop):
                     return await self._complete(session, stop)
             except UploadStopped:
@@ -242,7 +244,7 @@ class UploadTask:
 
     async def _send_missing(self, session: FileMultipartUploadSession, stop: CancelToken) -> None:
         missing = set(session.missing_parts)
-        digests = checks.PartDigest if self._order.verify == "checksum" else None
+        digests = self._digest if self._order.verify == "checksum" else None
 
         def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
             session.send(
@@ -258,6 +260,14 @@ class UploadTask:
             await to_thread.run_sync(self._source.check)
         finally:
             unlisten()
+
+    def _digest(self) -> checks.PartDigest:
+        return checks.PartDigest(lambda: checks.etags_are_md5(self._state))
+
+    def _refute(self) -> None:
+        """Parts whose checksum was in doubt are sent again, once others show that it counts."""
+        for no in checks.refuted_parts(self._state):
+            self._emit(ev.PartRefuted(no, checks.REFUTED))
 
     def _slowing_down(self) -> Listener:
         loop, lanes = asyncio.get_running_loop(), self._limits.lanes
@@ -305,7 +315,7 @@ class UploadTask:
                 return await self._read_back(file)
             proof = checks.by_checksum(self._state) if order.verify == "checksum" else ""
             if order.verify == "checksum" and not proof:
-                self._note("The store gave no checksum that can be compared.")
+                self._note(checks.why_unproven(self._state))
             size = checks.by_size(await self._size(file), self._plan.size)
             return "; ".join(one for one in (proof, size) if one)
         except (VerifyError, UploadStopped, SourceChanged):

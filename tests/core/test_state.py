@@ -76,6 +76,12 @@ def test_what_is_stored_and_what_is_missing_are_told_apart():
     assert state.parts[2].checksums == (("md5", "x"),)
 
 
+def test_a_stored_part_that_is_refuted_is_missing_again_and_its_bytes_are_taken_back():
+    state = after(*STARTED, ev.PartStored(2, 30, unproven="etag"), ev.PartRefuted(2, "differs"))
+    assert (state.stored, state.missing_parts, state.parts[2].lost) == (0, (0, 1, 2), 1)
+    assert state.parts[2].unproven == ""
+
+
 def test_the_size_is_known_once_that_of_every_part_is():
     state = after(opened((None, 30)))
     assert state.size is None

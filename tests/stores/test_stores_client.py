@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy import BitFlipper
 from support import config_of, some_bytes
 
 from cognite_nb_upload import CogniteClient, PartFailed
@@ -76,6 +77,24 @@ def test_an_upload_says_what_its_checksums_prove(client, storage, file, tmp_path
     assert told in repr(result)  # Azurite answers a block without its MD5
     assert f"size {file.stat().st_size} bytes" in result.verified
     assert back(client, result.id, tmp_path) == file.read_bytes()
+
+
+def test_33_one_bit_turned_on_its_way_is_noticed_by_a_real_store_of_etags(
+    seaweed, file, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
+    rights, _, place = seaweed.rpartition("@")
+    host, _, bucket = place.partition("/")
+    with (
+        BitFlipper(int(host.rpartition(":")[2]), "partNumber=2&") as line,
+        emulator(storage=f"{rights}@127.0.0.1:{line.port}/{bucket}") as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
+        result = client.files.upload(file, part_size=PART, verify="checksum", max_concurrency=1)
+        assert line.flipped == 1
+        assert result.retries == 1
+        assert "MD5 of every part" in result.verified
+        assert back(client, result.id, tmp_path) == file.read_bytes()
 
 
 def test_a_part_whose_connection_breaks_is_sent_again(client, file, tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy import BitFlipper, Line
 from upload_rig import (
     PART,
     Ear,
@@ -18,6 +20,7 @@ from upload_rig import (
     file_of,
     fired,
     puts,
+    stored_puts,
     until_phase,
 )
 
@@ -32,8 +35,9 @@ from cognite_nb_upload import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import PartPhase, PartState, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.store.part import Check
 from cognite_nb_upload.transfer import work as run
-from cognite_nb_upload.transfer.verify import PartDigest, by_checksum
+from cognite_nb_upload.transfer.verify import REFUTED, PartDigest, by_checksum
 
 Clients = Callable[..., CogniteClient]
 Start = Callable[..., Emulator]
@@ -257,8 +261,83 @@ def test_a_checksum_that_keeps_differing_fails_the_part_and_nothing_is_completed
     assert asked(cdf, "complete") == []
 
 
-def digest(data: bytes) -> PartDigest:
-    made = PartDigest()
+# An ETag that looks like an MD5, and is another.
+OTHER = {"etag": f'"{"0" * 32}"'}
+
+
+@pytest.mark.parametrize("part", [0, 1, 2, 3])
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_33_one_bit_turned_on_its_way_to_a_store_of_etags_is_sent_again(
+    start: Start, clients: Clients, tmp_path: Path, part: int, at_once: int
+) -> None:
+    cdf = start(store="s3")
+    with BitFlipper(cdf.port, f"/{part}?") as line:
+        client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
+        uploaded = client.files.upload(
+            file_of(tmp_path, 4), part_size=PART, verify="checksum", max_concurrency=at_once
+        )
+        assert line.flipped == 1
+    assert cdf.content(uploaded.id) == content_of(4)
+    assert uploaded.retries == 1
+    assert dict(stored_puts(cdf)) == {0: 1, 1: 1, 2: 1, 3: 1, part: 2}
+    assert uploaded.verified.startswith("MD5 of every part, by the store's answers")
+
+
+@pytest.mark.parametrize("part", [0, 3])
+def test_33_a_bit_that_is_turned_every_time_fails_the_upload_and_nothing_is_completed(
+    start: Start, clients: Clients, tmp_path: Path, part: int
+) -> None:
+    cdf = start(store="s3")
+    with BitFlipper(cdf.port, f"/{part}?", times=100) as line:
+        client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
+        with pytest.raises(PartFailed, match="ETag is an MD5, as those of other parts show"):
+            client.files.upload(
+                file_of(tmp_path, 4), part_size=PART, verify="checksum", max_concurrency=1
+            )
+        assert line.flipped >= 4
+    assert asked(cdf, "complete") == []
+
+
+def test_33_a_doubt_of_an_earlier_process_is_cleared_by_the_next_one(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(store="s3")
+    path = file_of(tmp_path, 2)
+    cdf.inject(Fault("status", "part", part=1, status=404, times=1))
+    with BitFlipper(cdf.port, "/0?") as line:
+        client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
+        with pytest.raises(PartFailed):
+            client.files.upload(path, part_size=PART, verify="checksum", max_concurrency=1)
+        assert line.flipped == 1
+        uploaded = client.files.upload(path, part_size=PART, verify="checksum", max_concurrency=1)
+    assert fired(cdf) == ["status"]
+    assert cdf.content(uploaded.id) == content_of(2)
+    assert uploaded.verified.startswith("MD5 of every part")
+
+
+class OtherEtags(Line):
+    """A line to a store whose ETags look like MD5s and are none, as with a key of its own."""
+
+    def _changed(self, data: bytes, answer: bool) -> bytes:
+        etag = rb'(?i)(\r\netag: )"[0-9a-f]{32}"'
+        return re.sub(etag, rb'\1"%032x"' % 7, data) if answer else data
+
+
+def test_33_etags_that_all_differ_prove_nothing_and_it_is_said_why(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(store="s3")
+    with OtherEtags(cdf.port) as line:
+        client = clients(cdf, base_url=f"http://127.0.0.1:{line.port}")
+        uploaded = client.files.upload(file_of(tmp_path, 2), part_size=PART, verify="checksum")
+    assert dict(puts(cdf)) == {0: 1, 1: 1}
+    assert uploaded.verified == f"size {2 * PART} bytes, by the download link"
+    assert "encrypts with a key of its own" in uploaded.notes[0]
+    assert "verify='download'" in uploaded.notes[0]
+
+
+def digest(data: bytes, *, etags_are_md5: bool = False) -> PartDigest:
+    made = PartDigest(lambda: etags_are_md5)
     made.update(data[:3])
     made.update(memoryview(data)[3:])
     return made
@@ -270,43 +349,58 @@ MD5 = hashlib.md5(b"content", usedforsecurity=False)
 @pytest.mark.parametrize(
     ("name", "value", "verdict"),
     [
-        ("etag", f'"{MD5.hexdigest()}"', ("", (("MD5", "etag"),))),
-        ("etag", f'"{"0" * 32}"', ("", ())),  # a bucket with a key of its own
-        ("etag", f'"{MD5.hexdigest()}-2"', ("", ())),
-        ("etag", '"0x8DC"', ("", ())),
-        ("content-md5", base64.b64encode(MD5.digest()).decode(), ("", (("MD5", "content-md5"),))),
-        ("content-md5", "not base64", ("", ())),
-        ("content-md5", "AAAA", ("", ())),
-        ("x-goog-sha1", WRONG, ("", ())),
-        ("content-md5", WRONG, ("the store's MD5 is not that of the bytes sent", ())),
-        ("x-goog-md5", WRONG, ("the store's MD5 is not that of the bytes sent", ())),
+        ("etag", f'"{MD5.hexdigest()}"', Check(agreed=(("MD5", "etag"),))),
+        ("etag", OTHER["etag"], Check(unproven="etag")),  # a bucket with a key of its own
+        ("etag", f'"{MD5.hexdigest()}-2"', Check(unproven="silent")),
+        ("etag", '"0x8DC"', Check(unproven="silent")),
+        (
+            "content-md5",
+            base64.b64encode(MD5.digest()).decode(),
+            Check(agreed=(("MD5", "content-md5"),)),
+        ),
+        ("content-md5", "not base64", Check(unproven="silent")),
+        ("content-md5", "AAAA", Check(unproven="silent")),
+        ("x-goog-sha1", WRONG, Check(unproven="silent")),
+        ("content-md5", WRONG, Check("the store's MD5 is not that of the bytes sent")),
+        ("x-goog-md5", WRONG, Check("the store's MD5 is not that of the bytes sent")),
     ],
 )
 def test_what_a_store_says_agrees_differs_or_proves_nothing(
-    name: str, value: str, verdict: Any
+    name: str, value: str, verdict: Check
 ) -> None:
     assert digest(b"content").judge(((name, value),)) == verdict
+
+
+def test_where_etags_are_md5s_one_that_differs_is_a_mismatch() -> None:
+    made = digest(b"content", etags_are_md5=True)
+    assert made.judge((("etag", OTHER["etag"]),)) == Check(REFUTED)
+    assert made.judge((("etag", '"0x8DC"'),)) == Check(unproven="silent")
 
 
 def test_crc32c_is_compared_where_it_can_be_computed() -> None:
     google_crc32c = pytest.importorskip("google_crc32c")
     right = base64.b64encode(google_crc32c.Checksum(b"content").digest()).decode()
-    assert digest(b"content").judge((("x-goog-crc32c", right),)) == (
-        "", (("CRC32C", "x-goog-crc32c"),),
-    )  # fmt: skip
-    problem, _ = digest(b"content").judge((("x-goog-crc32c", "AAAAAA=="),))
-    assert problem == "the store's CRC32C is not that of the bytes sent"
+    assert digest(b"content").judge((("x-goog-crc32c", right),)) == Check(
+        agreed=(("CRC32C", "x-goog-crc32c"),)
+    )
+    check = digest(b"content").judge((("x-goog-crc32c", "AAAAAA=="),))
+    assert check.problem == "the store's CRC32C is not that of the bytes sent"
 
 
-def test_the_words_say_of_how_many_parts() -> None:
+def test_the_words_say_of_how_many_parts_and_why_not_of_all() -> None:
     agreed = (("MD5", "etag"),)
     some = UploadState(
         parts=(
             PartState(0, 1, PartPhase.STORED, checksums=agreed),
             PartState(1, 1, PartPhase.STORED),
+            PartState(2, 1, PartPhase.STORED, unproven="silent"),
+            PartState(3, 1, PartPhase.STORED, unproven="silent"),
         )
     )
-    assert by_checksum(some) == "MD5 of 1 of 2 parts, by the store's answers"
+    assert by_checksum(some) == (
+        "MD5 of 1 of 4 parts, by the store's answers (part 1: stored by an earlier call, which "
+        "compared none; parts 2 and 3: the store gave no checksum)"
+    )
     assert by_checksum(UploadState(parts=(PartState(0),))) == ""
 
 
