@@ -18,9 +18,11 @@ import traceback
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from pathlib import PurePath
 from types import TracebackType
 from typing import Final
+from urllib.request import getproxies
 
 import httpx
 
@@ -29,6 +31,8 @@ from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
 
 _QUERY: Final = re.compile(r"\?[^\s'\"<>]*")
+# What inet_aton may take: one to four numbers, decimal, octal or hexadecimal.
+_OLD_IPV4: Final = re.compile(r"(?i)(0x[0-9a-f]+|[0-9]+)(\.(0x[0-9a-f]+|[0-9]+)){0,3}")
 _BEARER: Final = re.compile(r"(?i)(authorization'?\"?[:,]\s*b?'?\"?)[^\s'\"]+(\s+[^\s'\")]+)?")
 
 
@@ -78,13 +82,23 @@ def tls_context() -> ssl.SSLContext:
 
 
 def is_loopback(host: str) -> bool:
-    """True for this machine's own names and addresses."""
-    if host == "localhost":
-        return True
+    """True for this machine's own name and addresses, in every spelling that a socket takes."""
+    address = _address(host)
+    return address.is_loopback if address else host.lower().rstrip(".") == "localhost"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host is, also as `127.1`, `0x7f000001` or `::ffff:127.0.0.1`."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        if not _OLD_IPV4.fullmatch(host):
+            return None
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def checked_base_url(text: str, name: str = "base_url") -> str:
@@ -170,11 +184,104 @@ def _url_problem(url: httpx.URL, base: httpx.URL) -> str | None:
         url.scheme == "http" and is_loopback(url.host) and is_loopback(base.host)
     ):
         return "is not https"
+    address = _address(url.host)
+    return "is a link-local address" if address and address.is_link_local else None
+
+
+def proxy_for(target: httpx.URL | str) -> httpx.URL | None:
+    """The proxy that a request to `target` goes through; None: it goes there directly.
+
+    The environment is read at each call, as httpx reads it: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and
+    NO_PROXY, in either case (on Windows and macOS the system's settings, where none is set). Unlike
+    there, a network in NO_PROXY (`10.0.0.0/8`, `fd00::/8`) means all its addresses, `*.host` means
+    what `.host` does, and this machine is reached directly whatever is set: otherwise a token
+    for a program on this machine would reach the proxy in clear text.
+
+    Returns:
+        A URL of the scheme http, https, socks5 or socks5h (where the proxy looks up the name),
+        with user name and password where there are some. `httpx.Proxy` takes it.
+
+    Raises:
+        ConfigError: it cannot be used; the sentence names the variable.
+    """
+    url = httpx.URL(target)
+    if is_loopback(url.host) or url.host.lower().rstrip(".").endswith(".localhost"):
+        return None
+    settings = getproxies()
+    scheme = next((one for one in (url.scheme, "all") if settings.get(one)), None)
+    if scheme is None:
+        return None
+    around = re.split(r"[,\s]+", settings.get("no", ""))
+    if "*" in around or any(_means(entry, url) for entry in around if entry):
+        return None
+    return _checked_proxy(settings[scheme].strip(), f"{scheme}_proxy")
+
+
+def httpx_proxy(target: httpx.URL | str) -> httpx.Proxy | None:
+    """`proxy_for`, as httpx's clients take it; they are given `trust_env=False` beside it."""
+    proxy = proxy_for(target)
+    if proxy is None:
+        return None
+    return httpx.Proxy(proxy, ssl_context=tls_context() if proxy.scheme == "https" else None)
+
+
+def _checked_proxy(text: str, variable: str) -> httpx.URL:
+    # The value may hold a password: no sentence shows more of it than its scheme.
+    name = variable if variable in os.environ else variable.upper()
     try:
-        address = ipaddress.ip_address(url.host)
+        url = httpx.URL(text if "://" in text else f"http://{text}")
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if not url.host or not url.scheme:
+        raise ConfigError(f"{name} is not of the form http://host:port.")
+    if url.scheme == "socks":  # as desktops write it
+        url = url.copy_with(scheme="socks5")
+    if url.scheme not in ("http", "https", "socks5", "socks5h"):
+        raise ConfigError(
+            f"{name} names a proxy by {url.scheme}://, and neither CDF nor a store can be reached "
+            "that way; use http, https or socks5, or name their hosts in NO_PROXY."
+        )
+    if url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigError(
+            f"{name} names a SOCKS proxy, which needs the package socksio: "
+            "pip install 'cognite_nb_upload[socks]'."
+        ).hint("Or name the hosts of CDF and of its stores in NO_PROXY, or unset the variable.")
+    return url
+
+
+def _means(entry: str, url: httpx.URL) -> bool:
+    """Whether an entry of NO_PROXY means this URL's host (and port, and scheme)."""
+    scheme, with_scheme, rest = entry.rpartition("://")
+    host, port = _host_and_port(rest.lower())
+    if scheme.lower() not in ("", "all", url.scheme):
+        return False
+    if port and port != str(url.port or {"http": 80, "https": 443}.get(url.scheme)):
+        return False
+    address = _address(url.host)
+    if address is not None:
+        network = _network(host)
+        return network is not None and address in network
+    name, domain = url.host.rstrip("."), host_of(f"https://{host.lstrip('*').removeprefix('.')}")
+    itself = not host.startswith((".", "*."))
+    below = not with_scheme or host.startswith("*")
+    return (itself and name == domain) or (below and name.endswith(f".{domain}"))
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
-    return "is a link-local address" if address.is_link_local else None
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        return host, port.removeprefix(":")
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, port
+    return text, ""
 
 
 class Sealed:
@@ -238,10 +345,6 @@ CERTIFICATE_HINT: Final = (
     "If your company inspects TLS, put its certificate in a file and set SSL_CERT_FILE to its path."
 )
 PROXY_HINT: Final = "The proxy asks for a login: set HTTPS_PROXY=http://user:password@host:port."
-
-
-# What is on this machine is reached directly, whatever HTTP_PROXY says.
-DIRECT: Final[Mapping[str, None]] = {"all://127.0.0.1": None, "all://[::1]": None}
 
 
 def proxy_refused(error: BaseException) -> bool:

@@ -157,6 +157,8 @@ class BitFlipper(Line):
 class ConnectProxy(_Server):
     """An HTTP proxy that only tunnels; `login` is `user:password`, or None where all are let in.
 
+    Every name is this machine's for it: it leads nowhere else.
+
     `asked` has the first lines of all requests, as they came.
     """
 
@@ -187,7 +189,33 @@ class ConnectProxy(_Server):
         if method != "CONNECT" or target.startswith("/"):
             near.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
             return None
-        host, _, port = target.rpartition(":")
-        far = socket.create_connection((host, int(port)))
+        far = socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])))
         near.sendall(b"HTTP/1.1 200 Connection Established\r\n\r\n")
         return far
+
+
+class SocksProxy(_Server):
+    """A SOCKS5 proxy without a login; every name is this machine's for it.
+
+    `asked` has the hosts that were asked for, as they came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"socks5://127.0.0.1:{self.port}"
+
+    def _reach(self, near: socket.socket) -> socket.socket | None:
+        with near.makefile("rb", buffering=0) as asked:
+            _, methods = asked.read(2)
+            asked.read(methods)
+            near.sendall(b"\x05\x00")
+            *_, kind = asked.read(4)
+            assert kind == 3, "It is given names, not addresses."
+            self.asked.append(asked.read(asked.read(1)[0]).decode())
+            port = int.from_bytes(asked.read(2), "big")
+        near.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+        return socket.create_connection(("127.0.0.1", port))

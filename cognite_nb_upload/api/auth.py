@@ -16,7 +16,7 @@ import httpx
 from cognite_nb_upload.core.retry import RETRYABLE
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
-from cognite_nb_upload.http import DIRECT, Sealed, checked_base_url, in_words, tls_context
+from cognite_nb_upload.http import Sealed, checked_base_url, httpx_proxy, in_words, tls_context
 
 # files-api.md 6: refresh about 30 s early.
 _EARLY_S: Final = 30.0
@@ -134,7 +134,10 @@ class OAuthClientCredentials:
         form = {key: value for key, value in form.items() if value}
         try:
             with httpx.Client(
-                timeout=self._timeout_s, verify=tls_context(), mounts=DIRECT
+                timeout=self._timeout_s,
+                verify=tls_context(),
+                proxy=httpx_proxy(self.token_url),
+                trust_env=False,
             ) as client:
                 return client.post(self.token_url, data=form)
         except httpx.RequestError as error:

@@ -20,9 +20,10 @@ _LIMITS: Final = httpx.Limits(max_connections=1, keepalive_expiry=20)
 
 
 class Pool:
-    """Up to 40 requests at once, in one event loop."""
+    """Up to 40 requests at once to one host, in one event loop."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, base_url: str, timeout_s: float) -> None:
+        self._base_url = base_url
         self._timeout_s = timeout_s
         self._turn = asyncio.Semaphore(_AT_ONCE)
         self._idle: list[httpx.AsyncClient] = []
@@ -41,7 +42,11 @@ class Pool:
 
     def _new(self) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
-            verify=http.tls_context(), timeout=self._timeout_s, limits=_LIMITS, mounts=http.DIRECT
+            verify=http.tls_context(),
+            timeout=self._timeout_s,
+            limits=_LIMITS,
+            proxy=http.httpx_proxy(self._base_url),
+            trust_env=False,
         )
         self._all.append(client)
         return client

@@ -166,7 +166,7 @@ class Rpc:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = Pool(self.config.timeout_s)
+            pool = self._pools[loop] = Pool(self.config.base_url, self.config.timeout_s)
         return pool
 
     async def close(self) -> None:

@@ -135,6 +135,7 @@ class _Lane:
     """One connection, used by one thread at a time; its socket can be woken by another."""
 
     client: httpx.Client
+    proxy: httpx.URL | None
     buffer: memoryview = field(default_factory=_page_aligned)
     stream: Any = None  # httpcore's NetworkStream: TLS and proxies are behind it
     sock: socket.socket | None = None
@@ -233,7 +234,7 @@ class Storage:
         target = http.checked_upload_url(url, self._base_url)
         with (
             http.Sealed(),
-            self._lane() as lane,
+            self._lane(target) as lane,
             self._watchdog.watching(lane),
             stop.waking(lambda: lane.end("stopped")),
         ):
@@ -271,10 +272,12 @@ class Storage:
         return {"timeout": timeout, "trace": lane.trace}
 
     @contextmanager
-    def _lane(self) -> Iterator[_Lane]:
+    def _lane(self, target: httpx.URL) -> Iterator[_Lane]:
+        proxy = http.proxy_for(target)
         with self._lock:
-            lane = self._idle.pop() if self._idle else None
-        lane = lane or _Lane(_new_client())
+            fits = [no for no, one in enumerate(self._idle) if one.proxy == proxy]
+            lane = self._idle.pop(fits[-1]) if fits else None
+        lane = lane or _Lane(_new_client(target), proxy)
         lane.moved = lane.seen = 0
         lane.confirmed = _confirmed(lane.sock)
         lane.resting, lane.cut = False, ""
@@ -297,7 +300,7 @@ class Storage:
         target = http.checked_upload_url(url, self._base_url)
         span = f"bytes={first}-{'' if last is None else last}"
         waits = httpx.Timeout(self._timeouts.stall_s)
-        with http.Sealed(), self._lane() as lane, stop.waking(lambda: lane.end("stopped")):
+        with http.Sealed(), self._lane(target) as lane, stop.waking(lambda: lane.end("stopped")):
             request = httpx.Request(
                 "GET",
                 target,
@@ -362,10 +365,14 @@ def total_of(reply: httpx.Response) -> int | None:
     return int(total) if total.isdigit() else None
 
 
-def _new_client() -> httpx.Client:
+def _new_client(target: httpx.URL) -> httpx.Client:
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=20)
     return httpx.Client(
-        verify=http.tls_context(), limits=limits, follow_redirects=False, mounts=http.DIRECT
+        verify=http.tls_context(),
+        limits=limits,
+        follow_redirects=False,
+        proxy=http.httpx_proxy(target),
+        trust_env=False,
     )
 
 
