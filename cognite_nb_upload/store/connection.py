@@ -27,7 +27,7 @@ from typing import Any, Final, cast
 import httpcore
 import httpx
 
-from cognite_nb_upload import http
+from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.retry import RETRYABLE
@@ -107,8 +107,14 @@ class Body:
 
 
 def _page_aligned() -> memoryview:
-    """Room for one piece, used again and again: pages that are new each time cost a fifth more."""
-    return memoryview(mmap.mmap(-1, _PIECE))
+    """Room for one piece, used again and again: pages that are new each time cost a fifth more.
+
+    Private: anonymous maps are shared with forked children unless they are told not to be.
+    """
+    if sys.platform == "win32":
+        return memoryview(mmap.mmap(-1, _PIECE))
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    return memoryview(mmap.mmap(-1, _PIECE, flags=private))
 
 
 class _Sent(bytes):
@@ -146,6 +152,7 @@ class _Lane:
     answer_by_s: float = 0.0
     resting: bool = False
     cut: str = ""
+    pid: int = field(default_factory=os.getpid)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Keep the socket of a connection that was just made."""
@@ -153,6 +160,7 @@ class _Lane:
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             self.stream = info["return_value"]
             self.sock = self.stream.get_extra_info("socket")
+            process.own(self.sock.fileno())
             self.confirmed = 0
             _hold_little(self.sock)
             if self.cut:
@@ -179,7 +187,7 @@ class _Lane:
 
         What the kernel has taken, but not sent, is dropped when it is closed.
         """
-        if self.sock is not None:
+        if self.sock is not None and self.pid == os.getpid():
             try:
                 socket.socket.setsockopt(self.sock, socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -213,15 +221,22 @@ class StorageTimeouts:
     answer_s: float = 600.0
 
 
+class _Lanes:
+    """The connections of one process that are idle, and the watch over those that are not."""
+
+    def __init__(self, timeouts: StorageTimeouts) -> None:
+        self.lock = threading.Lock()
+        self.idle: list[_Lane] = []
+        self.watchdog = _Watchdog(timeouts)
+
+
 class Storage:
     """The stores' side: many connections, no credentials. Any thread may call it."""
 
     def __init__(self, base_url: str, timeouts: StorageTimeouts) -> None:
         self._base_url = base_url
         self._timeouts = timeouts
-        self._lock = threading.Lock()
-        self._idle: list[_Lane] = []
-        self._watchdog = _Watchdog(timeouts)
+        self._lanes = process.PerProcess(lambda: _Lanes(timeouts))
         http.quiet_logs()
 
     def put(self, url: Secret, body: Body, stop: CancelToken) -> Verdict:
@@ -235,7 +250,7 @@ class Storage:
         with (
             http.Sealed(),
             self._lane(target) as lane,
-            self._watchdog.watching(lane),
+            self._lanes.get().watchdog.watching(lane),
             stop.waking(lambda: lane.end("stopped")),
         ):
             try:
@@ -274,9 +289,10 @@ class Storage:
     @contextmanager
     def _lane(self, target: httpx.URL) -> Iterator[_Lane]:
         proxy = http.proxy_for(target)
-        with self._lock:
-            fits = [no for no, one in enumerate(self._idle) if one.proxy == proxy]
-            lane = self._idle.pop(fits[-1]) if fits else None
+        lanes = self._lanes.get()
+        with lanes.lock:
+            fits = [no for no, one in enumerate(lanes.idle) if one.proxy == proxy]
+            lane = lanes.idle.pop(fits[-1]) if fits else None
         lane = lane or _Lane(_new_client(target), proxy)
         lane.moved = lane.seen = 0
         lane.confirmed = _confirmed(lane.sock)
@@ -289,8 +305,8 @@ class Storage:
         if lane.cut:
             lane.client.close()
             return
-        with self._lock:
-            self._idle.append(lane)
+        with lanes.lock:
+            lanes.idle.append(lane)
 
     @contextmanager
     def reading(
@@ -316,8 +332,9 @@ class Storage:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        with self._lock:
-            idle, self._idle = self._idle, []
+        lanes = self._lanes.get()
+        with lanes.lock:
+            idle, lanes.idle = lanes.idle, []
         for lane in idle:
             lane.client.close()
 
@@ -392,6 +409,8 @@ def _pieces(lane: _Lane, body: Body, stop: CancelToken, waits: StorageTimeouts) 
             wanted = body.pace(wanted, stop)
         if stop:
             raise httpx.WriteError(stop.reason)
+        if lane.pid != os.getpid():
+            raise httpx.WriteError("a forked process must not use its parent's connection")
         began_s = time.monotonic()
         sent += pump.send(sent, wanted)
         now_s = time.monotonic()

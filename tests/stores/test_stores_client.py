@@ -100,7 +100,7 @@ def test_33_one_bit_turned_on_its_way_is_noticed_by_a_real_store_of_etags(
 def test_a_part_whose_connection_breaks_is_sent_again(client, file, tmp_path):
     upload = client.files.start_upload(file, part_size=PART, max_concurrency=1, verify="download")
     lost: list[Event] = []
-    stores = client._twin._storage._watchdog
+    stores = client._twin._storage._lanes.get().watchdog
 
     def cut_the_second_part_once(_: UploadState, event: Event) -> None:
         if isinstance(event, PartSent) and event.no == 1 and event.sent > MIB and not lost:

@@ -1,0 +1,82 @@
+"""What belongs to one process, and is made afresh in a forked child.
+
+A fork copies memory and shares descriptors. A child that used what it inherited would write into
+its parent's connections, wait for locks whose holders it does not have, and count what only its
+parent does.
+
+Rules of this file: the process is compared where a value is used, because a fork made in C calls no
+hook. A child closes its copies of inherited descriptors and does nothing else to them (no shutdown,
+no TLS close_notify, no unlocking): they stay its parent's. Inherited values are kept, unused, since
+a finalizer would do what the child must not do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+# By process, each own descriptor with the device and inode that it had: a number may be reused.
+_descriptors: Final[dict[int, dict[int, tuple[int, int]]]] = {}
+_inherited: Final[list[object]] = []
+
+
+class PerProcess(Generic[T]):
+    """A value that each process makes for itself when it first asks for it. Thread-safe.
+
+    Two threads that ask at the same instant may both call `make`; both get the same value.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._values: dict[int, T] = {}
+
+    def get(self) -> T:
+        """This process's value."""
+        pid = os.getpid()
+        try:
+            return self._values[pid]
+        except KeyError:
+            close_inherited()
+            for other in [one for one in tuple(self._values) if one != pid]:
+                _inherited.append(self._values.pop(other, None))
+            # No lock: one that another thread held at the fork would stay locked in the child.
+            return self._values.setdefault(pid, self._make())
+
+
+def own(fd: int) -> None:
+    """Remember that a descriptor is this process's own: a forked child closes its copy."""
+    close_inherited()
+    about = os.fstat(fd)
+    _descriptors.setdefault(os.getpid(), {})[fd] = (about.st_dev, about.st_ino)
+
+
+def close_inherited() -> None:
+    """Close this process's copies of what its parent owned; does nothing where that was done."""
+    pid = os.getpid()
+    for other in [one for one in tuple(_descriptors) if one != pid]:
+        for fd, known in _descriptors.pop(other, {}).items():
+            _give_up(fd, known)
+
+
+def _give_up(fd: int, known: tuple[int, int]) -> None:
+    """Put the null device in the place of a descriptor, if it still is the one that was known.
+
+    The number stays taken, so that an object which closes it later closes nobody else's file.
+    """
+    with suppress(OSError):
+        about = os.fstat(fd)
+        if (about.st_dev, about.st_ino) != known:
+            return
+        null = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.dup2(null, fd, inheritable=False)
+        finally:
+            os.close(null)
+
+
+if hasattr(os, "register_at_fork"):  # for a child that never comes here by itself
+    os.register_at_fork(after_in_child=close_inherited)
