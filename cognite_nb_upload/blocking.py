@@ -209,15 +209,25 @@ class Catalog(_Face[AsyncCatalog]):
 class CogniteClient(_Face[AsyncCogniteClient]):
     """A client of one CDF project that blocks: in scripts, in threads, in notebook cells.
 
+    Without `config`, the settings are those of the official SDK's
+    `global_config.default_client_config` where it is set, else of the environment (see
+    `ClientConfig.from_env`).
+
+    Args:
+        config: the settings.
+
     Attributes:
         config: the settings.
         files: upload in parts, look up, download, delete.
         catalog: data sets, labels, assets, security categories, the token's rights.
+
+    Raises:
+        ConfigError: there is no `config`, and the environment lacks something; it is named.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig | None = None) -> None:
         super().__init__(AsyncCogniteClient(config))
-        self.config = config
+        self.config = self._twin.config
         self.files = Files(self._twin.files)
         self.catalog = Catalog(self._twin.catalog)
 

@@ -97,7 +97,7 @@ def _upload(options: argparse.Namespace) -> int:
     del given["command"], given["rest"]
     if "metadata" in given:
         given["metadata"] = dict(given["metadata"])
-    with CogniteClient.from_env() as client:
+    with CogniteClient() as client:
         if given.pop("dry_run", False):
             print(client.files.upload(file, dry_run=True, **given))
         else:

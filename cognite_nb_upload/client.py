@@ -11,7 +11,7 @@ from anyio import to_thread
 from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
-from cognite_nb_upload.api.interop import config_from_sdk
+from cognite_nb_upload.api.interop import checked_config, config_from_sdk
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.store.connection import Storage, StorageTimeouts
@@ -20,14 +20,24 @@ from cognite_nb_upload.store.connection import Storage, StorageTimeouts
 class AsyncCogniteClient:
     """A client of one CDF project, for `await`.
 
+    Without `config`, the settings are those of the official SDK's
+    `global_config.default_client_config` where it is set, else of the environment (see
+    `ClientConfig.from_env`).
+
+    Args:
+        config: the settings.
+
     Attributes:
         config: the settings.
         files: upload in parts, look up, download, delete.
         catalog: data sets, labels, assets, security categories, the token's rights.
+
+    Raises:
+        ConfigError: there is no `config`, and the environment lacks something; it is named.
     """
 
-    def __init__(self, config: ClientConfig) -> None:
-        self.config = config
+    def __init__(self, config: ClientConfig | None = None) -> None:
+        self.config = config = checked_config(config)
         self._rpc = Rpc(config)
         waits = StorageTimeouts(
             connect_s=min(30.0, config.timeout_s),

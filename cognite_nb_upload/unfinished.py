@@ -64,7 +64,7 @@ def resume(
 def as_async_client(client: object | None) -> AsyncCogniteClient:
     """The async client behind any client: ours or an official one; the environment's when None."""
     if client is None:
-        return AsyncCogniteClient.from_env()
+        return AsyncCogniteClient()
     if isinstance(client, AsyncCogniteClient):
         return client
     return (

@@ -31,7 +31,7 @@ from pathlib import Path
 from cognite_nb_upload import AsyncCogniteClient
 from cognite_nb_upload.widgets import MetadataForm, UploadPanel
 
-client = AsyncCogniteClient.from_env()
+client = AsyncCogniteClient()
 client.files.limits.bandwidth.set(6 * 2**20)
 Path("survey.segy").write_bytes(os.urandom(96 * 2**20));
 """

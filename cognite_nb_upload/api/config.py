@@ -87,7 +87,10 @@ class ClientConfig:
         missing += [] if base_url else ["CDF_CLUSTER (or CDF_URL)"]
         credentials = _credentials(env, hosted, missing)
         if missing or credentials is None:
-            raise ConfigError(f"Missing in the environment: {', '.join(missing)}.")
+            raise ConfigError(f"Missing in the environment: {', '.join(missing)}.").hint(
+                "Or give the settings: CogniteClient(ClientConfig(...)), or an official client: "
+                "CogniteClient.from_sdk(client)."
+            )
         given: dict[str, Any] = {"client_name": "cognite_nb_upload", **settings}
         found = {"project": project, "base_url": base_url, "credentials": credentials}
         return cls(**{**found, **given})

@@ -6,6 +6,8 @@ alone: nothing of the SDK is imported.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 from cognite_nb_upload.api.auth import Credentials
@@ -36,7 +38,32 @@ def config_from_sdk(client: object, **settings: Any) -> ClientConfig:
             f"{type(client).__name__} is not a Cognite client; give an official CogniteClient or "
             "AsyncCogniteClient."
         )
-    theirs: Any = client.config  # type: ignore[attr-defined] # is_sdk_client has looked
+    return _of_sdk(client.config, settings)  # type: ignore[attr-defined] # is_sdk_client has looked
+
+
+def checked_config(config: object | None) -> ClientConfig:
+    """The settings that a client is made with: those given, else those found.
+
+    Found are `cognite.client.global_config.default_client_config` where a program has set it (the
+    SDK is not imported to look), else what `ClientConfig.from_env()` reads.
+
+    Raises:
+        ConfigError: nothing was given, and nothing found; names what is missing.
+        UsageError: what was given is not a `ClientConfig`.
+    """
+    if isinstance(config, ClientConfig):
+        return config
+    if config is not None:
+        raise UsageError(
+            f"A client is made with a ClientConfig of cognite_nb_upload, not with a "
+            f"{type(config).__module__}.{type(config).__qualname__}."
+        ).hint("For the project and credentials of an official client, use from_sdk(client).")
+    sdk = sys.modules.get("cognite.client")
+    theirs = getattr(getattr(sdk, "global_config", None), "default_client_config", None)
+    return ClientConfig.from_env() if theirs is None else _of_sdk(theirs, {})
+
+
+def _of_sdk(theirs: Any, settings: Mapping[str, Any]) -> ClientConfig:
     given: dict[str, Any] = {
         "client_name": theirs.client_name or "cognite_nb_upload",
         "project": theirs.project,

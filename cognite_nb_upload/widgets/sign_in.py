@@ -51,7 +51,7 @@ def connect(client: object = None) -> AsyncCogniteClient | SignIn:
     if client is not None:
         return as_async_client(client)
     try:
-        return AsyncCogniteClient.from_env()
+        return AsyncCogniteClient()
     except ConfigError as error:
         return SignIn(why=f"Sign in here, or before the kernel starts. {error}")
 

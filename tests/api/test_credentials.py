@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -228,6 +231,7 @@ def test_entra_id_needs_the_tenant_and_the_cluster_alone() -> None:
 
 SECRETS = {"CDF_TOKEN": "planted-1", "IDP_CLIENT_SECRET": "planted-2", "COGNITE_TOKEN": "planted-3"}
 CDF = {"CDF_PROJECT": "demo", "CDF_CLUSTER": "westeurope-1"}
+URL = "https://westeurope-1.cognitedata.com"
 IDP = {"IDP_CLIENT_ID": "id", "IDP_CLIENT_SECRET": "planted-2", "IDP_TENANT_ID": "tenant"}
 
 
@@ -281,7 +285,8 @@ def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.Monke
         monkeypatch.delenv(name, raising=False)
     for name, value in {**CDF, "CDF_TOKEN": "t"}.items():
         monkeypatch.setenv(name, value)
-    assert AsyncCogniteClient.from_env().config.project == "demo"
+    for made in (AsyncCogniteClient.from_env(), AsyncCogniteClient(), CogniteClient()):
+        assert (made.config.project, made.config.base_url) == ("demo", URL)
 
 
 def test_entra_id_is_what_a_tenant_means() -> None:
@@ -380,3 +385,51 @@ def test_official_client_credentials_work(cdf: Emulator, monkeypatch: pytest.Mon
 def test_what_is_no_official_client_is_told(wrong: Any) -> None:
     with pytest.raises(UsageError, match="is not a Cognite client; give an official"):
         CogniteClient.from_sdk(wrong)
+
+
+@pytest.mark.parametrize("kind", [CogniteClient, AsyncCogniteClient])
+def test_a_client_without_settings_is_the_official_sdks_default(
+    kind: Any, cdf: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**CDF, "CDF_TOKEN": "of the environment"}.items():
+        monkeypatch.setenv(name, value)
+    theirs = official_config(cdf)
+    monkeypatch.setattr(official.global_config, "default_client_config", theirs)
+    config = kind().config
+    assert (config.client_name, config.base_url) == ("theirs", cdf.base_url)
+    assert config.credentials is theirs.credentials
+    with CogniteClient() as client:
+        assert len(client.files.list()) == 2
+
+
+def test_nothing_of_the_official_sdk_is_imported_to_find_its_default() -> None:
+    code = (
+        "import sys; from cognite_nb_upload import CogniteClient; "
+        "print(CogniteClient().config.project, 'cognite' in sys.modules)"
+    )
+    env = {**os.environ, **CDF, "CDF_TOKEN": "t"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["demo", "False"], done.stderr
+
+
+@pytest.mark.parametrize("kind", [CogniteClient, AsyncCogniteClient])
+def test_a_client_without_settings_names_what_is_missing(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*SECRETS, *CDF, *IDP, "CDF_URL", "COGNITE_PROJECT", "IDP_TOKEN_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match=r"Missing in the environment: CDF_PROJECT, ") as caught:
+        kind()
+    assert "CogniteClient(ClientConfig(...))" in str(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("wrong", ["my-project", {"project": "demo"}, object()])
+def test_settings_of_another_kind_are_told(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="made with a ClientConfig of cognite_nb_upload") as caught:
+        CogniteClient(wrong)
+    assert "from_sdk(client)" in str(caught.value.__notes__)
+
+
+def test_an_official_configuration_given_as_ours_is_told(cdf: Emulator) -> None:
+    with pytest.raises(UsageError, match=r"not with a cognite\.client\.config\.ClientConfig"):
+        CogniteClient(official_config(cdf))  # type: ignore[arg-type]

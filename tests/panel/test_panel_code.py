@@ -70,7 +70,7 @@ def test_it_runs_as_it_is_and_does_what_the_panel_does(
     assert (first.pop("externalId"), second.pop("externalId")) == ("first", "volve-3d")
     assert first == second
     assert "<Uploaded" in capsys.readouterr().out
-    assert "CogniteClient.from_env()" in ready.code
+    assert "client = CogniteClient()\n" in ready.code
     assert cdf.token not in ready.code
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from cognite_nb_upload.api.auth import OAuthClientCredentials
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.interop import checked_config
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import ConfigError
 from cognite_nb_upload.models import GeoLocation, Label
@@ -62,10 +63,10 @@ def _sorted(imports: Iterable[str]) -> list[str]:
 def _client_code(config: ClientConfig) -> tuple[list[str], list[str]]:
     """Imports, and the lines that make `client`."""
     shown = "from cognite_nb_upload.progress import bars"
-    if _is_from_env(config):
+    if _is_the_default(config):
         return (
             ["from cognite_nb_upload import CogniteClient", shown],
-            ["client = CogniteClient.from_env()"],
+            ["client = CogniteClient()"],
         )
     name, credentials = _credentials_code(config)
     imports = [
@@ -85,9 +86,9 @@ def _client_code(config: ClientConfig) -> tuple[list[str], list[str]]:
     ]
 
 
-def _is_from_env(config: ClientConfig) -> bool:
+def _is_the_default(config: ClientConfig) -> bool:
     try:
-        found = ClientConfig.from_env()
+        found = checked_config(None)
     except ConfigError:
         return False
     return (found.project, found.base_url) == (config.project, config.base_url)
