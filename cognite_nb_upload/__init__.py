@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         NodeId,
     )
     from cognite_nb_upload.transfer.files import DryRun
+    from cognite_nb_upload.transfer.running import running_uploads
     from cognite_nb_upload.transfer.upload import Upload, Uploaded
     from cognite_nb_upload.unfinished import resume, uploads
 
@@ -64,6 +65,7 @@ _HOMES = {
         "Uploaded",
     ),
     "transfer.files": ("DryRun",),
+    "transfer.running": ("running_uploads",),
     "batch.upload_many": ("upload_many",),
     "unfinished": (
         "uploads",
@@ -115,6 +117,7 @@ __all__ = [
     "DryRun",
     "upload_many",
     "uploads",
+    "running_uploads",
     "resume",
     "forget",
     "CDFFile",

@@ -13,6 +13,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.transfer.files import Uploadable
+from cognite_nb_upload.transfer.running import by_id
 from cognite_nb_upload.transfer.upload import Upload
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 def uploads(*, recent: bool = True, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """A row for each unfinished upload, and for those that ended lately.
+
+    What runs in this process is among them: `held_by` says so, and `resume(row)` returns its
+    handle. `running_uploads()` returns all such handles.
 
     Sizes are bytes, times UTC; `expires_at` is when CDF's upload URLs end. The index is the id that
     `resume` takes.
@@ -50,6 +54,8 @@ def resume(
 ) -> Upload:
     """Go on with an unfinished upload; returns what `client.files.upload(...)` returns.
 
+    One that runs in this process is returned itself, and goes on if it was paused.
+
     Args:
         upload: a row of `uploads()`, or its id.
         client: ours or an official one, blocking or async; from the environment when None.
@@ -58,7 +64,11 @@ def resume(
     Raises:
         UsageError: there is no such unfinished upload, or it belongs to another project.
     """
-    return as_async_client(client).files.resume_upload(upload_id_of(upload), content)
+    upload_id = upload_id_of(upload)
+    if (found := by_id(upload_id)) is not None:  # no client is needed for that
+        found.resume()
+        return found
+    return as_async_client(client).files.resume_upload(upload_id, content)
 
 
 def as_async_client(client: object | None) -> AsyncCogniteClient:

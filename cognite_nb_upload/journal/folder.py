@@ -28,9 +28,11 @@ from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.errors import UploadBusy, UsageError
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 from cognite_nb_upload.journal.format import (
+    Holder,
     JournalDamaged,
     JournalTooNew,
     Replayed,
+    header_of,
     replay,
     replay_if_any,
     without_secrets,
@@ -47,7 +49,7 @@ _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 
 class JournalWarning(UserWarning):
-    """The upload goes on, but it is not remembered on disk."""
+    """An upload is not remembered on disk, or another one of the same content is left there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,32 @@ def look(path: Path) -> Replayed | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return replayed if replayed and replayed.opened else None
+
+
+def left_of(mark: Fingerprint, folder: Path) -> list[Replayed]:
+    """Unfinished uploads of the same bytes to the same project that another call began.
+
+    Those of which nothing is stored, and those that somebody is sending, are left out.
+    """
+    return [known for path in _journals(folder) if (known := _left(path, mark)) is not None]
+
+
+def _left(path: Path, mark: Fingerprint) -> Replayed | None:
+    try:
+        header = header_of(path)
+        if header is None or header.key == mark.key or not _same_content(header, mark):
+            return None
+        known = look(path)
+    except (OSError, JournalDamaged):
+        return None
+    if known is None or known.state.phase in (Phase.DONE, Phase.CANCELLED):
+        return None
+    return known if known.state.stored and not _held_by(known) else None
+
+
+def _same_content(one: Fingerprint, two: Fingerprint) -> bool:
+    places = [(mark.project, mark.base_url, mark.source) for mark in (one, two)]
+    return places[0] == places[1] and not one.changes(two)
 
 
 def unfinished(folder: Path | None = None) -> list[JournalRow]:
@@ -204,8 +232,11 @@ def lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> FileLock:
     try:
         held.acquire(timeout=wait_s, poll_interval=0.02)
     except Timeout:
-        raise UploadBusy(f"The upload {path.stem} is in hand of {_holder(path)}.").hint(
-            "Let it finish, or stop it there; then the same call goes on from here."
+        holder = _holder(path)
+        raise UploadBusy(f"The upload {path.stem} is being sent by {holder}.").hint(
+            "`running_uploads()` returns its handle: await it, or stop it."
+            if isinstance(holder, Holder) and holder.is_this_process
+            else "Let it finish, or stop it there; then the same call goes on from here."
         ) from None
     return held
 
@@ -214,11 +245,11 @@ def _lock_path(path: Path) -> Path:
     return path.with_suffix(".lock")
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path) -> Holder | str:
     with contextlib.suppress(OSError, JournalDamaged):
         replayed = replay_if_any(path)
         if replayed and replayed.holder:
-            return str(replayed.holder)
+            return replayed.holder
     return "another process"
 
 

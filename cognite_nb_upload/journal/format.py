@@ -76,8 +76,13 @@ class Holder:
         """This process; Jupyter tells its kernels the notebook's path."""
         return cls(os.getpid(), socket.gethostname(), now, os.environ.get("JPY_SESSION_NAME", ""))
 
+    @property
+    def is_this_process(self) -> bool:
+        """True in the process that it names."""
+        return (self.pid, self.host) == (os.getpid(), socket.gethostname())
+
     def __str__(self) -> str:
-        this = " (this one)" if (self.pid, self.host) == (os.getpid(), socket.gethostname()) else ""
+        this = " (this one)" if self.is_this_process else ""
         notebook = f", notebook {self.notebook!r}," if self.notebook else ""
         since = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"
         return f"process {self.pid}{this} on host {self.host}{notebook} since {since}"
@@ -134,6 +139,18 @@ def replay(path: Path) -> Replayed:
     if replayed is None:
         raise _damaged(path, 1, "it holds no whole line")
     return replayed
+
+
+def header_of(path: Path) -> Fingerprint | None:
+    """The fingerprint in a journal's first line; None where that line cannot be used."""
+    with path.open("rb") as file:
+        line = file.readline()
+    if not line.endswith(b"\n") or line[:_MARGIN] != b"%08x " % zlib.crc32(line[_MARGIN:-1]):
+        return None
+    try:
+        return _first(path, json.loads(line[_MARGIN:])).fingerprint
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def replay_if_any(path: Path) -> Replayed | None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast, overload
+from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
@@ -20,18 +20,18 @@ from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import FileMetadata, MetadataFields, NodeIdLike, guess_mime_type
 from cognite_nb_upload.sources import Source, as_source
 from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.limits import SharedLimits, checked_bandwidth
+from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
-from cognite_nb_upload.transfer.work import UploadSpec, UploadTask
-
-if TYPE_CHECKING:
-    pass
+from cognite_nb_upload.transfer.work import UploadTask
 
 Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Source
 
-# Several at once hide each other's waits; more than 16 starve the caller's loop (architecture.md).
-DEFAULT_CONCURRENCY: Final = 8
+
+# Of the keywords of `upload`, those that say how it is sent.
+_OPTIONS: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
 
 
 class UploadFields(MetadataFields, total=False):
@@ -133,11 +133,11 @@ class AsyncFiles(FileEndpoints):
         Raises:
             UsageError: something cannot be; every field is named, and nothing was sent.
         """
-        order, how = self._order(content, dict(fields))
+        order = self._order(content, dict(fields))
         if dry_run:
             query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
             return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
-        return self._start(order, how)
+        return self._start(order)
 
     @overload
     def upload_content(
@@ -190,13 +190,20 @@ class AsyncFiles(FileEndpoints):
             UsageError: something cannot be; nothing was sent.
         """
         target = identifier(external_id=external_id, instance_id=instance_id)
-        check_mode(verify)
-        how = _How(max_concurrency, max_bandwidth)
+        how = _options(
+            {
+                "part_size": part_size,
+                "max_concurrency": max_concurrency,
+                "resume": resume,
+                "verify": verify,
+                "max_bandwidth": max_bandwidth,
+            }
+        )
         order = self._content_order(_opened(content, ""), target, part_size)
         if dry_run:
             link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
             return _dry_run(order, link, {"items": [target]})
-        return self._start(replace(order, verify=verify, resume=resume), how)
+        return self._start(replace(order, **how))
 
     def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.
@@ -209,6 +216,9 @@ class AsyncFiles(FileEndpoints):
             UsageError: there is no such unfinished upload, it is of another project, or its
                 file is gone.
         """
+        if (found := running.by_id(upload_id)) is not None:
+            found.resume()
+            return found
         folder = journal_folder.state_folder()
         known = replay(journal_folder.path_of_id(upload_id, folder))
         mark, config = known.fingerprint, self.config
@@ -222,23 +232,18 @@ class AsyncFiles(FileEndpoints):
         if content is None and not mark.source:
             raise UsageError(f"The upload {upload_id} has no path; give its bytes, too.")
         again = self._order_again(known, Path(mark.source) if content is None else content)
-        return self._start(replace(again, upload_id=upload_id), _How())
+        return self._start(replace(again, upload_id=upload_id))
 
     # --- behind them ------------------------------------------------------------------------
 
-    def _order(self, source: Uploadable, fields: dict[str, Any]) -> tuple[UploadSpec, _How]:
-        how = _How(fields.pop("max_concurrency", None), fields.pop("max_bandwidth", None))
-        part_size = fields.pop("part_size", None)
+    def _order(self, source: Uploadable, fields: dict[str, Any]) -> UploadSpec:
+        how = _options({name: fields.pop(name) for name in _OPTIONS if name in fields})
         overwrite = bool(fields.pop("overwrite", False))
-        resume = bool(fields.pop("resume", True))
-        verify = fields.pop("verify", "size")
-        check_mode(verify)
         content = _opened(source, str(fields.get("name") or ""))
         with _closed_on_error(content):
             about = _about(content, fields)
-            plan = plan_parts(content.size, part_size)
-            order = self._new_order(content, about, plan, overwrite=overwrite)
-        return replace(order, resume=resume, verify=verify), how
+            plan = plan_parts(content.size, how["asked"].get("part_size"))
+            return replace(self._new_order(content, about, plan, overwrite=overwrite), **how)
 
     def _new_order(
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
@@ -247,6 +252,8 @@ class AsyncFiles(FileEndpoints):
         return UploadSpec(
             source=source,
             name=about.name,
+            project=self.config.project,
+            base_url=self.config.base_url,
             plan=plan,
             opener=lambda parts: self.open_new(about, parts, overwrite),
             reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
@@ -268,6 +275,8 @@ class AsyncFiles(FileEndpoints):
         return UploadSpec(
             source=source,
             name=str(target.get("externalId") or target["instanceId"]["externalId"]),
+            project=self.config.project,
+            base_url=self.config.base_url,
             plan=plan,
             opener=link,
             reopener=link,
@@ -293,16 +302,13 @@ class AsyncFiles(FileEndpoints):
             plan = plan_parts(source.size, mark.part_size)
             return self._new_order(source, about, plan, overwrite=known.overwrite)
 
-    def _start(self, order: UploadSpec, how: _How) -> Upload:
-        if how.max_bandwidth is not None:
-            self.limits.bandwidth.set(how.max_bandwidth)
-        return Upload(
-            UploadTask(self, self.limits, order),
-            name=order.name,
-            plan=order.plan,
-            limits=self.limits,
-            max_concurrency=how.max_concurrency,
-        )
+    def _start(self, spec: UploadSpec) -> Upload:
+        def make() -> Upload:
+            if spec.max_bandwidth is not None:
+                self.limits.bandwidth.set(spec.max_bandwidth)
+            return Upload(UploadTask(self, self.limits, spec), spec, self.limits)
+
+        return running.start(spec, make)
 
 
 def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
@@ -317,17 +323,24 @@ def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
     )
 
 
-class _How:
-    """How an upload is sent, checked."""
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """How an upload is sent, checked, as fields of an `UploadSpec`.
 
-    def __init__(
-        self, max_concurrency: int | None = None, max_bandwidth: float | None = None
-    ) -> None:
-        self.max_concurrency = checked_concurrency(
-            DEFAULT_CONCURRENCY if max_concurrency is None else max_concurrency
-        )
-        checked_bandwidth(max_bandwidth)
-        self.max_bandwidth = max_bandwidth
+    Raises:
+        UsageError: one of them cannot be.
+    """
+    asked = {name: value for name, value in given.items() if value is not None}
+    most = checked_concurrency(asked.get("max_concurrency", DEFAULT_CONCURRENCY))
+    verify = given.get("verify", "size")
+    check_mode(verify)
+    checked_bandwidth(asked.get("max_bandwidth"))
+    return {
+        "max_concurrency": most,
+        "max_bandwidth": asked.get("max_bandwidth"),
+        "verify": verify,
+        "resume": bool(given.get("resume", True)),
+        "asked": asked,
+    }
 
 
 @contextmanager

@@ -8,6 +8,7 @@ but completion and cancellation leaves a journal to go on from.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -20,11 +21,12 @@ import anyio
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts, whole
+from cognite_nb_upload.core.plan import show_bytes, show_parts, whole
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.spec import UploadSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +63,9 @@ class Uploaded:
         parts = "1 part" if self.parts == 1 else f"{self.parts} parts"
         verified = f", verified: {self.verified}" if self.verified else ""
         rate = f", {show_bytes(self.size / self.seconds)}/s" if self.seconds > 0 else ""
-        notes = "".join(f"; {note.rstrip('.')}" for note in self.notes)
         return (
             f"<Uploaded {self.name}: {show_bytes(self.size)} in {parts}, id {self.id}, "
-            f"{self.seconds:.1f} s{rate}{verified}{notes}>"
+            f"{self.seconds:.1f} s{rate}{verified}{_told(self.notes)}>"
         )
 
 
@@ -73,22 +74,28 @@ class Upload(Awaitable[Uploaded]):
 
     `await upload` gives the `Uploaded`. Interrupting a cell that awaits pauses the upload; awaiting
     it again goes on. In plain Python `result()` waits.
+
+    Attributes:
+        name: the file's name in CDF.
+        id: the upload's id, as `uploads()` lists it; "" in the first moments.
+        path: the file's absolute path; "" in the first moments, and where there is none.
+        notes: what a reader should know, such as that an unfinished upload of the file is left.
     """
 
     def __init__(
         self,
         work: Callable[[Upload], Awaitable[Uploaded]],
-        *,
-        name: str,
-        plan: Plan,
+        spec: UploadSpec,
         limits: SharedLimits,
-        max_concurrency: int,
     ) -> None:
-        self.name = name
-        self.plan = plan
+        self.spec = spec
+        self.name = spec.name
+        self.plan = spec.plan
+        self.id = self.path = ""
+        self.notes: tuple[str, ...] = ()
         self.feed = Feed(time.monotonic)
         self.stop_switch = CancelToken()
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = spec.max_concurrency
         self.cancelled = False
         self.delete_on_cancel = False
         self.last_words = ""  # what a reader should know where it was cancelled
@@ -132,7 +139,7 @@ class Upload(Awaitable[Uploaded]):
             text += f", {show_bytes(state.rate)}/s"
         if state.waiting_for or state.error:
             text += f", {state.error or state.waiting_for}"
-        return f"{text}>"
+        return f"{text}{_told(self.notes)}>"
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: live, with its buttons; in a terminal its repr."""
@@ -264,6 +271,43 @@ class Upload(Awaitable[Uploaded]):
 
     # --- for the work -----------------------------------------------------------------------
 
+    def note(self, text: str) -> None:
+        """Tell a reader something, once: in the repr now, and in the result."""
+        with self._lock:
+            if text not in self.notes:
+                self.notes = (*self.notes, text)
+
+    def joined(self, spec: UploadSpec) -> Upload:
+        """This handle, for a call that asks for the same; one that is paused goes on.
+
+        The content that this call has opened is closed.
+        """
+        now = {
+            "part_size": self.plan.part_size,
+            "max_concurrency": self.max_concurrency,
+            "max_bandwidth": self._limits.bandwidth.rate or math.inf,
+            "verify": self.spec.verify,
+            "resume": self.spec.resume,
+        }
+        ignored = [f"{name}={value!r}" for name, value in spec.asked.items() if value != now[name]]
+        if ignored:
+            self.note(
+                f"This upload was running already: {', '.join(ignored)} of the later call "
+                f"{'was' if len(ignored) == 1 else 'were'} ignored. `set_limits` changes limits."
+            )
+        if spec.source is not self.spec.source:
+            spec.source.close()
+        self.resume()
+        return self
+
+    async def ended(self) -> None:
+        """Wait until it has ended, however it does."""
+        await background.until_done(self._done)
+
+    def when_done(self, call: Callable[[], object]) -> None:
+        """Call `call()` once it has ended; at once where it has."""
+        self._done.add_done_callback(lambda _: call())
+
     @property
     def closing(self) -> bool:
         """True once it was cancelled or stopped: nothing more is to be begun."""
@@ -292,6 +336,10 @@ class Upload(Awaitable[Uploaded]):
             missing_parts=self.state.missing_parts,
         )
         return error.hint(self.last_words)
+
+
+def _told(notes: tuple[str, ...]) -> str:
+    return "".join(f"; {note.rstrip('.')}" for note in notes)
 
 
 def checked_concurrency(most: int) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Final
+import warnings
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
 
 from anyio import CancelScope, fail_after, to_thread
 
@@ -21,7 +22,7 @@ from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Listener
-from cognite_nb_upload.core.plan import Part, Plan, plan_parts, show_bytes
+from cognite_nb_upload.core.plan import Part, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import (
     APIError,
@@ -32,54 +33,25 @@ from cognite_nb_upload.errors import (
     UploadToolkitError,
     VerifyError,
 )
-from cognite_nb_upload.journal.fingerprint import Fingerprint
+from cognite_nb_upload.journal.fingerprint import Fingerprint, digest
+from cognite_nb_upload.journal.folder import JournalWarning, left_of
 from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
+from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 # CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
 _ASSEMBLY_S: Final = 3600.0
 # Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
 _DELETE_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadSpec:
-    """What is to be uploaded, and how.
-
-    Attributes:
-        source: the bytes.
-        plan: the parts they are cut into.
-        opener: opens a session of so many parts at CDF.
-        reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
-        after: mends the file once CDF has it.
-        about: what CDF is told of the file; kept in the journal.
-        target: the existing file, where only its content is sent.
-        replaces: a file existed before (`overwrite`, or an existing file): never delete it.
-        upload_id: the journal's, where it is known which unfinished upload is meant.
-    """
-
-    source: Source
-    name: str
-    plan: Plan
-    opener: Callable[[int], Awaitable[OpenUpload]]
-    reopener: Callable[[int], Awaitable[OpenUpload]] | None
-    about: Mapping[str, Any]
-    after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
-    target: str = ""
-    replaces: bool = False
-    overwrite: bool = False
-    verify: checks.Verify = "size"
-    resume: bool = True
-    folder: Path = field(default_factory=Path)
-    upload_id: str = ""
 
 
 class UploadTask:
@@ -89,7 +61,6 @@ class UploadTask:
         self._files, self._limits, self._order = files, limits, order
         self._plan = order.plan
         self._source = SteadySource(order.source)
-        self._notes: list[str] = []
         self._began_s = time.monotonic()
         self._opening = False
         self._restored_id: int | None = None
@@ -119,32 +90,27 @@ class UploadTask:
 
     async def _take_in_hand(self) -> None:
         """Find the journal of this very upload, or begin one."""
-        order, config = self._order, self._files.config
-        mark = await to_thread.run_sync(
-            lambda: Fingerprint.of(
-                self._source,
-                project=config.project,
-                base_url=config.base_url,
-                name=order.name,
-                part_size=self._plan.part_size,
-                metadata=order.about,
-                overwrite=order.overwrite,
-                target=order.target,
-            )
-        )
+        for earlier in await to_thread.run_sync(running.ending, self._order, self._upload):
+            await earlier.ended()  # it still holds the journal
+        mark = await to_thread.run_sync(self._order.fingerprint, self._source)
+        self._upload.path = mark.source
         self._journal = await to_thread.run_sync(self._opened_journal, mark)
+        self._upload.id = self._order.upload_id or mark.key
         self._upload.feed.listen(self._journal.record, first=True)
 
     def _opened_journal(self, mark: Fingerprint) -> Journal:
         order = self._order
         if not order.upload_id:
-            return Journal.open(
+            journal = Journal.open(
                 mark,
                 order.folder,
                 metadata=order.about,
                 overwrite=order.replaces,
                 resume=order.resume,
             )
+            if journal.replayed is None and order.resume:
+                self._tell_what_is_left(mark)
+            return journal
         journal = Journal.reopen(order.upload_id, order.folder)
         try:
             if journal.replayed is not None:
@@ -153,6 +119,19 @@ class UploadTask:
             journal.close()
             raise
         return journal
+
+    def _tell_what_is_left(self, mark: Fingerprint) -> None:
+        """Say so where the same bytes are half sent already, by a call with other fields."""
+        for known in left_of(mark, self._order.folder):
+            missing, parts = len(known.state.missing_parts), len(known.state.parts)
+            text = (
+                f"An unfinished upload of the same content is left, with {parts - missing} of "
+                f"{parts} parts stored; this call differs in {_differences(known, self._order)}. "
+                f"`resume({known.id!r})` goes on with that one, `forget({known.id!r})` drops it."
+            )
+            self._note(text)
+            with suppress(JournalWarning):  # where warnings are errors, the upload goes on
+                warnings.warn(JournalWarning(text), stacklevel=2)
 
     async def _recorded(self) -> Uploaded:
         journal = self._journal
@@ -220,7 +199,7 @@ class UploadTask:
             seconds=time.monotonic() - self._began_s,
             retries=self._state.retries,
             verified=self._state.verified,
-            notes=(*self._notes, *filter(None, [self._journal.warning])),
+            notes=(*self._upload.notes, *filter(None, [self._journal.warning])),
         )
         with CancelScope(shield=True):  # it is done, whoever cancels now
             await to_thread.run_sync(self._journal.archive, "done")
@@ -338,8 +317,7 @@ class UploadTask:
         )
 
     def _note(self, text: str) -> None:
-        if text not in self._notes:
-            self._notes.append(text)
+        self._upload.note(text)
 
     # --- opening ----------------------------------------------------------------------------
 
@@ -432,3 +410,14 @@ class UploadTask:
             f"{kept} of {len(self._state.parts)} parts ({show_bytes(stored)}) are stored; the same "
             "call goes on from there."
         )
+
+
+def _differences(known: Replayed, spec: UploadSpec) -> str:
+    """The fields in which this call differs from an unfinished one, by CDF's names."""
+    was, now = known.metadata, spec.about
+    names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if known.fingerprint.target != spec.target:
+        names.append("the file that gets the content")
+    elif known.fingerprint.metadata != digest([spec.about, spec.overwrite]) and not names:
+        names.append("overwrite")
+    return ", ".join(names) or "its name"

@@ -40,7 +40,8 @@ from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.journal.writer import Journal, Replayed
 from cognite_nb_upload.store.connection import Storage
-from cognite_nb_upload.transfer.work import UploadSpec, UploadTask
+from cognite_nb_upload.transfer.spec import UploadSpec
+from cognite_nb_upload.transfer.work import UploadTask
 
 PART = 6 * MIB
 EXPIRED = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"

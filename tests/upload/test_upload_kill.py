@@ -161,7 +161,7 @@ def test_the_second_of_two_processes_is_told_who_has_it_and_goes_on_when_the_fir
     path = file_of(tmp_path, 2)
     cdf.inject(Fault("stall", "part", part=1))
     with _running(cdf, HOLDER, path, "until stored") as process:
-        with pytest.raises(UploadBusy, match=rf"in hand of process {process.pid} on host"):
+        with pytest.raises(UploadBusy, match=rf"being sent by process {process.pid} on host"):
             client.files.upload(path, part_size=PART)
         row = uploads().iloc[0]
         assert row["held_by"].startswith(f"process {process.pid} on host")

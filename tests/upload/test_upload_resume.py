@@ -16,6 +16,7 @@ import pytest
 from upload_rig import (
     PART,
     Ear,
+    Gate,
     asked,
     content_of,
     file_of,
@@ -237,8 +238,11 @@ def test_other_metadata_is_another_upload(
 ) -> None:
     path = file_of(tmp_path, 2)
     left_off(client, cdf, path)
+    left = uploads().index[0]
     uploaded = client.files.upload(path, part_size=PART, directory="/elsewhere")
-    assert uploaded.notes == ()
+    (note,) = uploaded.notes
+    assert "1 of 2 parts stored; this call differs in directory." in note
+    assert f"`resume({left!r})` goes on with that one" in note
     assert sorted(uploads()["state"]) == ["done", "paused"]
 
 
@@ -417,20 +421,21 @@ def test_a_session_that_the_store_has_forgotten_is_replaced_after_a_restart_alon
 # --- row 25: who has it in hand -------------------------------------------------------------------
 
 
-def test_a_second_call_in_the_same_kernel_is_told_so(
-    client: CogniteClient, cdf: Emulator, tmp_path: Path
+def test_content_that_cannot_be_compared_is_refused_while_it_is_sent_and_told_by_whom(
+    client: CogniteClient, cdf: Emulator
 ) -> None:
-    path = file_of(tmp_path, 2)
-    cdf.inject(Fault("stall", "part", part=1))
-    upload = client.files.start_upload(path, part_size=PART)
+    gates = [Gate(content_of(2), open_to=PART) for _ in range(2)]
+    upload = client.files.start_upload(gates[0], part_size=PART)
     until(upload, lambda state: state.stored)
-    second = client.files.start_upload(path, part_size=PART)
-    with pytest.raises(UploadBusy, match=rf"process {os.getpid()} \(this one\)"):
+    second = client.files.start_upload(gates[1], part_size=PART)
+    with pytest.raises(UploadBusy, match=rf"process {os.getpid()} \(this one\)") as told:
         second.result(30)
+    assert "running_uploads()" in told.value.__notes__[0]
     assert second.state.phase is Phase.FAILED
     assert uploads().iloc[0]["held_by"].startswith(f"process {os.getpid()}")
     upload.cancel()
-    assert client.files.upload(path, part_size=PART).size == 2 * PART
+    gates[1].open()
+    assert client.files.upload(gates[1], part_size=PART).size == 2 * PART
 
 
 # --- row 24: no journal ---------------------------------------------------------------------------

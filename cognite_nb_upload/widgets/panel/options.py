@@ -12,7 +12,7 @@ import ipywidgets
 
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.transfer.files import DEFAULT_CONCURRENCY
+from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY
 from cognite_nb_upload.transfer.upload import checked_concurrency
 from cognite_nb_upload.widgets.style import box, button, hide, say
 

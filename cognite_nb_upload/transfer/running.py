@@ -1,0 +1,78 @@
+"""The uploads that run in this process: the same call finds the one that runs.
+
+Rules of this file: a handle is kept until its upload has ended, whatever becomes of the caller's
+variables; a forked child has none of its parent's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from cognite_nb_upload.transfer.spec import UploadSpec
+from cognite_nb_upload.transfer.upload import Upload
+
+# Reloading this module keeps what runs: the module's namespace stays, and so do these two.
+_kept = globals()
+_lock: threading.RLock = _kept.get("_lock") or threading.RLock()
+_uploads: list[Upload] = _kept.get("_uploads") or []
+_pid: int = _kept.get("_pid") or os.getpid()
+
+
+def running_uploads() -> list[Upload]:
+    """The handles of all uploads that run in this process, or are paused; the oldest first.
+
+    A handle has `id` (as `uploads()` lists it), `name`, `path`, `state`, `listen`, `pause`,
+    `resume`, `stop` and `cancel`. It is found here after its variable is gone, too.
+    """
+    with _mine():
+        return [upload for upload in _uploads if not upload.done()]
+
+
+def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
+    """The upload of this process that sends the same already, or the one that `make` starts."""
+    with _mine():
+        for upload in running_uploads():
+            if not upload.closing and _is_same(upload, spec):
+                return upload.joined(spec)
+        upload = make()
+        _uploads.append(upload)
+    upload.when_done(lambda: _forget(upload))
+    return upload
+
+
+def by_id(upload_id: str) -> Upload | None:
+    """The running upload with this id of `uploads()`."""
+    return next(
+        (one for one in running_uploads() if one.id == upload_id and not one.closing), None
+    )  # fmt: skip
+
+
+def ending(spec: UploadSpec, but: Upload) -> list[Upload]:
+    """The uploads that send the same as `but`, and were stopped or cancelled but still run."""
+    return [
+        one for one in running_uploads() if one is not but and one.closing and _is_same(one, spec)
+    ]
+
+
+def _is_same(upload: Upload, spec: UploadSpec) -> bool:
+    try:
+        return spec.sends_the_same_as(upload.spec)
+    except (OSError, ValueError):  # it ends in this moment, and its source is closed
+        return False
+
+
+def _forget(upload: Upload) -> None:
+    with _mine():
+        if upload in _uploads:
+            _uploads.remove(upload)
+
+
+def _mine() -> threading.RLock:
+    """The lock of this process; a child of a fork begins without uploads, and with a free lock."""
+    global _lock, _pid
+    if _pid != os.getpid():
+        _pid, _lock = os.getpid(), threading.RLock()
+        _uploads.clear()
+    return _lock

@@ -1,0 +1,107 @@
+"""`UploadSpec`: what one upload sends, and how; settled before anything is sent.
+
+Rule of this file: what says *which* upload it is stands in `request` and in the source; everything
+else is an option, which another call may choose differently without meaning another upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cognite_nb_upload.api.session import OpenUpload
+from cognite_nb_upload.core.plan import MIB, Plan
+from cognite_nb_upload.journal.fingerprint import Fingerprint
+from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.sources import BytesSource, Source
+from cognite_nb_upload.transfer.verify import Verify
+
+# Several at once hide each other's waits; more than 16 starve the caller's loop.
+DEFAULT_CONCURRENCY: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSpec:
+    """What is to be uploaded, and how.
+
+    Attributes:
+        source: the bytes.
+        plan: the parts they are cut into.
+        opener: opens a session of so many parts at CDF.
+        reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
+        after: mends the file once CDF has it.
+        about: what CDF is told of the file; kept in the journal.
+        target: the existing file, where only its content is sent.
+        replaces: a file existed before (`overwrite`, or an existing file): never delete it.
+        upload_id: the journal's, where it is known which unfinished upload is meant.
+        asked: the options that the caller gave, as a note names them.
+    """
+
+    source: Source
+    name: str
+    project: str
+    base_url: str
+    plan: Plan
+    opener: Callable[[int], Awaitable[OpenUpload]]
+    reopener: Callable[[int], Awaitable[OpenUpload]] | None
+    about: Mapping[str, Any]
+    after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
+    target: str = ""
+    replaces: bool = False
+    overwrite: bool = False
+    verify: Verify = "size"
+    resume: bool = True
+    folder: Path = field(default_factory=Path)
+    upload_id: str = ""
+    max_concurrency: int = DEFAULT_CONCURRENCY
+    max_bandwidth: float | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def request(self) -> tuple[object, ...]:
+        """Everything that CDF is asked for, without the bytes."""
+        return (
+            self.project, self.base_url, self.name, self.about, self.overwrite, self.target
+        )  # fmt: skip
+
+    def fingerprint(self, source: Source) -> Fingerprint:
+        """Which upload it is, of the bytes of `source`; reads 448 KiB of it.
+
+        Raises:
+            SourceChanged: it cannot be read as planned.
+        """
+        return Fingerprint.of(
+            source,
+            project=self.project,
+            base_url=self.base_url,
+            name=self.name,
+            part_size=self.plan.part_size,
+            metadata=self.about,
+            overwrite=self.overwrite,
+            target=self.target,
+        )
+
+    def sends_the_same_as(self, other: UploadSpec) -> bool:
+        """True if both send the same bytes with the same request; options may differ."""
+        return self.request == other.request and same_bytes(self.source, other.source)
+
+
+def same_bytes(one: Source, two: Source) -> bool:
+    """True if both are one file, unchanged, or hold equal bytes in memory.
+
+    Other objects are read only by the upload itself, so that starting one stays quick: for them
+    the answer is False.
+    """
+    if one is two:
+        return True
+    if one.size != two.size:
+        return False
+    mine, theirs = one.facts(), two.facts()
+    if mine.path or theirs.path:
+        return mine == theirs
+    if not (isinstance(one, BytesSource) and isinstance(two, BytesSource)):
+        return False
+    blocks = range(0, one.size, MIB)
+    return all(bytes(one.read_at(at, MIB)) == bytes(two.read_at(at, MIB)) for at in blocks)
