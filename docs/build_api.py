@@ -107,7 +107,7 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "Progress": (Entry(progress.bars), Entry(progress.throttled)),
     "Widgets": (
-        Entry(widgets.UploadPanel, only=("upload", "uploads", "on_uploaded", "code", "close")),
+        Entry(widgets.UploadPanel, only=("upload", "uploads", "running_uploads", "on_uploaded", "code", "close")),
         Entry(widgets.MetadataForm),
         Entry(widgets.BrowserFiles),
         Entry(widgets.connect),
