@@ -91,6 +91,7 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry(cnu.Uploaded),
         Entry(cnu.DryRun),
         Entry(cnu.uploads),
+        Entry(cnu.running_uploads),
         Entry(cnu.resume),
         Entry(cnu.forget),
         Entry(cnu.upload_many),
@@ -107,7 +108,7 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
     ),
     "Progress": (Entry(progress.bars), Entry(progress.throttled)),
     "Widgets": (
-        Entry(widgets.UploadPanel, only=("upload", "uploads", "running_uploads", "on_uploaded", "code", "close")),
+        Entry(widgets.UploadPanel, only=("upload", "uploads", "on_uploaded", "code", "close")),
         Entry(widgets.MetadataForm),
         Entry(widgets.BrowserFiles),
         Entry(widgets.connect),
