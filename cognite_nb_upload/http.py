@@ -62,6 +62,10 @@ def quiet_logs() -> None:
 
 @functools.lru_cache(maxsize=8)
 def _tls_context(cafile: str | None) -> ssl.SSLContext:
+    if cafile and not os.path.exists(cafile):
+        raise ConfigError(
+            f"The certificates at {cafile} are not there (SSL_CERT_FILE and the like)."
+        )
     if cafile and os.path.isdir(cafile):
         return ssl.create_default_context(capath=cafile)
     return ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context()
@@ -74,10 +78,6 @@ def tls_context() -> ssl.SSLContext:
     """
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     cafile = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    if cafile and not os.path.exists(cafile):
-        raise ConfigError(
-            f"The certificates at {cafile} are not there (SSL_CERT_FILE and the like)."
-        )
     return _tls_context(cafile)
 
 

@@ -130,15 +130,19 @@ class FileSource:
         Raises:
             UsageError: it is not there, cannot be read, or is a folder, device, socket or pipe.
         """
-        path = Path(path).expanduser()
         try:
+            path = absolute(path)
             mode = path.stat().st_mode
             if not stat.S_ISREG(mode):
                 kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
                 raise UsageError(f"{path} is {kind}; give the path of a file.")
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except UsageError:
+            raise
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        except ValueError:  # a NUL, or what the file system's encoding lacks
+            raise UsageError(f"{str(path)!r} cannot be the path of a file.") from None
         size = _checked_length(os.fstat(fd).st_size, length, str(path))
         return cls(fd, name=path.name, path=path, start=0, size=size)
 
@@ -284,6 +288,18 @@ class SeekableSource:
         """Close what was opened here; what was handed in is not ours to close."""
         if self._close is not None:
             self._close()
+
+
+def absolute(path: os.PathLike[str] | str) -> Path:
+    """Where a file is, whatever the current folder becomes (`%cd`); links are not followed.
+
+    Raises:
+        UsageError: it begins with `~`, and there is no home folder.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"{path} begins in a home folder, and none is known: set HOME.") from None
 
 
 def as_source(content: object, length: int | None = None, name: str = "") -> Source:

@@ -37,6 +37,7 @@ from cognite_nb_upload.journal.format import (
     replay_if_any,
     without_secrets,
 )
+from cognite_nb_upload.sources import absolute
 
 SUFFIX: Final = ".journal"
 STATE_VARIABLE: Final = "COGNITE_NB_UPLOAD_STATE"
@@ -78,7 +79,7 @@ class JournalRow:
 def state_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     """Where journals are: here, else `$COGNITE_NB_UPLOAD_STATE`, else the user's state folder."""
     chosen = folder or os.environ.get(STATE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else _default_folder()
+    return absolute(chosen) if chosen else _default_folder()
 
 
 def path_of(mark: Fingerprint, folder: Path) -> Path:

@@ -20,6 +20,7 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import TransferError
+from cognite_nb_upload.sources import absolute
 from cognite_nb_upload.store.connection import Storage, total_of
 
 _PIECE: Final = MIB
@@ -134,7 +135,7 @@ class _Beside:
     """A file beside `path`, which takes its place once it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = absolute(path)
 
     def __enter__(self) -> _Beside:
         handle, self._name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
