@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         APIError,
         CDFUnreachable,
         ConfigError,
+        InvalidMetadata,
+        JournalDamaged,
+        JournalTooNew,
         PartFailed,
         PlanError,
         SourceChanged,
@@ -34,13 +37,11 @@ if TYPE_CHECKING:
         VerifyError,
     )
     from cognite_nb_upload.journal.folder import JournalWarning, forget
-    from cognite_nb_upload.journal.format import JournalDamaged
     from cognite_nb_upload.models import (
         CDFFile,
         FileMetadata,
         GeoLocation,
         Geometry,
-        InvalidMetadata,
         Label,
         NodeId,
     )
@@ -82,14 +83,15 @@ _HOMES = {
         "Geometry",
         "Label",
         "NodeId",
-        "InvalidMetadata",
     ),
-    "journal.format": ("JournalDamaged",),
     "errors": (
         "UploadToolkitError",
         "UsageError",
         "PlanError",
         "ConfigError",
+        "InvalidMetadata",
+        "JournalDamaged",
+        "JournalTooNew",
         "SourceChanged",
         "UploadBusy",
         "APIError",
@@ -141,6 +143,7 @@ __all__ = [
     "VerifyError",
     "UploadStopped",
     "JournalDamaged",
+    "JournalTooNew",
     "JournalWarning",
     "__version__",
 ]

@@ -4,13 +4,14 @@
 
     UploadToolkitError
     ├── UsageError           you asked for what CDF cannot do; nothing was sent (a ValueError)
-    │   ├── InvalidMetadata  a field is outside CDF's limits                .fields (in `models`)
+    │   ├── InvalidMetadata  a field is outside CDF's limits                .fields
     │   ├── PlanError        size, part size or number of parts outside the limits
     │   ├── ConfigError      a setting or credential is missing
     │   ├── SourceChanged    the file is not the one that was planned
     │   └── UploadBusy       another kernel has this upload in hand
     ├── APIError             CDF answered, and said no      .code .request_id .missing .duplicated
-    ├── JournalDamaged       an upload's journal cannot be trusted   .path .line_no (in `transfer`)
+    ├── JournalDamaged       an upload's journal cannot be trusted          .path .line_no
+    │   └── JournalTooNew    a later version of this package wrote it
     └── TransferError        something did not arrive       .missing_parts   -> can be resumed
         ├── CDFUnreachable   CDF gave no answer, for longer than the retries last
         ├── PartFailed       one part used up its tries     .part_no .attempts .status
@@ -19,18 +20,28 @@
         └── UploadStopped    cancelled, paused or interrupted
 
 Facts are attributes; the message is one sentence with the numbers in it; the next step is a note
-(`add_note`). No message holds a token or the query of a URL.
+(`add_note`). No message holds a token or the query of a URL. Names, and what servers say, are shown
+as what they are: no escape code and no mark of direction takes effect. Each error survives pickling
+with its attributes and notes, so that it can come back from another process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from cognite_nb_upload.core.text import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
     "APIError",
     "CDFUnreachable",
     "ConfigError",
+    "InvalidMetadata",
+    "JournalDamaged",
+    "JournalTooNew",
     "PartFailed",
     "PlanError",
     "SourceChanged",
@@ -44,8 +55,28 @@ __all__ = [
 ]
 
 
+def _rebuilt(
+    kind: type[UploadToolkitError], args: tuple[object, ...], facts: Mapping[str, Any]
+) -> UploadToolkitError:
+    """The error as it was pickled; its own `__init__` would make another message of this one."""
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(facts)
+    return error
+
+
 class UploadToolkitError(Exception):
     """The root of every error this package raises on purpose."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
+
+    def add_note(self, note: str) -> None:
+        """Add the next step for the reader, shown below the message."""
+        super().add_note(plain(note))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
 
     def hint(self, note: str | None) -> Self:
         """Add the next step for the reader, and return the error to raise."""
@@ -56,6 +87,18 @@ class UploadToolkitError(Exception):
 
 class UsageError(UploadToolkitError, ValueError):
     """You asked for something CDF cannot do; nothing was sent."""
+
+
+class InvalidMetadata(UsageError):
+    """CDF would refuse this metadata; nothing was sent.
+
+    Attributes:
+        fields: what is wrong, one sentence for each bad field, by the field's name.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__(" ".join(self.fields.values()))
 
 
 class PlanError(UsageError):
@@ -109,6 +152,24 @@ class APIError(UploadToolkitError):
         if request_id:
             text += f" | x-request-id: {request_id}"
         super().__init__(text)
+
+
+class JournalDamaged(UploadToolkitError):
+    """A journal cannot be trusted; nothing was sent.
+
+    Attributes:
+        path: the file.
+        line_no: the line that is wrong, counted from 1.
+    """
+
+    def __init__(self, message: str, *, path: Path, line_no: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line_no = line_no
+
+
+class JournalTooNew(JournalDamaged):
+    """The journal is of a later version of this package."""
 
 
 class TransferError(UploadToolkitError):

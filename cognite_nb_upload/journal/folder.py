@@ -25,12 +25,11 @@ from platformdirs import user_state_path
 
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase
-from cognite_nb_upload.errors import UploadBusy, UsageError
+from cognite_nb_upload.core.text import plain
+from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UploadBusy, UsageError
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 from cognite_nb_upload.journal.format import (
     Holder,
-    JournalDamaged,
-    JournalTooNew,
     Replayed,
     header_of,
     replay,
@@ -51,6 +50,9 @@ _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 class JournalWarning(UserWarning):
     """An upload is not remembered on disk, or another one of the same content is left there."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import ImpossibleEvent, PartPhase, PartState, UploadState, advance
-from cognite_nb_upload.errors import UploadToolkitError
+from cognite_nb_upload.errors import JournalDamaged, JournalTooNew
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 
 VERSION: Final = 1
@@ -42,24 +42,6 @@ KEPT: Final[dict[str, type[ev.Event]]] = {
         ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
     )
 }  # fmt: skip
-
-
-class JournalDamaged(UploadToolkitError):
-    """A journal cannot be trusted; nothing was sent.
-
-    Attributes:
-        path: the file.
-        line_no: the line that is wrong, counted from 1.
-    """
-
-    def __init__(self, message: str, *, path: Path, line_no: int) -> None:
-        super().__init__(message)
-        self.path = path
-        self.line_no = line_no
-
-
-class JournalTooNew(JournalDamaged):
-    """The journal is of a later version of this package."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from filelock import FileLock
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState, advance
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.fingerprint import Fingerprint, sample_blocks, sample_hashes
 from cognite_nb_upload.journal.folder import (
@@ -49,8 +49,6 @@ from cognite_nb_upload.journal.format import (
     KEPT,
     VERSION,
     Holder,
-    JournalDamaged,
-    JournalTooNew,
     Replayed,
     line_of,
     plain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cognite_nb_upload.errors import InvalidMetadata
 from cognite_nb_upload.models.catalog import (
     Asset,
     DataSet,
@@ -14,7 +15,6 @@ from cognite_nb_upload.models.file import (
     FIELDS,
     CDFFile,
     FileMetadata,
-    InvalidMetadata,
     MetadataFields,
 )
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry

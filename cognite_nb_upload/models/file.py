@@ -9,24 +9,12 @@ from typing import Any, Final, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import InvalidMetadata, UsageError
 from cognite_nb_upload.models.fields import check_field, normalised
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation
 from cognite_nb_upload.models.ids import Label, LabelLike, NodeId, as_node_id
 from cognite_nb_upload.models.show import html_table
 from cognite_nb_upload.models.wire import camel, from_ms, to_ms
-
-
-class InvalidMetadata(UsageError):
-    """CDF would refuse this metadata; nothing was sent.
-
-    Attributes:
-        fields: what is wrong, one sentence for each bad field, by the field's name.
-    """
-
-    def __init__(self, fields: Mapping[str, str]) -> None:
-        self.fields = dict(fields)
-        super().__init__(" ".join(self.fields.values()))
 
 
 class MetadataFields(TypedDict, total=False):

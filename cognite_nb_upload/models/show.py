@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable
-from typing import Final
 
-# Line breaks, other controls, and the marks that turn the direction of text around and so make
-# a name look like another: shown as what they are.
-_UNSEEN: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+from cognite_nb_upload.core.text import plain
 
-
-def plain(value: object) -> str:
-    r"""Text on one line, in one direction: what is not seen is written as `\n` or `\u202e`."""
-    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], str(value))
+__all__ = ["escaped", "html_table", "plain"]
 
 
 def escaped(value: object) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, Self, TextIO
 from cognite_nb_upload.core.events import Event, PartLost
 from cognite_nb_upload.core.feed import Observable
 from cognite_nb_upload.core.state import PartPhase, UploadState
+from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.terminal import Log, Terminal
 from cognite_nb_upload.progress.words import summary
@@ -165,7 +166,7 @@ class Bars:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Bars of {summary(self._state)}>"
+        return plain(f"<Bars of {summary(self._state)}>")
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: shown now, unless they are on the screen already."""

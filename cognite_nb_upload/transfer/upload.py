@@ -23,6 +23,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import show_bytes, show_parts, whole
 from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.transfer.limits import SharedLimits
@@ -63,7 +64,7 @@ class Uploaded:
         parts = "1 part" if self.parts == 1 else f"{self.parts} parts"
         verified = f", verified: {self.verified}" if self.verified else ""
         rate = f", {show_bytes(self.size / self.seconds)}/s" if self.seconds > 0 else ""
-        return (
+        return plain(
             f"<Uploaded {self.name}: {show_bytes(self.size)} in {parts}, id {self.id}, "
             f"{self.seconds:.1f} s{rate}{verified}{_told(self.notes)}>"
         )
@@ -139,7 +140,7 @@ class Upload(Awaitable[Uploaded]):
             text += f", {show_bytes(state.rate)}/s"
         if state.waiting_for or state.error:
             text += f", {state.error or state.waiting_for}"
-        return f"{text}{_told(self.notes)}>"
+        return plain(f"{text}{_told(self.notes)}>")
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: live, with its buttons; in a terminal its repr."""
@@ -186,7 +187,7 @@ class Upload(Awaitable[Uploaded]):
             self._done.exception()
         except BaseException:
             self.stop()
-            print(f"Stopped {self.name}: the same call goes on with it.")
+            print(f"Stopped {plain(self.name)}: the same call goes on with it.")
             raise
         return self._outcome()
 
@@ -201,7 +202,7 @@ class Upload(Awaitable[Uploaded]):
             return
         self.pause("interrupted")
         self._interrupted = True
-        print(f"Paused {self.name}: {again} to go on, or `.cancel()` to give it up.")
+        print(f"Paused {plain(self.name)}: {again} to go on, or `.cancel()` to give it up.")
 
     # --- steering it ------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ class BrowserFiles(anywidget.AnyWidget):
         super().close()
 
     def __repr__(self) -> str:
-        return f"<BrowserFiles: {', '.join(file.name for file in self.files) or 'none chosen'}>"
+        names = ", ".join(plain(file.name) for file in self.files)
+        return f"<BrowserFiles: {names or 'none chosen'}>"
 
     # --- what the page says ------------------------------------------------------------------
 
