@@ -66,9 +66,15 @@ def _tls_context(cafile: str | None) -> ssl.SSLContext:
         raise ConfigError(
             f"The certificates at {cafile} are not there (SSL_CERT_FILE and the like)."
         )
-    if cafile and os.path.isdir(cafile):
-        return ssl.create_default_context(capath=cafile)
-    return ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context()
+    try:
+        if cafile and os.path.isdir(cafile):
+            return ssl.create_default_context(capath=cafile)
+        return ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"The certificates at {cafile} (SSL_CERT_FILE and the like) cannot be read: "
+            f"{error.strerror}."
+        ) from None
 
 
 def tls_context() -> ssl.SSLContext:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import httpx
 
+from cognite_nb_upload.api.values import checked_cluster, cleaned, cleaned_token, trimmed
 from cognite_nb_upload.core.retry import RETRYABLE
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
@@ -35,13 +36,15 @@ class Token:
     """A bearer token, or a callable that gives the one to use now.
 
     Args:
-        token: the token, without `Bearer`; a callable is asked before every request.
+        token: the token; a callable is asked before every request. Line breaks and spaces around
+            it, and a `Bearer` before it, are dropped.
+
+    Raises:
+        ConfigError: it is empty, or holds what no token has; it is not shown.
     """
 
     def __init__(self, token: str | Callable[[], str]) -> None:
-        if not token:
-            raise ConfigError("The token is empty.")
-        self._token = token if callable(token) else Secret(token)
+        self._token = token if callable(token) else Secret(_checked_token(token))
 
     @property
     def is_at_hand(self) -> bool:
@@ -50,11 +53,18 @@ class Token:
 
     def authorization_header(self) -> tuple[str, str]:
         """`("Authorization", "Bearer ...")`."""
-        token = self._token.reveal() if isinstance(self._token, Secret) else self._token()
-        return "Authorization", f"Bearer {token}"
+        given = self._token.reveal() if isinstance(self._token, Secret) else self._token()
+        return "Authorization", f"Bearer {_checked_token(given)}"
 
     def __repr__(self) -> str:
         return "Token(<secret>)"
+
+
+def _checked_token(text: object) -> str:
+    token = cleaned_token(text)
+    if not token:
+        raise ConfigError("The token is empty.")
+    return token
 
 
 class OAuthClientCredentials:
@@ -83,9 +93,9 @@ class OAuthClientCredentials:
         timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.token_url = checked_base_url(token_url, "token_url")
-        self.client_id = client_id
-        self._secret = Secret(client_secret)
+        self.token_url = checked_base_url(cleaned("token_url", token_url), "token_url")
+        self.client_id = cleaned("client_id", client_id)
+        self._secret = Secret(trimmed(client_secret))
         self._scopes = scopes if isinstance(scopes, str) else " ".join(scopes)
         self._audience = audience
         self._timeout_s = timeout_s
@@ -99,11 +109,12 @@ class OAuthClientCredentials:
         cls, tenant_id: str, client_id: str, client_secret: str, cluster: str
     ) -> OAuthClientCredentials:
         """For Microsoft Entra ID, by tenant and CDF cluster."""
+        tenant = cleaned("tenant_id", tenant_id)
         return cls(
-            f"https://login.microsoftonline.com/{tenant_id}/oauth2/v2.0/token",
+            f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
             client_id,
             client_secret,
-            [f"https://{cluster}.cognitedata.com/.default"],
+            [f"https://{checked_cluster(cluster)}.cognitedata.com/.default"],
         )
 
     def authorization_header(self) -> tuple[str, str]:

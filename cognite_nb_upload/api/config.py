@@ -8,10 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
+from cognite_nb_upload.api.values import (
+    checked_cluster,
+    checked_project,
+    cleaned,
+    cleaned_header,
+    cleaned_token,
+    trimmed,
+)
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import REDACTED
 from cognite_nb_upload.errors import ConfigError
-from cognite_nb_upload.http import checked_base_url
+from cognite_nb_upload.http import checked_base_url, redacted
+
+_TOKENS: Final = frozenset({"CDF_TOKEN", "COGNITE_TOKEN"})
+_MAY_HAVE_SPACES: Final = frozenset({"IDP_CLIENT_SECRET", "IDP_SCOPES", "IDP_AUDIENCE"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +58,14 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking CDF."""
-        if not self.client_name or not self.client_name.isprintable():
+        object.__setattr__(self, "client_name", trimmed(self.client_name))
+        if not self.client_name:
             raise ConfigError("client_name is empty; give your application's name.")
+        if not self.client_name.isprintable():
+            raise ConfigError("client_name has a line break or another invisible character.")
         if not self.client_name.isascii():
             raise ConfigError(f"client_name {self.client_name!r} goes into a header: use ASCII.")
-        if not self.project:
-            raise ConfigError("project is empty; give the CDF project's name.")
+        object.__setattr__(self, "project", checked_project(self.project))
         if not isinstance(self.credentials, Credentials):
             raise ConfigError(
                 f"credentials is a {type(self.credentials).__name__}; give Token(...), "
@@ -60,8 +73,10 @@ class ClientConfig:
             )
         if bool(self.base_url) == bool(self.cluster):
             raise ConfigError("Give either base_url or cluster, and not both.")
-        url = self.base_url or f"https://{self.cluster}.cognitedata.com"
-        object.__setattr__(self, "base_url", checked_base_url(url))
+        url = self.base_url or _url_of_cluster(checked_cluster(self.cluster))
+        object.__setattr__(self, "base_url", _checked_root(url, "base_url"))
+        headers = dict(cleaned_header(name, value) for name, value in self.headers.items())
+        object.__setattr__(self, "headers", headers)
 
     @property
     def project_url(self) -> str:
@@ -81,8 +96,10 @@ class ClientConfig:
         """
         env = _Variables(os.environ if env is None else env)
         hosted = bool(env.get("COGNITE_TOKEN") and env.get("COGNITE_PROJECT"))
-        base_url = env.get("COGNITE_BASE_URL" if hosted else "CDF_URL") or _cluster_url(env)
+        base_url = _base_url(env, "COGNITE_BASE_URL" if hosted else "CDF_URL")
         project = env.get("COGNITE_PROJECT" if hosted else "CDF_PROJECT")
+        if project:
+            checked_project(project, "COGNITE_PROJECT" if hosted else "CDF_PROJECT")
         missing = [] if project else ["CDF_PROJECT"]
         missing += [] if base_url else ["CDF_CLUSTER (or CDF_URL)"]
         credentials = _credentials(env, hosted, missing)
@@ -97,13 +114,16 @@ class ClientConfig:
 
 
 class _Variables(Mapping[str, str]):
-    """The environment, without a repr that shows it: a traceback may print what a frame holds."""
+    """The environment, cleaned; no repr shows it, as a traceback may print what a frame holds."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
 
     def __getitem__(self, name: str) -> str:
-        return self._env[name]
+        value = self._env[name]
+        if name in _TOKENS:
+            return cleaned_token(value, name)
+        return trimmed(value) if name in _MAY_HAVE_SPACES else cleaned(name, value)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._env)
@@ -115,12 +135,24 @@ class _Variables(Mapping[str, str]):
         return REDACTED
 
 
-def _cluster_url(env: Mapping[str, str]) -> str:
+def _base_url(env: Mapping[str, str], variable: str = "CDF_URL") -> str:
+    """CDF's address by that variable, else by the cluster; "" where neither is set."""
+    if url := env.get(variable):
+        return _checked_root(url, variable)
     cluster = env.get("CDF_CLUSTER")
-    return f"https://{cluster}.cognitedata.com" if cluster else ""
+    return _url_of_cluster(checked_cluster(cluster, "CDF_CLUSTER", "CDF_URL")) if cluster else ""
 
 
-_BY_SECRET: Final = ("client_credentials", "")
+def _url_of_cluster(cluster: str) -> str:
+    return f"https://{cluster}.cognitedata.com"
+
+
+def _checked_root(url: object, name: str) -> str:
+    """CDF's address without a path to one of its endpoints."""
+    found = checked_base_url(cleaned(name, url), name)
+    if "?" in found or "#" in found or "/api/v1" in found:
+        raise ConfigError(f"{name} {redacted(found)!r} goes on after the host; give https://host.")
+    return found
 
 
 def _credentials(env: Mapping[str, str], hosted: bool, missing: list[str]) -> Credentials | None:
@@ -154,7 +186,7 @@ def _client_credentials(env: Mapping[str, str], missing: list[str]) -> Credentia
         missing += [*lacking, "or CDF_TOKEN in their place"]
         return None
     scopes = [one.strip() for one in env.get("IDP_SCOPES", "").split(",") if one.strip()]
-    base_url = env.get("CDF_URL") or _cluster_url(env)
+    base_url = _base_url(env)
     if not scopes and provider in ("", "entra_id") and base_url:
         scopes = [f"{base_url.rstrip('/')}/.default"]
     return OAuthClientCredentials(

@@ -24,6 +24,7 @@ from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api.auth import Token
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
+from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import ticking
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
@@ -179,7 +180,8 @@ class Rpc:
         credentials = self.config.credentials
         if isinstance(credentials, Token) and credentials.is_at_hand:
             return credentials.authorization_header()
-        return await to_thread.run_sync(credentials.authorization_header, abandon_on_cancel=True)
+        given = await to_thread.run_sync(credentials.authorization_header, abandon_on_cancel=True)
+        return cleaned_header(*given)
 
     async def _refresh(self) -> bool:
         """Have the credentials fetch another token, where they can."""

@@ -266,7 +266,7 @@ def test_in_a_hosted_notebook_the_token_is_read_anew_at_every_request(cdf: Emula
     env = {
         "COGNITE_PROJECT": "demo",
         "COGNITE_BASE_URL": cdf.base_url,
-        "COGNITE_TOKEN": "out of date",
+        "COGNITE_TOKEN": "out-of-date",
     }
     with CogniteClient.from_env(env) as client:
         env["COGNITE_TOKEN"] = cdf.token

@@ -1,0 +1,128 @@
+"""Settings as people paste them: cleaned of what nobody sees, or refused in a sentence.
+
+Rules of this file: what stands around a value (line breaks, spaces, zero-width characters, quotes)
+is dropped; inside it, it is refused by the name of the setting; no sentence shows a value that may
+be secret.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from cognite_nb_upload.errors import ConfigError
+
+_QUOTES: Final = frozenset("\"'")
+_CLUSTER: Final = re.compile(r"(?i)[a-z0-9-]+(\.[a-z0-9-]+)*")
+_DOMAIN: Final = ".cognitedata.com"
+
+
+def trimmed(text: str) -> str:
+    """The text without spaces, line breaks and characters without a shape around it."""
+    first, last = 0, len(text)
+    while first < last and _is_unseen(text[first]):
+        first += 1
+    while first < last and _is_unseen(text[last - 1]):
+        last -= 1
+    return text[first:last]
+
+
+def cleaned(name: str, text: object) -> str:
+    """One word: what is around it is dropped, a pair of quotes too.
+
+    Args:
+        name: of the setting or environment variable, for the sentence.
+        text: the value.
+
+    Raises:
+        ConfigError: it is no text, or has a space, a line break or an invisible character inside.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"{name} is text, not {type(text).__name__}.")
+    word = trimmed(text)
+    if len(word) >= 2 and word[0] == word[-1] and word[0] in _QUOTES:
+        word = trimmed(word[1:-1])
+    for at, char in enumerate(word):
+        if _is_unseen(char):
+            raise ConfigError(f"{name} has {_called(char)} after its character {at}: remove it.")
+    return word
+
+
+def cleaned_token(text: object, name: str = "The token") -> str:
+    """A bearer token as a header can carry it, without `Bearer`; it may be empty.
+
+    Raises:
+        ConfigError: it holds what no token has.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"{name} is text, not {type(text).__name__}.")
+    word = cleaned(name, re.sub(r"(?i)^bearer\s+", "", trimmed(text)))
+    if not word.isascii():
+        raise ConfigError(f"{name} has a letter that is not ASCII: no token has one.")
+    return word
+
+
+def cleaned_header(name: object, value: object) -> tuple[str, str]:
+    """A header of a request.
+
+    Raises:
+        ConfigError: HTTP cannot carry it. The value is not shown.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise ConfigError(f"{name!r} cannot be a header's name.")
+    if not isinstance(value, str):
+        raise ConfigError(f"The header {name} is text, not {type(value).__name__}.")
+    value = trimmed(value)
+    if not value.isascii() or not value.isprintable():
+        raise ConfigError(f"The header {name} has a line break or a letter that is not ASCII.")
+    return name, value
+
+
+def checked_project(project: object, name: str = "project") -> str:
+    """The name of a CDF project, which is a part of every address.
+
+    Raises:
+        ConfigError: it is empty, or no name.
+    """
+    word = cleaned(name, project)
+    if not word:
+        raise ConfigError(f"{name} is empty; give the CDF project's name.")
+    if re.search(r"[/?#%\\]", word):
+        raise ConfigError(
+            f"{name} is {word!r}; give the CDF project's name alone, as 'my-project'."
+        )
+    return word
+
+
+def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "base_url") -> str:
+    """The name of a cluster, such as `westeurope-1`.
+
+    Raises:
+        ConfigError: it is an address; the sentence says what to write instead.
+    """
+    word = cleaned(name, cluster)
+    host = re.sub(r"(?i)^[a-z]+://", "", word).partition("/")[0].lower()
+    if _CLUSTER.fullmatch(word) and not host.endswith(_DOMAIN):
+        return word
+    short = host.removesuffix(_DOMAIN)
+    if host.endswith(_DOMAIN) and _CLUSTER.fullmatch(short):
+        raise ConfigError(
+            f"{name} is a name such as 'westeurope-1', not an address: use {short!r}."
+        )
+    raise ConfigError(
+        f"{name} is a name such as 'westeurope-1'; for an address of another form use {url_name}."
+    )
+
+
+def _is_unseen(char: str) -> bool:
+    """True for spaces, line breaks, control characters, and those without a shape of their own."""
+    return char.isspace() or unicodedata.category(char)[0] in "ZC"
+
+
+def _called(char: str) -> str:
+    if char in "\r\n\u2028\u2029":
+        return "a line break"
+    if char.isspace():
+        return "a space"
+    return f"an invisible character (U+{ord(char):04X})"
