@@ -1,0 +1,71 @@
+"""The README's examples run as they are written, with the environment set and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cognite_nb_upload.emulator import Emulator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# What an example takes for granted: a file, a client, a frame.
+GIVEN = """
+import pandas as pd
+from cognite_nb_upload import AsyncCogniteClient, CogniteClient, upload_many
+from pathlib import Path
+Path("big.segy").write_bytes(bytes(12 * 2**20))
+Path("small.txt").write_bytes(b"small")
+client = CogniteClient.from_env()
+frame = pd.DataFrame({"path": ["big.segy", "small.txt"]})
+"""
+
+
+def environment(cdf: Emulator, folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "CDF_URL": cdf.base_url,
+        "CDF_PROJECT": cdf.project,
+        "CDF_TOKEN": cdf.token,
+        "COGNITE_NB_UPLOAD_STATE": str(folder / "state"),
+    }
+
+
+def run(code: str, cdf: Emulator, folder: Path) -> None:
+    """Run it as a cell would, with `await` at the top."""
+    program = (
+        "import ast, asyncio, inspect, sys\n"
+        "names = {'__name__': '__main__'}\n"
+        "for code in sys.argv[1:]:\n"
+        "    done = compile(code, '<cell>', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)\n"
+        "    what = eval(done, names)\n"
+        "    if inspect.iscoroutine(what): asyncio.run(what)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", program, GIVEN, code],
+        cwd=folder,
+        env=environment(cdf, folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.strip().splitlines()[-1][:40])
+def test_an_example_runs_as_it_is_written(code: str, cdf: Emulator, tmp_path: Path) -> None:
+    before = len([file for file in cdf.files() if file["uploaded"]])
+    run(code, cdf, tmp_path)
+    if "UploadPanel" not in code:
+        assert len([file for file in cdf.files() if file["uploaded"]]) > before
