@@ -88,6 +88,26 @@ def test_6_a_retry_after_that_is_too_long_is_named(cdf: Emulator, client: Cognit
     assert routes(cdf) == ["list"]
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 18 May 2026 10:00:00 -0000",
+        "Mon, 18 May 20260000000000000000 10:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "soon",
+    ],
+)
+@pytest.mark.parametrize("route", ["list", "part"])
+def test_6_an_odd_date_of_a_server_breaks_no_retry(
+    cdf: Emulator, client: CogniteClient, date: str, route: str
+) -> None:
+    asked = "Mon, 18 May 2026 10:00:00 GMT"
+    cdf.inject(Fault("status", route, status=503, retry_after=asked, headers={"date": date}))
+    uploaded = client.files.upload(b"x", name="a")
+    assert uploaded.id in [one.id for one in client.files.list()]
+    assert fired(cdf) == [("status", route)]
+
+
 def test_an_error_that_is_plain_text_is_shown(cdf: Emulator, client: CogniteClient) -> None:
     cdf.inject(Fault("status", "list", status=400, body='{"error": "plain words"}'))
     with pytest.raises(APIError, match="400: plain words"):
