@@ -248,15 +248,16 @@ class AsyncFiles(FileEndpoints):
     def _new_order(
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
     ) -> UploadSpec:
-        link = {"externalId": about.external_id}
+        known, link = about.external_id, {"externalId": about.external_id}
         return UploadSpec(
             source=source,
             name=about.name,
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=lambda parts: self.open_new(about, parts, overwrite),
-            reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
+            opener=lambda parts, claim: self.open_new(about, parts, overwrite, claim),
+            reopener=(lambda parts: self.open_existing(link, parts)) if known else None,
+            absent_since=(lambda: self.absent_since(known)) if known and not overwrite else None,
             after=(lambda file: self.mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
             replaces=overwrite,
@@ -278,7 +279,7 @@ class AsyncFiles(FileEndpoints):
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=link,
+            opener=lambda parts, _: link(parts),
             reopener=link,
             about={},
             target=json.dumps(target),
