@@ -65,10 +65,12 @@ class DryRun:
         plan: the parts.
         requests: each request that CDF itself would get, as `(method, path, body)`; the parts go
             to the store in between.
+        content: what is done about content in memory that may change, in words.
     """
 
     plan: Plan
     requests: tuple[tuple[str, str, Mapping[str, Any]], ...]
+    content: str = ""
 
     @property
     def cost(self) -> str:
@@ -80,6 +82,7 @@ class DryRun:
         plan = self.plan
         lines = [f"{show_bytes(plan.size)} in {show_parts(len(plan.parts), plan.part_size)}:"]
         lines += [f"  {self.cost}"]
+        lines += [f"  content in memory, {self.content}"] if self.content else []
         lines += [f"  {method} {path} {dict(body)}" for method, path, body in self.requests]
         return "\n".join(lines)
 
@@ -115,8 +118,10 @@ class AsyncFiles(FileEndpoints):
         that were in flight are sent again.
 
         Args:
-            content: a path, bytes, a binary file object from its current position, or an fsspec
-                file. By position only: the keyword `source` is the metadata field.
+            content: a path, bytes, an array, a binary file object from its current position, or
+                an fsspec file. By position only: the keyword `source` is the metadata field.
+                Memory that can be written to is copied where it has up to 16 MiB; above that it
+                is read where it is, and a write to it ends the upload with `SourceChanged`.
             dry_run: return the plan and the request bodies, and send nothing.
             **fields: the metadata of `multipart_upload_session` (`name` is the file's own unless
                 given; `mime_type` is guessed from it), and:
@@ -321,6 +326,7 @@ def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
             ("POST", path, dict(body)),
             ("POST", "/files/completemultipartupload", complete),
         ),
+        getattr(order.source, "how", ""),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from anyio import CancelScope, fail_after, to_thread
 
+from cognite_nb_upload import background
 from cognite_nb_upload.api.files import Claim, FileEndpoints
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
@@ -89,6 +90,7 @@ class UploadTask:
 
     async def _take_in_hand(self) -> None:
         """Find the journal of this very upload, or begin one."""
+        await self._read_once()
         for earlier in await to_thread.run_sync(running.ending, self._order, self._upload):
             await earlier.ended()  # it still holds the journal
         self._mark = mark = await to_thread.run_sync(self._order.fingerprint, self._source)
@@ -96,6 +98,17 @@ class UploadTask:
         self._journal = await to_thread.run_sync(self._opened_journal, mark)
         self._upload.id = self._order.upload_id or mark.key
         self._upload.feed.listen(self._journal.record, first=True)
+
+    async def _read_once(self) -> None:
+        """Content in memory is read once, in a thread, before anything is sent."""
+        if not hasattr(self._order.source, "read_once"):
+            return
+        while True:
+            stop = self._upload.stop_switch
+            await background.in_thread(self._source.read_once, stop)
+            if not stop:
+                return
+            await self._pause(stop)
 
     def _opened_journal(self, mark: Fingerprint) -> Journal:
         order = self._order
@@ -142,6 +155,8 @@ class UploadTask:
                 if self._upload.cancelled:
                     await self._give_up()
                     await to_thread.run_sync(journal.archive, "cancelled")
+                elif isinstance(error, SourceChanged) and error.unseen:
+                    await to_thread.run_sync(journal.archive, "failed")
             raise
         finally:
             with CancelScope(shield=True):
