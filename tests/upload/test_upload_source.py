@@ -122,7 +122,7 @@ def test_a_disk_that_reports_an_error_again_fails_the_upload_which_can_be_gone_o
     assert not asked(cdf, "complete")
     stored = uploads().iloc[0]["stored_parts"]
     assert (uploads().iloc[0]["state"], stored) == ("failed", len(stored_puts(cdf)))
-    uploaded = client.files.upload(Faulty(source.data, at=0, times=0), part_size=PART)
+    uploaded = client.files.upload(source.data, name="faulty.bin", part_size=PART)
     assert cdf.content(uploaded.id) == source.data
     assert set(stored_puts(cdf).values()) == {1}
 
