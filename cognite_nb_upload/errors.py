@@ -110,13 +110,7 @@ class ConfigError(UsageError):
 
 
 class SourceChanged(UsageError):
-    """The content is not the one that was planned; nothing is completed.
-
-    Attributes:
-        unseen: True where a later call could not tell: what was sent is not gone on with.
-    """
-
-    unseen = False
+    """The file is not the one that was planned; nothing is completed."""
 
 
 class UploadBusy(UsageError):

@@ -60,7 +60,7 @@ def _loop_of_the_main_thread() -> Iterator[None]:
 @pytest.fixture
 def cdf() -> Iterator[Emulator]:
     """A little CDF of its own for each test, which takes faults."""
-    with emulator(faults=True) as running:
+    with emulator(faults=True, strict_storage=True) as running:
         yield running
 
 

@@ -1,44 +1,40 @@
-"""The HTTP skin: every request is guarded, noted, met by its fault, and answered."""
+"""The HTTP skin: every request is checked, noted, met by its fault, and answered."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
+from .connection import Gone
 from .control import Control
+from .families import FAMILIES
+from .fault_injector import FaultInjector
 from .faults import FaultBox
-from .guard import check_host_and_origin
-from .journal import Journal
-from .mischief import Mischief
-from .objects import Objects, xml_error
+from .host_check import check_host_and_origin, is_allowed
 from .project import Project
-from .rules import Json, Refused, need
-from .signing import StoreRefused
-from .storage import LocalStorage
-from .stores import StoreFailed
-from .tokens import Tokens
-from .uploads import Uploads
-from .wire import Gone, Wire
+from .request_log import RequestLog
+from .routes import Call, Route, Router
+from .rules import Json, Refused, need, parsed
+from .store.disk import LocalStorage
+from .store.endpoints import xml_error
+from .store.remote import StoreFailed
+from .store.signing import StoreRefused
 
 log = logging.getLogger("cognite_nb_upload.emulator")
 
 MAX_JSON = 16 * 1024**2
-PREFIX = "/api/v1/projects/{project}"
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-Answer = Callable[[Json, Mapping[str, str], str], Json]
+CORS_METHODS = "GET, HEAD, POST, PUT, DELETE"
 
 
 class App:
@@ -46,100 +42,62 @@ class App:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self.uploads = Uploads(project)
         self.settings = project.settings
         self.faults = FaultBox()
-        self.journal = Journal()
-        self.tokens = Tokens(self.settings.token, self.settings.token_life_s)
-        self.control = Control(self)
-        self.routes = [
-            *self._json_routes(),
-            *Objects(project, self.uploads).routes,
-            Route("/api/v1/token/inspect", self.inspect, methods=["GET"], name="inspect"),
-            Route("/oauth/token", self.tokens.endpoint, methods=["POST"], name="token"),
-        ]
-
-    def _json_routes(self) -> list[Route]:
-        u, p, c = self.uploads, self.project, self.project.catalog
-        table: list[tuple[str, str, str, Answer, int]] = [
-            ("init", "POST", "/files/initmultipartupload", u.init, 201),
-            ("complete", "POST", "/files/completemultipartupload", u.complete, 200),
-            ("multiuploadlink", "POST", "/files/multiuploadlink", u.multiuploadlink, 201),
-            ("uploadlink", "POST", "/files/uploadlink", u.uploadlink, 201),
-            ("create", "POST", "/files", u.create, 201),
-            ("byids", "POST", "/files/byids", p.byids, 200),
-            ("list", "POST", "/files/list", p.list_files, 200),
-            ("search", "POST", "/files/search", p.search, 200),
-            ("aggregate", "POST", "/files/aggregate", p.aggregate, 200),
-            ("downloadlink", "POST", "/files/downloadlink", p.downloadlink, 200),
-            ("delete", "POST", "/files/delete", p.delete, 200),
-            ("update", "POST", "/files/update", p.update, 200),
-            ("get", "GET", "/files/{id}", p.get_file, 200),
-            ("datasets_create", "POST", "/datasets", c.datasets_create, 200),
-            ("datasets_list", "POST", "/datasets/list", c.datasets_list, 200),
-            ("datasets_byids", "POST", "/datasets/byids", c.datasets_byids, 200),
-            ("datasets_aggregate", "POST", "/datasets/aggregate", c.datasets_aggregate, 200),
-            ("labels_create", "POST", "/labels", c.labels_create, 201),
-            ("labels_list", "POST", "/labels/list", c.labels_list, 200),
-            ("labels_byids", "POST", "/labels/byids", c.labels_byids, 200),
-            ("labels_delete", "POST", "/labels/delete", c.labels_delete, 200),
-            ("assets_create", "POST", "/assets", c.assets_create, 201),
-            ("assets_list", "POST", "/assets/list", c.assets_list, 200),
-            ("assets_search", "POST", "/assets/search", c.assets_search, 200),
-            ("assets_byids", "POST", "/assets/byids", c.assets_byids, 200),
-            ("securitycategories", "GET", "/securitycategories", c.categories_list, 200),
-            ("securitycategories_create", "POST", "/securitycategories", c.categories_create, 201),
-        ]
-        return [
-            Route(PREFIX + path, self._json(answer, status), methods=[method], name=name)
-            for name, method, path, answer, status in table
-        ]
+        self.requests = RequestLog()
+        self._control = Control(project, self.faults, self.requests)
+        self._router = Router()
+        for family in [made(project) for made in FAMILIES]:
+            project.capabilities += family.capabilities()
+            for route, name in family.routes():
+                self._router.add(route, getattr(family, name))
 
     # ---- one request --------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if scope["path"].startswith("/_emulator/"):
-                await self.control(scope, receive, send)
-            else:
-                await self._serve(scope, receive, send)
-        except (Gone, ClientDisconnect, asyncio.CancelledError):  # cancelled: the server stops
-            Wire.of(scope).forget()
+        if scope["path"].startswith("/_emulator/") and not self._at_store(scope):
+            await self._control(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._route(scope)
-        part = scope.get("path_params", {}).get("part")
-        row = self.journal.open(scope, route.name if route else None, part)
+        found = self._router.find(scope["method"], scope["path"])
+        if self._at_store(scope) and not scope["path"].startswith("/store/"):
+            found = None
+        route, endpoint, scope["path_params"] = found or (None, None, {})
+        part = _part(scope["path_params"])
+        record = self.requests.open(scope, route.name if route else None, part)
 
         async def work(receive: Receive, send: Send) -> None:
-            response = await self._respond(route, Request(scope, receive))
+            response = await self._respond(route, endpoint, Request(scope, receive))
             await response(scope, receive, send)
 
-        found = self.faults.take(route.name, part) if route else None
-        if found is None:
-            row.direct = True
-            await work(row.counting(receive), row.noting(send))
+        receive, send = record.counting(receive), record.noting(send)
+        planted = self.faults.take(route.name, part) if route else None
+        if planted is None:
+            await work(receive, send)
             return
-        fired = partial(self.faults.record, *found, row)
+        fired = partial(self.faults.record, *planted, record)
         dress = partial(self._dressed, Request(scope))
-        channel = row.counting(receive), row.noting(send)
-        mischief = Mischief(found[1], scope, channel, dress, fired)
-        await mischief.act(work)
+        await FaultInjector(planted[1], scope, (receive, send), dress, fired).act(work)
 
-    def _route(self, scope: Scope) -> Route | None:
-        for route in self.routes:
-            match, child = route.matches(scope)
-            if match is Match.FULL:
-                scope.update(child)
-                return route
-        return None
+    def _at_store(self, scope: Scope) -> bool:
+        """Whether the request came to the store's own port, where nothing else is."""
+        return bool(scope["server"][1] == self.project.store_port)
 
-    async def _respond(self, route: Route | None, request: Request) -> Response:
+    async def _respond(
+        self, route: Route | None, endpoint: Callable[..., Any] | None, request: Request
+    ) -> Response:
         try:
-            check_host_and_origin(request)
-            if route is None:
+            check_host_and_origin(request, self.settings.allowed_hosts)
+            if request.method == "OPTIONS" and "origin" in request.headers:
+                response = self._preflight(request)
+            elif route is None or endpoint is None:
                 raise Refused(f"There is no {request.method} {request.url.path}", status=404)
-            response: Response = await route.endpoint(request)
+            elif route.body is None:
+                response = await endpoint(request)
+            else:
+                response = await self._answer(route, endpoint, request)
         except Refused as refusal:
             response = JSONResponse(refusal.to_json(), refusal.status)
         except StoreRefused as no:
@@ -155,62 +113,72 @@ class App:
             response = JSONResponse(Refused(text, status=500).to_json(), 500)
         return self._dressed(request, response)
 
+    # ---- the JSON API -------------------------------------------------------------------------
+
+    async def _answer(
+        self, route: Route, endpoint: Callable[..., Any], request: Request
+    ) -> Response:
+        path = request.path_params
+        known = self.project.tokens.valid(request.headers.get("authorization", ""))
+        if not known or path.get("project", self.settings.project) != self.settings.project:
+            raise Refused("Unauthorized", status=401)
+        body = await read_json(request) if request.method == "POST" else {}
+        if route.body:
+            route.body("", body)
+        call = Call(
+            body, dict(request.query_params), path, origin_of(request), self._store(request)
+        )
+
+        def locked() -> Json:
+            with self.project.state.change():
+                return dict(endpoint(call))
+
+        if isinstance(self.project.storage, LocalStorage):
+            return JSONResponse(locked(), route.status)
+        # It asks another server.
+        return JSONResponse(await asyncio.to_thread(locked), route.status)
+
+    def _store(self, request: Request) -> str:
+        """What the store's URLs begin with: nothing, if relative ones are asked for.
+
+        The store has a port of its own for those who reached the API directly. Others came through
+        a proxy, which may know but one port: their URLs lead to where they came in.
+        """
+        if self.settings.relative_urls:
+            return ""
+        own, url = request.scope["server"][1], request.url
+        if self.project.store_port is None or (url.port or 80) != own:
+            return origin_of(request)
+        return f"{url.scheme}://{_bracketed(url.hostname or '')}:{self.project.store_port}"
+
+    # ---- headers that all answers have --------------------------------------------------------
+
+    def _preflight(self, request: Request) -> Response:
+        if not self._shared(request):
+            text = "CORSResponse: CORS is not enabled for this bucket."
+            raise StoreRefused(403, "AccessForbidden", text)
+        asked = request.headers.get("access-control-request-headers", "")
+        headers = {
+            "access-control-allow-methods": CORS_METHODS,
+            "access-control-allow-headers": asked,
+            "access-control-max-age": "600",
+        }
+        return Response(None, 200, headers)
+
+    def _shared(self, request: Request) -> bool:
+        """Whether web pages of this machine may read the answer."""
+        return self.settings.cors or not request.url.path.startswith("/store/")
+
     def _dressed(self, request: Request, response: Response) -> Response:
         headers = MutableHeaders(raw=response.raw_headers)
         headers.setdefault("x-request-id", secrets.token_hex(16))
         headers.setdefault("date", formatdate(self.project.clock(), usegmt=True))
-        origin = request.headers.get("origin")
-        if self.settings.cors and origin and request.url.path.startswith("/store/"):
+        origin = request.headers.get("origin", "")
+        if self._shared(request) and is_allowed(origin, self.settings.allowed_hosts):
             headers["access-control-allow-origin"] = origin
             headers["access-control-expose-headers"] = "*"
             headers["vary"] = "origin"
         return response
-
-    # ---- JSON ---------------------------------------------------------------------------------
-
-    def _json(self, answer: Answer, status: int) -> Endpoint:
-        async def endpoint(request: Request) -> Response:
-            self._authenticate(request)
-            if request.path_params["project"] != self.settings.project:
-                raise Refused("Unauthorized", status=401)
-            body = await read_json(request) if request.method == "POST" else {}
-            query = {**request.query_params, **request.path_params}
-            found = await self._call(answer, body, query, origin_of(request))
-            return JSONResponse(found, status)
-
-        return endpoint
-
-    async def _call(
-        self, answer: Answer, body: Json, query: Mapping[str, str], origin: str
-    ) -> Json:
-        def locked() -> Json:
-            with self.project.lock:
-                return answer(body, query, origin)
-
-        if isinstance(self.project.storage, LocalStorage):
-            return locked()
-        return await asyncio.to_thread(locked)  # it asks another server
-
-    def _authenticate(self, request: Request) -> None:
-        if not self.tokens.valid(request.headers.get("authorization", "")):
-            raise Refused("Unauthorized", status=401)
-
-    async def inspect(self, request: Request) -> Response:
-        self._authenticate(request)
-        scope = self.settings.write_scope
-        everything: Json = {"all": {}}
-        writable = everything if scope is None else {"datasetScope": {"ids": scope}}
-        table: list[tuple[str, list[str], Json]] = [
-            ("filesAcl", ["READ"], everything),
-            ("filesAcl", ["WRITE"], writable),
-            *((acl, ["READ"], everything) for acl in ("datasetsAcl", "labelsAcl", "assetsAcl")),
-            ("securityCategoriesAcl", ["MEMBEROF", "LIST"], everything),
-        ]
-        mine = {"projectScope": {"projects": [self.settings.project]}}
-        capabilities = [{acl: {"actions": can, "scope": where}} | mine for acl, can, where in table]
-        projects = [{"projectUrlName": self.settings.project, "groups": [1]}]
-        found = {"subject": "emulator", "projects": projects, "capabilities": capabilities}
-        return JSONResponse(found)
 
 
 def origin_of(request: Request) -> str:
@@ -218,18 +186,26 @@ def origin_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers['host']}"
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _part(path: Mapping[str, str]) -> int | None:
+    part = path.get("part", "")
+    return int(part) if part.isascii() and part.isdigit() and len(part) < 10 else None
+
+
 async def read_json(request: Request) -> Json:
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         need(len(raw) <= MAX_JSON, "The body is too large")
+    if request.headers.get("content-encoding") != "gzip":
+        return parsed(bytes(raw))
     try:
-        zipped = request.headers.get("content-encoding") == "gzip"
-        body = json.loads(unzipped(bytes(raw)) if zipped else raw)
-    except (ValueError, zlib.error) as error:
+        return parsed(unzipped(bytes(raw)))
+    except zlib.error as error:
         raise Refused("The body is not JSON") from error
-    need(isinstance(body, dict), "The body must be a JSON object")
-    return dict(body)
 
 
 def unzipped(raw: bytes) -> bytes:

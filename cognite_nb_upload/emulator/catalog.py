@@ -1,197 +1,190 @@
-"""What files refer to: data sets, labels, assets, security categories."""
+"""What files are sorted by: data sets, labels, security categories."""
 
 from __future__ import annotations
 
-import json
-import secrets
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
-from . import rules, seed
-from .disk import write_json
-from .filters import matches, page, score
-from .rules import Json, Refused, need
+from . import listing, rules
+from .listing import DATA_SETS, LABELS, list_check
+from .routes import Call, Family, api
+from .rules import Json, identifier, ids, items, obj, patch, text
 
-Query = Mapping[str, str]
+DATA_SET = {
+    "externalId": rules.external_id,
+    "name": text(50, 1),
+    "description": text(500, 1),
+    "metadata": rules.pairs,
+    "writeProtected": rules.boolean,
+}
+LABEL = {
+    "externalId": rules.external_id,
+    "name": text(140, 1),
+    "description": text(500),
+    "dataSetId": rules.identity,
+}
+DATA_SET_ID = ("id", "externalId")
 
 
-class Catalog:
-    """Four lists, seeded for demos, kept in one JSON file. Its methods are endpoints."""
+def found(family: Family, kind: str, body: Json) -> list[Json]:
+    """The documents that a body's items name, each once."""
+    asked = body["items"]
+    rules.refuse_repeated(asked)
+    if not body.get("ignoreUnknownIds"):
+        family.project.require("ids", kind, asked)
+    docs = [family.project.one(kind, item) for item in asked]
+    return [doc for doc in docs if doc is not None]
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._clock = clock
-        if path.exists():
-            self.lists: dict[str, list[Json]] = json.loads(path.read_text())
-        else:
-            self.lists = seed.catalog(self._now())
-            self._save()
 
-    # ---- what a file's metadata may refer to
+def chosen(family: Family, kind: str, body: Json, fields: listing.Filters) -> Iterable[Json]:
+    """The documents that pass a body's filter."""
+    passes = listing.condition(fields, body.get("filter", {}), family.project)
+    return (doc for doc in family.project.lists[kind] if passes(doc))
 
-    def require(self, what: str, kind: str, wanted: Iterable[Json]) -> None:
-        """Refuses references to what is not in the list `kind`."""
-        missing = [item for item in wanted if self._one(kind, item) is None]
-        if missing:
-            raise Refused(f"Unknown {what}", missing=missing)
 
-    def write_protected(self, data_set_id: int) -> bool:
-        found = self._one("dataSets", {"id": data_set_id})
-        return bool(found and found["writeProtected"])
+def listed(family: Family, kind: str, body: Json, fields: listing.Filters) -> Json:
+    """A page of those."""
+    passes = listing.condition(fields, body.get("filter", {}), family.project)
+    rows = family.project.lists[kind].after(listing.start(body))
+    return listing.page(((no, doc) for no, doc in rows if passes(doc)), body)
 
-    def ids(self, kind: str, wanted: Sequence[Json]) -> set[int]:
-        """The internal ids of those of `wanted` that exist."""
-        found = (self._one(kind, item) for item in wanted)
-        return {item["id"] for item in found if item is not None}
 
-    def subtree(self, roots: set[int]) -> set[int]:
-        """The ids of `roots` and of every asset below them."""
-        below, found = roots, set(roots)
-        while below:
-            below = {a["id"] for a in self.lists["assets"] if a.get("parentId") in below} - found
-            found |= below
-        return found
+class DataSets(Family):
+    """`/datasets`; CDF never deletes one."""
 
-    # ---- endpoints: lists
+    def capabilities(self) -> list[Json]:
+        scope: Json = {"all": {}}
+        return [{"datasetsAcl": {"actions": ["READ", "WRITE", "OWNER"], "scope": scope}}]
 
-    def datasets_list(self, body: Json, query: Query, origin: str) -> Json:
-        return page(self._filtered("dataSets", body), body, most=1000, default=100)
+    @api("datasets_create", "POST", "/datasets", body=items(obj(DATA_SET), 10))
+    def create(self, call: Call) -> Json:
+        self.project.new_external_ids("dataSets", call.body["items"])
+        table, now = self.project.lists["dataSets"], self.project.now()
+        made = []
+        for item in call.body["items"]:
+            doc: Json = {"id": self.project.new_id(table), "metadata": {}, "writeProtected": False}
+            doc |= item | {"createdTime": now, "lastUpdatedTime": now}
+            table.put(doc["id"], doc)
+            made.append(doc)
+        return {"items": made}
 
-    def labels_list(self, body: Json, query: Query, origin: str) -> Json:
-        return page(self._filtered("labels", body), body, most=1000, default=100)
+    @api("datasets_list", "POST", "/datasets/list", body=list_check(DATA_SETS))
+    def list_data_sets(self, call: Call) -> Json:
+        return listed(self, "dataSets", call.body, DATA_SETS)
 
-    def assets_list(self, body: Json, query: Query, origin: str) -> Json:
-        return page(self._filtered("assets", body), body, most=1000, default=100)
+    @api("datasets_byids", "POST", "/datasets/byids", body=ids(*DATA_SET_ID))
+    def byids(self, call: Call) -> Json:
+        return {"items": found(self, "dataSets", call.body)}
 
-    def categories_list(self, body: Json, query: Query, origin: str) -> Json:
-        limit = rules.number(query, "limit", 1, 1000, 25)
-        need(query.get("sort", "ASC") in ("ASC", "DESC"), "sort must be ASC or DESC")
-        found = self.lists["securityCategories"][:: -1 if query.get("sort") == "DESC" else 1]
-        return page(found, {"limit": limit, "cursor": query.get("cursor")}, most=1000, default=25)
+    @api(
+        "datasets_aggregate",
+        "POST",
+        "/datasets/aggregate",
+        body=obj({"filter": listing.filter_check(DATA_SETS)}),
+    )
+    def aggregate(self, call: Call) -> Json:
+        return {"items": [{"count": len(list(chosen(self, "dataSets", call.body, DATA_SETS)))}]}
 
-    def datasets_aggregate(self, body: Json, query: Query, origin: str) -> Json:
-        return {"items": [{"count": len(self._filtered("dataSets", body))}]}
+    @api(
+        "datasets_update",
+        "POST",
+        "/datasets/update",
+        body=items(identifier(*DATA_SET_ID, update=patch(DATA_SET, fixed=["writeProtected"]))),
+    )
+    def update(self, call: Call) -> Json:
+        return {"items": updated(self, "dataSets", call.body, DATA_SET)}
 
-    def assets_search(self, body: Json, query: Query, origin: str) -> Json:
-        wanted, limit = body.get("search", {}), body.get("limit", 100)
-        rules.whole(1, 1000)("limit", limit)
-        need(isinstance(wanted, dict), "search must be an object")
-        need(wanted.keys() <= {"query", "name", "description"}, "search has an unexpected field")
-        words = " ".join(str(each) for each in wanted.values())
-        found = self._filtered("assets", body)
-        ranked = sorted(
-            ((score(words, [a["name"], a.get("description", "")]), a) for a in found),
-            key=lambda pair: -pair[0],
-        )
-        return {"items": [asset for points, asset in ranked if points or not words][:limit]}
 
-    # ---- endpoints: one by one
+def updated(family: Family, kind: str, body: Json, fields: dict[str, rules.Check]) -> list[Json]:
+    """The documents of a list after the `update` of each item, which is checked as a whole."""
+    named = [{k: v for k, v in item.items() if k != "update"} for item in body["items"]]
+    docs = found(family, kind, {"items": named})
+    rules.refuse_repeated([{"id": doc["id"]} for doc in docs])
+    made = []
+    for doc, item in zip(docs, body["items"], strict=True):
+        new = rules.patched(doc, item["update"])
+        if kind == "dataSets":
+            new = {"metadata": {}} | new
+        obj(fields)("", {name: new[name] for name in item["update"] if name in new})
+        renamed = {"externalId": new.get("externalId")}
+        if renamed["externalId"] not in (None, doc.get("externalId")):
+            family.project.new_external_ids(kind, [renamed])
+        new |= {"lastUpdatedTime": family.project.now()}
+        family.project.lists[kind].put(doc["id"], new)
+        made.append(new)
+    return made
 
-    def datasets_byids(self, body: Json, query: Query, origin: str) -> Json:
-        return self._byids("dataSets", body)
 
-    def assets_byids(self, body: Json, query: Query, origin: str) -> Json:
-        return self._byids("assets", body, "aggregatedProperties")
+class Labels(Family):
+    """`/labels`, which are known by their external ids alone."""
 
-    def labels_byids(self, body: Json, query: Query, origin: str) -> Json:
-        return self._byids("labels", body)
+    def capabilities(self) -> list[Json]:
+        return [{"labelsAcl": {"actions": ["READ", "WRITE"], "scope": {"all": {}}}}]
 
-    # ---- endpoints: creating
+    @api(
+        "labels_create",
+        "POST",
+        "/labels",
+        status=201,
+        body=items(obj(LABEL, ["externalId", "name"])),
+    )
+    def create(self, call: Call) -> Json:
+        self.project.new_external_ids("labels", call.body["items"])
+        made = [item | {"createdTime": self.project.now()} for item in call.body["items"]]
+        for label in made:
+            self.project.references_exist(label)
+            self.project.not_protected(label)
+            self.project.lists["labels"].put(label["externalId"], label)
+        return {"items": made}
 
-    def datasets_create(self, body: Json, query: Query, origin: str) -> Json:
-        new = [rules.body(item, rules.DATA_SET) for item in rules.items(body, 10)]
-        return self._add(
-            "dataSets", [{"metadata": {}, "writeProtected": False} | item for item in new]
-        )
+    @api("labels_list", "POST", "/labels/list", body=list_check(LABELS))
+    def list_labels(self, call: Call) -> Json:
+        return listed(self, "labels", call.body, LABELS)
 
-    def labels_create(self, body: Json, query: Query, origin: str) -> Json:
-        new = [
-            rules.body(item, rules.LABEL, ["externalId", "name"])
-            for item in rules.items(body, 1000)
-        ]
-        return self._add("labels", new)
+    @api("labels_byids", "POST", "/labels/byids", body=ids("externalId"))
+    def byids(self, call: Call) -> Json:
+        return {"items": found(self, "labels", call.body)}
 
-    def labels_delete(self, body: Json, query: Query, origin: str) -> Json:
-        items = rules.items(body, 1000, ("ignoreUnknownIds",))
-        if not body.get("ignoreUnknownIds"):
-            self.require("labels", "labels", items)
-        self.lists["labels"] = [
-            each for each in self.lists["labels"] if {"externalId": each["externalId"]} not in items
-        ]
-        self._save()
+    @api("labels_delete", "POST", "/labels/delete", body=ids("externalId"))
+    def delete(self, call: Call) -> Json:
+        for label in found(self, "labels", call.body):
+            self.project.not_protected(label)
+            self.project.lists["labels"].drop(label["externalId"])
         return {}
 
-    def assets_create(self, body: Json, query: Query, origin: str) -> Json:
-        return self._add("assets", [self._placed(item) for item in rules.items(body, 1000)])
 
-    def categories_create(self, body: Json, query: Query, origin: str) -> Json:
-        new = [
-            rules.body(item, {"name": rules.text(255)}, ["name"])
-            for item in rules.items(body, 1000)
-        ]
-        names = {item["name"] for item in self.lists["securityCategories"]}
-        need(
-            not any(item["name"] in names for item in new),
-            "A security category has that name already",
-        )
-        first = max((item["id"] for item in self.lists["securityCategories"]), default=0) + 1
-        made = [{"id": first + n, "name": item["name"]} for n, item in enumerate(new)]
-        self.lists["securityCategories"] += made
-        self._save()
+class SecurityCategories(Family):
+    """`/securitycategories`."""
+
+    def capabilities(self) -> list[Json]:
+        can = ["MEMBEROF", "LIST", "CREATE"]
+        return [{"securityCategoriesAcl": {"actions": can, "scope": {"all": {}}}}]
+
+    @api("securitycategories", "GET", "/securitycategories")
+    def list_categories(self, call: Call) -> Json:
+        limit = rules.number(call.query, "limit", 1, 1000, 25)
+        sort = call.query.get("sort", "ASC")
+        rules.one_of("ASC", "DESC")("sort", sort)
+        asked = {"limit": limit, "cursor": call.query.get("cursor")}
+        first, rows = listing.start(asked), self.project.lists["securityCategories"].after(0)
+        if sort == "ASC":
+            return listing.page((row for row in rows if row[0] > first), asked)
+        backwards = reversed([row for row in rows if not first or row[0] < first])
+        return listing.page(backwards, asked)
+
+    @api(
+        "securitycategories_create",
+        "POST",
+        "/securitycategories",
+        status=201,
+        body=items(obj({"name": text(255)}, ["name"])),
+    )
+    def create(self, call: Call) -> Json:
+        table = self.project.lists["securityCategories"]
+        names = [item["name"] for item in call.body["items"]]
+        known = rules.repeated(names) or any(table.by("name", name) for name in names)
+        rules.need(not known, "A security category has that name already")
+        first = max((doc["id"] for doc in table), default=0) + 1
+        made = [{"id": first + n, "name": name} for n, name in enumerate(names)]
+        for category in made:
+            table.put(category["id"], category)
         return {"items": made}
-
-    # ---- what they share
-
-    def _placed(self, item: Json) -> Json:
-        asset = rules.body(item, rules.ASSET, ["name"])
-        new_id = _new_id()
-        parent = self._parent(asset)
-        if parent is None:
-            return asset | {"id": new_id, "rootId": new_id}
-        named = {"parentExternalId": parent["externalId"]} if "externalId" in parent else {}
-        return asset | named | {"id": new_id, "rootId": parent["rootId"], "parentId": parent["id"]}
-
-    def _parent(self, asset: Json) -> Json | None:
-        names = {"parentId": "id", "parentExternalId": "externalId"}
-        wanted = [{names[key]: asset[key]} for key in names if key in asset]
-        self.require("parent assets", "assets", wanted)
-        return self._one("assets", wanted[0]) if wanted else None
-
-    def _add(self, kind: str, new: list[Json]) -> Json:
-        known = {item.get("externalId") for item in self.lists[kind]} - {None}
-        twice = [
-            {"externalId": item["externalId"]} for item in new if item.get("externalId") in known
-        ]
-        if twice:
-            raise Refused("Duplicate external ids", status=409, duplicated=twice)
-        now = self._now()
-        times = {"createdTime": now} | ({} if kind == "labels" else {"lastUpdatedTime": now})
-        made = [({} if kind == "labels" else {"id": _new_id()}) | item | times for item in new]
-        self.lists[kind] += made
-        self._save()
-        return {"items": made}
-
-    def _byids(self, kind: str, body: Json, *extra: str) -> Json:
-        items = rules.items(body, 1000, ("ignoreUnknownIds", *extra))
-        if not body.get("ignoreUnknownIds"):
-            self.require("ids", kind, items)
-        found = [self._one(kind, item) for item in items]
-        return {"items": [item for item in found if item is not None]}
-
-    def _filtered(self, kind: str, body: Json) -> list[Json]:
-        return [item for item in self.lists[kind] if matches(item, body.get("filter", {}), self)]
-
-    def _one(self, kind: str, wanted: Json) -> Json | None:
-        name, value = rules.one_of(wanted, ("id", "externalId"))
-        return next((item for item in self.lists[kind] if item.get(name) == value), None)
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
-
-    def _save(self) -> None:
-        write_json(self._path, self.lists)
-
-
-def _new_id() -> int:
-    return secrets.randbelow(rules.MAX_ID) + 1

@@ -17,6 +17,7 @@ from typing import Any
 
 from .server import bind, serve
 from .settings import Settings
+from .state import StateError
 
 TOKEN_VARIABLE = "CDF_EMULATOR_TOKEN"  # noqa: S105 - a name, not a token
 
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--token", help=f"or ${TOKEN_VARIABLE}; without either, a random one")
     made.add_argument("--faults", action=switch, default=False, help="let clients inject faults")
     made.add_argument(
-        "--strict-storage", action=switch, default=True, help="refuse what S3 or Azure refuses"
+        "--strict-storage", action=switch, default=False, help="refuse what S3 or Azure refuses"
     )
     made.add_argument(
         "--store", choices=["s3", "gcs", "azure"], default="s3", help="whose replies to imitate"
@@ -61,6 +62,20 @@ def parser() -> argparse.ArgumentParser:
         "--cors", action=switch, default=False, help="let web pages of this machine use part URLs"
     )
     made.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    made.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; the token is the guard"
+    )
+    made.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        dest="allowed_hosts",
+        help="a name under which other machines reach it; this package's client sends to https "
+        "or to loopback only",
+    )
+    made.add_argument(
+        "--own-store", action=switch, default=True, help="a port of its own for the store"
+    )
     made.add_argument("--from-stdin", action="store_true", help=argparse.SUPPRESS)
     return made
 
@@ -85,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             undo.callback(shutil.rmtree, root, ignore_errors=True)
         try:
             asyncio.run(_run(settings, root, port, watch_stdin=watch_stdin))
-        except OSError as error:  # the port is taken, the folder cannot be written
+        except (OSError, StateError) as error:  # the port is taken, the folder cannot be used
             print(f"The emulator cannot start: {error}", file=sys.stderr)
             return 1
     return 0
@@ -102,11 +117,10 @@ async def _run(settings: Settings, root: Path, port: int, *, watch_stdin: bool) 
         loop.add_signal_handler(number, stop.set)
     if watch_stdin:
         loop.add_reader(sys.stdin.fileno(), stop.set)  # it becomes readable when the parent is gone
-    listener = bind(port)
+    listener = bind(settings.host, port)
 
     def announce() -> None:
-        scheme = "https" if settings.tls else "http"
-        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+        url = settings.url(listener.getsockname()[1])
         print(
             json.dumps({"base_url": url, "project": settings.project, "token": settings.token}),
             flush=True,

@@ -6,18 +6,18 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from .faults import Fault
-from .guard import check_host_and_origin
-from .rules import Refused
-
-if TYPE_CHECKING:
-    from .app import App
+from .content import Content
+from .faults import Fault, FaultBox
+from .host_check import check_host_and_origin
+from .project import Project
+from .request_log import RequestLog
+from .rules import Json, Refused, parsed
 
 TOKEN_HEADER = "x-emulator-token"  # noqa: S105 - a name, not a token
 
@@ -25,8 +25,9 @@ TOKEN_HEADER = "x-emulator-token"  # noqa: S105 - a name, not a token
 class Control:
     """The emulator seen from behind. Its requests are in no journal, and meet no fault."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, project: Project, faults: FaultBox, requests: RequestLog) -> None:
+        self._project, self._faults, self._requests = project, faults, requests
+        self._settings, self._content = project.settings, Content(project)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -39,36 +40,41 @@ class Control:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        check_host_and_origin(request)
+        check_host_and_origin(request, self._settings.allowed_hosts)
         given = request.headers.get(TOKEN_HEADER, "").encode()
-        if not hmac.compare_digest(given, self._app.settings.token.encode()):
+        if not hmac.compare_digest(given, self._settings.token.encode()):
             raise Refused("Unauthorized", status=401)
         what, _, rest = request.url.path.removeprefix("/_emulator/").partition("/")
         if what == "faults":
-            return await self._faults(request)
+            return await self._plant(request)
         if what in ("content", "sha256"):
-            return await self._content(what, int(rest))
+            return await self._bytes(what, int(rest))
         found: dict[str, Callable[[], Any]] = {
-            "requests": lambda: [row.to_json() for row in self._app.journal.rows],
-            "fired": lambda: self._app.faults.fired,
-            "files": lambda: self._app.project.all_files(),
+            "requests": lambda: [record.to_json() for record in self._requests.records],
+            "fired": lambda: self._faults.fired,
+            "files": self._files,
+            "store": lambda: self._project.store_port,
         }
         if what not in found:
             raise Refused("No such control route", status=404)
         return JSONResponse(found[what]())
 
-    async def _faults(self, request: Request) -> Response:
-        if not self._app.settings.faults:
+    async def _plant(self, request: Request) -> Response:
+        if not self._settings.faults:
             raise Refused("This emulator was not started with faults allowed", status=404)
         if request.method == "DELETE":
-            self._app.faults.clear()
+            self._faults.clear()
             return JSONResponse({})
-        return JSONResponse(
-            {"fault": self._app.faults.inject(Fault.from_json(await request.json()))}
-        )
+        fault = Fault.from_json(parsed(await request.body()))
+        return JSONResponse({"fault": self._faults.inject(fault)})
 
-    async def _content(self, what: str, file_id: int) -> Response:
-        pieces = self._app.project.content(file_id)
+    def _files(self) -> list[Json]:
+        with self._project.state.change():
+            return list(self._content.all())
+
+    async def _bytes(self, what: str, file_id: int) -> Response:
+        with self._project.state.change():
+            pieces = self._content.read(file_id)
         if what == "content":
             return StreamingResponse(pieces)
 

@@ -8,16 +8,9 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .journal import Row
+from .families import ROUTES
+from .request_log import RequestRecord
 
-ROUTES = frozenset(
-    "init part put complete multiuploadlink uploadlink create byids get list search aggregate "
-    "downloadlink download delete update "
-    "datasets_list datasets_byids datasets_aggregate datasets_create "
-    "labels_list labels_byids labels_create labels_delete "
-    "assets_search assets_list assets_byids assets_create "
-    "securitycategories securitycategories_create inspect token any".split()
-)
 #: The connection breaks, or the answer comes, while the body is still on its way.
 DURING = frozenset("reset_mid close_mid early_status stall slow".split())
 #: Nothing is done; the answer is not the one that was hoped for.
@@ -72,9 +65,9 @@ class Fault:
             raise ValueError(
                 f"No fault is called {self.kind!r}; there are {', '.join(sorted(KINDS))}."
             )
-        if self.route not in ROUTES:
+        if self.route not in ROUTES | {"any"}:
             raise ValueError(
-                f"No route is called {self.route!r}; there are {', '.join(sorted(ROUTES))}."
+                f"No route is called {self.route!r}; there are any, {', '.join(sorted(ROUTES))}."
             )
         if self.kind == "slow" and not self.bytes_per_s:
             raise ValueError("A slow fault needs bytes_per_s.")
@@ -135,16 +128,16 @@ class FaultBox:
                 return planted.no, planted.fault
         return None
 
-    def record(self, no: int, fault: Fault, row: Row, at: int) -> None:
-        """`fault` has really happened to the request of `row`, after `at` bytes of its body."""
-        row.fault = fault.kind
+    def record(self, no: int, fault: Fault, record: RequestRecord, at: int) -> None:
+        """`fault` has really happened to the request of `record`, after `at` bytes of its body."""
+        record.fault = fault.kind
         self.fired.append(
             {
                 "fault": no,
                 "kind": fault.kind,
-                "route": row.route,
-                "part": row.part,
-                "request": row.no,
+                "route": record.route,
+                "part": record.part,
+                "request": record.no,
                 "at_bytes": at,
                 "time": time.time(),
             }

@@ -1,7 +1,13 @@
-"""What CDF refuses: the limits of a file's fields, from the public API description."""
+"""What CDF refuses in a value: types and limits, from the public API description.
+
+A check takes a name and a value, and raises Refused. What passed can be stored and shown.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +19,9 @@ MAX_PARTS = 250  # initmultipartupload, `parts`
 MIN_PART_SIZE = 5 * 1024**2  # initmultipartupload: every part but the last is larger
 MAX_PART_SIZE = 4000 * 1024**2
 MAX_SINGLE_PUT = 5_000_000_000  # POST /files: "up to 5000 MB (5,000,000,000 bytes)"
+FLOAT_MAX = sys.float_info.max
+MAX_DEPTH = 64  # of objects and arrays in a body; ours, so that no reply is too deep to be written
+INTEGER = re.compile(r"-?[0-9]{1,19}")  # `isdigit` would take superscripts, too
 
 
 class Refused(Exception):
@@ -33,6 +42,28 @@ def need(condition: object, message: str) -> None:
         raise Refused(message)
 
 
+def parsed(raw: bytes) -> Json:
+    """The JSON object of a body: of bounded depth, of finite numbers, and of text that is text."""
+    try:
+        body = json.loads(raw)
+        # Lone surrogates and what is no number (NaN, 1e400) can be read, but not be written.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Refused("The body is not JSON") from error
+    need(isinstance(body, dict), "The body must be a JSON object")
+    level: list[Any] = [body]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _inside(value)]
+    need(not level, f"The body is nested more than {MAX_DEPTH} deep")
+    return dict(body)
+
+
+def _inside(value: Any) -> Sequence[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else ()
+
+
 # ---- values -----------------------------------------------------------------------------------
 
 
@@ -40,10 +71,8 @@ def text(longest: int, shortest: int = 0) -> Check:
     def check(name: str, value: Any) -> None:
         need(isinstance(value, str), f"{name} must be a string")
         need(len(value) >= shortest, f"{name} must have at least {shortest} characters")
-        need(
-            len(value) <= longest,
-            f"{name} must have at most {longest} characters, got {len(value)}",
-        )
+        size = len(value)
+        need(size <= longest, f"{name} must have at most {longest} characters, got {size}")
 
     return check
 
@@ -51,26 +80,84 @@ def text(longest: int, shortest: int = 0) -> Check:
 def whole(low: int, high: int) -> Check:
     def check(name: str, value: Any) -> None:
         need(isinstance(value, int) and not isinstance(value, bool), f"{name} must be an integer")
-        need(low <= value <= high, f"{name} must be between {low} and {high}, got {value}")
+        need(low <= value <= high, f"{name} must be between {low} and {high}")
 
     return check
 
 
-def many(item: Check, shortest: int, longest: int) -> Check:
+def one_of(*choices: Any) -> Check:
     def check(name: str, value: Any) -> None:
-        need(isinstance(value, list), f"{name} must be an array")
-        need(
-            shortest <= len(value) <= longest,
-            f"{name} must have between {shortest} and {longest} items, got {len(value)}",
-        )
-        for each in value:
-            item(f"{name}[]", each)
+        need(value in choices, f"{name} must be one of {', '.join(map(str, choices))}")
 
     return check
+
+
+def _true(name: str, value: Any) -> None:
+    need(value is True, f"{name} must be true")
 
 
 def boolean(name: str, value: Any) -> None:
     need(isinstance(value, bool), f"{name} must be a boolean")
+
+
+def finite(name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    need(number and -FLOAT_MAX <= value <= FLOAT_MAX, f"{name} must be a number")
+
+
+def optional(check: Check) -> Check:
+    """None passes: official clients send `"cursor": null` for the first page."""
+
+    def checked(name: str, value: Any) -> None:
+        if value is not None:
+            check(name, value)
+
+    return checked
+
+
+def many(item: Check, shortest: int, longest: int, *, unique: bool = False) -> Check:
+    def check(name: str, value: Any) -> None:
+        need(isinstance(value, list), f"{name} must be an array")
+        size = len(value)
+        span = f"between {shortest} and {longest}"
+        need(shortest <= size <= longest, f"{name} must have {span} items, got {size}")
+        for each in value:
+            item(f"{name}[]", each)
+        need(not (unique and repeated(value)), f"{name} must be unique")
+
+    return check
+
+
+def repeated(values: Sequence[Any]) -> list[Any]:
+    """Those of `values` that have been there before, as JSON."""
+    seen: set[str] = set()
+    twice = []
+    for value in values:
+        key = json.dumps(value, sort_keys=True)
+        if key in seen:
+            twice.append(value)
+        seen.add(key)
+    return twice
+
+
+def obj(
+    fields: Mapping[str, Check], required: Sequence[str] = (), exactly_one: Sequence[str] = ()
+) -> Check:
+    """An object of known fields, `required` among them, and one of `exactly_one`."""
+
+    def check(name: str, value: Any) -> None:
+        need(isinstance(value, dict), f"{name or 'The body'} must be an object")
+        dot = f"{name}." if name else ""
+        for field in required:
+            need(field in value, f"Missing required field: {dot}{field}")
+        for field, item in value.items():
+            need(field in fields, f"Unexpected field: {dot}{field}")
+            fields[field](f"{dot}{field}", item)
+        if exactly_one:
+            given = sum(field in value for field in exactly_one)
+            need(given == 1, f"Exactly one of {', '.join(exactly_one)} must be given: {name}")
+
+    return check
 
 
 def absolute_path(name: str, value: Any) -> None:
@@ -91,161 +178,45 @@ def pairs(name: str, value: Any) -> None:
     need(total <= 10240, f"{name} must have at most 10240 bytes in all, got {total}")
 
 
-def label(name: str, value: Any) -> None:
-    need(
-        isinstance(value, dict) and value.keys() == {"externalId"},
-        f"{name} must be an object with externalId",
-    )
-    text(255)(f"{name}.externalId", value["externalId"])
-
-
-def labels(name: str, value: Any) -> None:
-    many(label, 0, 10)(name, value)
-    ids = [item["externalId"] for item in value]
-    need(len(set(ids)) == len(ids), f"{name} must be unique")
+def any_object(name: str, value: Any) -> None:
+    need(isinstance(value, dict), f"{name} must be an object")
 
 
 identity = whole(1, MAX_ID)
 moment = whole(0, 2**63 - 1)
 external_id = text(255)
+label = obj({"externalId": external_id}, ["externalId"])
+labels = many(label, 0, 10, unique=True)
 
-# ---- geography --------------------------------------------------------------------------------
+# ---- what names things ------------------------------------------------------------------------
 
-
-def position(name: str, value: Any) -> None:
-    number = (
-        all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
-        if _is_list(value)
-        else False
-    )
-    need(number and len(value) == 2, f"{name} must be a position of exactly two numbers")
+_INSTANCE = obj({"space": text(43, 1), "externalId": text(255, 1)}, ["space", "externalId"])
+_KINDS: dict[str, Check] = {"id": identity, "externalId": external_id, "instanceId": _INSTANCE}
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def identifier(*allowed: str, **more: Check) -> Check:
+    """An object with exactly one of `allowed`, such as `{"externalId": "a"}`, and `more` fields."""
+    fields = {kind: _KINDS[kind] for kind in allowed}
+    return obj(fields | more, list(more), exactly_one=allowed)
 
 
-def ring(name: str, value: Any) -> None:
-    many(position, 4, 10**6)(name, value)
-    need(value[0] == value[-1], f"{name} must be closed: its last position is its first")
+def ids(*allowed: str, most: int = 1000, **more: Check) -> Check:
+    """A request's `items`, each of which names one thing, and `ignoreUnknownIds`."""
+    fields = {"items": many(identifier(*allowed), 1, most), "ignoreUnknownIds": boolean}
+    return obj(fields | more, ["items"])
 
 
-line = many(position, 2, 10**6)
-polygon = many(ring, 1, 10**6)
-GEOMETRIES: dict[str, Check] = {
-    "Point": position,
-    "MultiPoint": many(position, 1, 10**6),
-    "LineString": line,
-    "MultiLineString": many(line, 1, 10**6),
-    "Polygon": polygon,
-    "MultiPolygon": many(polygon, 1, 10**6),
-}
+def items(item: Check, most: int = 1000) -> Check:
+    return obj({"items": many(item, 1, most)}, ["items"])
 
 
-def geometry(name: str, value: Any) -> None:
-    need(isinstance(value, dict), f"{name} must be an object")
-    check = GEOMETRIES.get(value.get("type"))
-    need(check, f"{name}.type must be one of {', '.join(GEOMETRIES)}")
-    need(value.keys() == {"type", "coordinates"}, f"{name} must have type and coordinates alone")
-    if check:
-        check(f"{name}.coordinates", value["coordinates"])
+def refuse_repeated(found: Sequence[Json], what: str = "ids", *, status: int = 400) -> None:
+    """Raises Refused if one request names the same thing twice."""
+    if twice := repeated(found):
+        raise Refused(f"The {what} must be unique", status=status, duplicated=twice)
 
 
-def geo_location(name: str, value: Any) -> None:
-    need(isinstance(value, dict), f"{name} must be an object")
-    need(value.get("type") == "Feature", f"{name}.type must be Feature")
-    need("geometry" in value, f"{name}.geometry is required")
-    need(value.keys() <= {"type", "geometry", "properties"}, f"{name} has an unexpected field")
-    geometry(f"{name}.geometry", value["geometry"])
-    need(isinstance(value.get("properties", {}), dict), f"{name}.properties must be an object")
-
-
-# ---- whole bodies -----------------------------------------------------------------------------
-
-FILE: dict[str, Check] = {
-    "name": text(256),
-    "externalId": external_id,
-    "directory": absolute_path,
-    "source": text(128),
-    "mimeType": text(256),
-    "metadata": pairs,
-    "assetIds": many(identity, 1, 1000),
-    "dataSetId": identity,
-    "sourceCreatedTime": moment,
-    "sourceModifiedTime": moment,
-    "securityCategories": many(identity, 0, 100),
-    "labels": labels,
-    "geoLocation": geo_location,
-}
-DATA_SET: dict[str, Check] = {
-    "externalId": external_id,
-    "name": text(50, 1),
-    "description": text(500, 1),
-    "metadata": pairs,
-    "writeProtected": boolean,
-}
-LABEL: dict[str, Check] = {
-    "externalId": external_id,
-    "name": text(140, 1),
-    "description": text(500),
-    "dataSetId": identity,
-}
-ASSET: dict[str, Check] = {
-    "externalId": external_id,
-    "name": text(140, 1),
-    "parentId": identity,
-    "parentExternalId": external_id,
-    "description": text(500),
-    "dataSetId": identity,
-    "metadata": pairs,
-    "source": text(128),
-    "labels": labels,
-    "geoLocation": geo_location,
-}
-
-
-def body(value: Any, checks: Mapping[str, Check], required: Sequence[str] = ()) -> Json:
-    """`value`, if it is an object whose every field is known and within its limits."""
-    need(isinstance(value, dict), "The body must be a JSON object")
-    for name in required:
-        need(name in value, f"Missing required field: {name}")
-    for name, item in value.items():
-        need(name in checks, f"Unexpected field: {name}")
-        need(item is not None, f"`null` values aren't allowed: {name}")
-        checks[name](name, item)
-    return dict(value)
-
-
-def items(request: Json, most: int, extra: Sequence[str] = ()) -> list[Json]:
-    """The 1 to `most` objects of a request's `items`."""
-    found = request.get("items")
-    need(isinstance(found, list), "items must be an array")
-    need(
-        request.keys() <= {"items", *extra},
-        f"Unexpected field: {', '.join(request.keys() - {'items', *extra})}",
-    )
-    assert isinstance(found, list)  # noqa: S101 - for the type checker; refused above
-    need(1 <= len(found) <= most, f"items must have between 1 and {most} items, got {len(found)}")
-    need(all(isinstance(item, dict) for item in found), "items must be objects")
-    return found
-
-
-def one_of(item: Json, allowed: Sequence[str]) -> tuple[str, Any]:
-    """The one identifier that `item` has, such as `("externalId", "a")`."""
-    given = [name for name in allowed if name in item]
-    need(
-        len(given) == 1 and item.keys() == set(given),
-        f"Exactly one of {', '.join(allowed)} must be given",
-    )
-    name, value = given[0], item[given[0]]
-    if name == "instanceId":
-        need(
-            isinstance(value, dict) and value.keys() == {"space", "externalId"},
-            "instanceId has space and externalId",
-        )
-        return name, (value["space"], value["externalId"])
-    (identity if name == "id" else external_id)(name, value)
-    return name, value
+# ---- queries ----------------------------------------------------------------------------------
 
 
 def number(
@@ -255,34 +226,65 @@ def number(
     given = query.get(name)
     if given is None and default is not None:
         return default
-    need(
-        given is not None and given.lstrip("-").isdigit(),
-        f"{name} must be an integer between {low} and {high}",
-    )
+    fine = given is not None and INTEGER.fullmatch(given)
+    need(fine, f"{name} must be an integer between {low} and {high}")
     value = int(given or 0)
     whole(low, high)(name, value)
     return value
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
+    """A boolean of the query, also as Python writes it: SDK 7 sends `overwrite=False`."""
     given = query.get(name, "false")
-    need(given in ("true", "false"), f"{name} must be true or false")
-    return given == "true"
+    need(given in ("true", "false", "True", "False"), f"{name} must be true or false")
+    return given in ("true", "True")
 
 
-def patched(name: str, old: Any, change: Any) -> Any:
-    """The new value of a field: set, setNull, or add and remove of an array or an object."""
-    need(isinstance(change, dict) and change, f"{name} must be set, setNull, add or remove")
-    need(change.keys() <= {"set", "setNull", "add", "remove"}, f"Unexpected field in {name}")
-    if "set" in change:
-        need(change.keys() == {"set"}, f"{name}: set stands alone")
-        return change["set"]
-    if "setNull" in change:
-        need(change == {"setNull": True}, f"{name}: setNull is true, and stands alone")
-        return None
-    added, removed = change.get("add", []), change.get("remove", [])
-    if name == "metadata":
-        return {k: v for k, v in (old or {}).items() if k not in removed} | dict(added)
-    need(name in ("assetIds", "securityCategories", "labels"), f"{name} takes set or setNull")
-    kept = [each for each in old or [] if each not in removed]
-    return kept + [each for each in added if each not in kept]
+# ---- changes ----------------------------------------------------------------------------------
+
+
+def patch(fields: Mapping[str, Check], fixed: Sequence[str] = ()) -> Check:
+    """The check of an `update`: each field is set, cleared, or added to and removed from.
+
+    `fields` are those of the thing itself; those of `fixed` cannot be cleared.
+    """
+
+    def change(field: str, check: Check) -> Check:
+        def checked(name: str, value: Any) -> None:
+            any_object(name, value)
+            known = {"set": check}
+            if field not in fixed:
+                known["setNull"] = _true
+            if field == "metadata":
+                known |= {"add": pairs, "remove": many(text(128), 0, 256)}
+            elif field in ("assetIds", "securityCategories", "labels"):
+                element = label if field == "labels" else identity
+                known |= {"set": many(element, 0, 1000)}
+                known |= dict.fromkeys(("add", "remove"), many(element, 0, 1000))
+            obj(known)(name, value)
+            single = {"set", "setNull"} & value.keys()
+            need(value and len(value) <= (1 if single else 2), f"{name} has one change at a time")
+
+        return checked
+
+    return obj({field: change(field, check) for field, check in fields.items()})
+
+
+def patched(old: Json, update: Json) -> Json:
+    """`old` after the checked `update`."""
+    new = dict(old)
+    for name, change in update.items():
+        before, added = new.pop(name, None), change.get("add", [])
+        if change.get("setNull"):
+            continue
+        if "set" in change:
+            value = change["set"]
+        elif name == "metadata":
+            gone = change.get("remove", [])
+            value = {k: v for k, v in (before or {}).items() if k not in gone} | dict(added)
+        else:
+            kept = [each for each in before or [] if each not in change.get("remove", [])]
+            value = kept + [each for each in added if each not in kept]
+        if value not in (None, []):
+            new[name] = value
+    return new

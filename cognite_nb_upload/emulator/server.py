@@ -18,27 +18,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from .app import App
+from .connection import BUFFER_SIZE, Connection
 from .control import TOKEN_HEADER
 from .faults import Fault
 from .project import Project
 from .settings import Settings
-from .stores import open_store
-from .wire import Wire
+from .store.remote import open_store
 
 PATIENCE_S = 10.0
 
 
-def bind(port: int = 0) -> socket.socket:
-    """A listening socket on 127.0.0.1, never on anything else."""
+def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """A listening socket."""
     # With the protocol named, asyncio sets TCP_NODELAY; without it each answer waits 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen(1024)
         listener.setblocking(False)
     except BaseException:
@@ -56,38 +54,58 @@ async def serve(
 ) -> None:
     """Answers until `stop` is set, then breaks what is still open."""
     storage = open_store(settings.storage) if settings.storage else None
-    app = App(Project(root, settings, storage=storage))
-    certificate, key = settings.tls or (None, None)
-    config = uvicorn.Config(
-        app,
-        http=Wire,
-        ws="none",
-        lifespan="off",
-        timeout_keep_alive=75,
-        log_config=None,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Wire(config, state, {}, loop), sock=listener, ssl=config.ssl
-    )
-    started()
+    project = Project(root, settings, storage=storage)
+    app = App(project)
+    connections: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(app, reader, writer, settings.patience_s)
+        task = asyncio.get_running_loop().create_task(connection.serve())
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    tls = _tls(settings)
+    servers = []
     try:
+        listeners = [listener]
+        if settings.own_store and not settings.relative_urls:
+            listeners.append(_store_listener(project, settings.host))
+            project.store_port = listeners[1].getsockname()[1]
+        servers = [
+            await asyncio.start_server(connected, sock=each, ssl=tls, limit=BUFFER_SIZE)
+            for each in listeners
+        ]
+        started()
         await stop.wait()
     finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)
-        for task in list(state.tasks):
+        for server in servers:
+            server.close()
+        for task in connections:
             task.cancel()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
-        for _ in range(100):  # turns of the loop, for the connections to be told
-            if state.connections:
-                await asyncio.sleep(0)
+        await asyncio.gather(*connections, return_exceptions=True)
+        for _ in range(10):  # turns of the loop, for the transports to close
+            await asyncio.sleep(0)
+        project.close()
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*settings.tls)
+    return context
+
+
+def _store_listener(project: Project, host: str) -> socket.socket:
+    """The store's own port: after a restart the one that it had, so that its URLs stay good."""
+    facts = project.state.table("facts")
+    try:
+        listener = bind(host, (facts.get("store") or {"port": 0})["port"])
+    except OSError:  # somebody else has it now
+        listener = bind(host)
+    with project.state.change():
+        facts.put("store", {"port": listener.getsockname()[1]})
+    return listener
 
 
 class Emulator:
@@ -123,7 +141,12 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """Scheme, host and port, as an official client wants it."""
-        return f"{'https' if self._settings.tls else 'http'}://127.0.0.1:{self.port}"
+        return self._settings.url(self.port)
+
+    @property
+    def store_url(self) -> str:
+        """Scheme, host and port of the store, which is at another port than the API."""
+        return self._settings.url(self._ask("GET", "store") or self.port)
 
     def __repr__(self) -> str:
         return f"<Emulator {self.base_url} project={self.project}>"
@@ -215,12 +238,14 @@ class Emulator:
 
     def _connect(self) -> http.client.HTTPConnection:
         if not self._settings.tls:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
+            return http.client.HTTPConnection(self._settings.reached_at, self.port, timeout=600)
         # Loopback, and the caller's own certificate, of whatever authority.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=600, context=context)
+        return http.client.HTTPSConnection(
+            self._settings.reached_at, self.port, timeout=600, context=context
+        )
 
 
 class _Thread:
@@ -233,7 +258,7 @@ class _Thread:
         self._failed: BaseException | None = None
 
     def start(self, root: Path) -> int:
-        listener = bind(self._port)
+        listener = bind(self._settings.host, self._port)
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(root, listener), name="cdf-emulator", daemon=True

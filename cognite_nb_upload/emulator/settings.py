@@ -20,7 +20,8 @@ class Settings:
         token: The bearer token, also the secret of `/oauth/token` and of the control routes.
         faults: Whether faults may be injected.
         strict_storage: Whether a part is refused for a missing Content-Length (411), an
-            Authorization header (400) or a Content-Type (403), as S3 and Azure may do.
+            Authorization header (400) or a Content-Type (403), as S3 and Azure may do. Official
+            clients send their token to the store; with this a test finds out that one does.
         store: Whose replies the built-in store imitates: ETag, Content-MD5 or x-goog-hash; how a
             bad signature is refused.
         storage: A real store for the parts: see `stores`.
@@ -37,12 +38,18 @@ class Settings:
         min_part_size: Of all parts but the last; CDF's 5 MiB unless given.
         max_part_size: CDF's 4000 MiB unless given.
         tls: Paths of a certificate and its key.
+        host: The address to listen on. Another one than loopback is for containers: the token is
+            then all that guards the emulator.
+        allowed_hosts: Names in Host and Origin that are answered besides loopback's.
+        own_store: Whether the store listens on a port of its own, as CDF's stores are at other
+            hosts than its API.
+        patience_s: A request that sends nothing for so long is cut.
     """
 
     project: str = "demo"
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     faults: bool = False
-    strict_storage: bool = True
+    strict_storage: bool = False
     repeated_complete: Literal["ok", "refuse"] = "ok"
     uploaded_delay_s: float = 0.0
     relative_urls: bool = False
@@ -58,6 +65,10 @@ class Settings:
     cors: bool = False
     storage: str | None = field(default=None, repr=False)  # it holds a secret
     tls: tuple[str, str] | None = None
+    host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()
+    own_store: bool = True
+    patience_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.store not in ("s3", "gcs", "azure"):
@@ -65,10 +76,22 @@ class Settings:
         if self.repeated_complete not in ("ok", "refuse"):
             raise ValueError(f"repeated_complete is ok or refuse, not {self.repeated_complete!r}.")
 
+    @property
+    def reached_at(self) -> str:
+        """The address at which this machine reaches the emulator."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+
+    def url(self, port: int) -> str:
+        """Scheme, host and port."""
+        host = f"[{self.reached_at}]" if ":" in self.reached_at else self.reached_at
+        return f"{'https' if self.tls else 'http'}://{host}:{port}"
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Settings:
         tls = data.get("tls")
-        return cls(**data | {"tls": (tls[0], tls[1]) if tls else None})
+        hosts = tuple(data.get("allowed_hosts", ()))
+        pair = (tls[0], tls[1]) if tls else None
+        return cls(**data | {"tls": pair, "allowed_hosts": hosts})

@@ -16,7 +16,6 @@ from cognite_nb_upload.models.file import (
     CDFFile,
     FileMetadata,
     MetadataFields,
-    same_fields,
 )
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry
 from cognite_nb_upload.models.ids import Label, LabelLike, NodeId, NodeIdLike, as_node_id
@@ -30,7 +29,6 @@ __all__ = [
     "MetadataFields",
     "check_field",
     "guess_mime_type",
-    "same_fields",
     "Label",
     "LabelLike",
     "GeoLocation",

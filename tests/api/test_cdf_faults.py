@@ -88,26 +88,6 @@ def test_6_a_retry_after_that_is_too_long_is_named(cdf: Emulator, client: Cognit
     assert routes(cdf) == ["list"]
 
 
-@pytest.mark.parametrize(
-    "date",
-    [
-        "Mon, 18 May 2026 10:00:00 -0000",
-        "Mon, 18 May 20260000000000000000 10:00:00 GMT",
-        "Fri, 31 Dec 9999 23:59:59 -2359",
-        "soon",
-    ],
-)
-@pytest.mark.parametrize("route", ["list", "part"])
-def test_6_an_odd_date_of_a_server_breaks_no_retry(
-    cdf: Emulator, client: CogniteClient, date: str, route: str
-) -> None:
-    asked = "Mon, 18 May 2026 10:00:00 GMT"
-    cdf.inject(Fault("status", route, status=503, retry_after=asked, headers={"date": date}))
-    uploaded = client.files.upload(b"x", name="a")
-    assert uploaded.id in [one.id for one in client.files.list()]
-    assert fired(cdf) == [("status", route)]
-
-
 def test_an_error_that_is_plain_text_is_shown(cdf: Emulator, client: CogniteClient) -> None:
     cdf.inject(Fault("status", "list", status=400, body='{"error": "plain words"}'))
     with pytest.raises(APIError, match="400: plain words"):
@@ -158,7 +138,7 @@ def test_18_cdf_out_of_reach_is_waited_out_by_time(
 
 
 def test_18_a_host_that_is_not_known_is_told_by_its_name() -> None:
-    with emulator() as cdf:
+    with emulator(strict_storage=True) as cdf:
         config = config_of(cdf, base_url="https://cdf.invalid", retry=quick(offline_s=0))
     with (
         CogniteClient(config) as client,
@@ -209,21 +189,21 @@ def test_16_without_an_external_id_it_is_said_what_may_be_left_behind(
 
 def test_16_a_false_409_is_seen_through(cdf: Emulator, client: CogniteClient) -> None:
     """The first init is carried out late: the look-up finds nothing, and the second says 409."""
-    cdf.inject(Fault("lost_answer", "init"))
+    client.files.multipart_upload_session("a", 1, external_id="one")
+    cdf.inject(Fault("reset_after", "init"))
     cdf.inject(Fault("status", "byids", status=200, body='{"items": []}'))
     session = client.files.multipart_upload_session("a", 1, external_id="one")
-    assert routes(cdf) == ["init", "byids", "init", "byids", "multiuploadlink"]
+    assert routes(cdf)[1:] == ["init", "byids", "init", "byids", "multiuploadlink"]
     session.upload_part(0, b"x")
     assert len(cdf.fired()) == 2
 
 
-@pytest.mark.parametrize("other", ["uploaded", "named otherwise", "with a field more"])
+@pytest.mark.parametrize("other", ["uploaded", "named otherwise"])
 def test_16_the_file_of_someone_else_is_left_alone(
     other: str, cdf: Emulator, client: CogniteClient
 ) -> None:
-    name = "b" if other == "named otherwise" else "a"
-    source = "another rig" if other == "with a field more" else None
-    session = client.files.multipart_upload_session(name, 1, external_id="one", source=source)
+    name = "a" if other == "uploaded" else "b"
+    session = client.files.multipart_upload_session(name, 1, external_id="one")
     if other == "uploaded":
         with session:
             session.upload_part(0, b"theirs")
@@ -274,7 +254,7 @@ def test_14_a_completion_whose_answer_is_lost_is_looked_up_and_never_called_fail
     kind: str, repeated: str
 ) -> None:
     with (
-        emulator(faults=True, repeated_complete=repeated) as cdf,
+        emulator(faults=True, repeated_complete=repeated, strict_storage=True) as cdf,
         CogniteClient(config_of(cdf)) as client,
     ):
         session = sent(client)
@@ -291,7 +271,9 @@ def test_14_a_completion_whose_answer_is_lost_is_looked_up_and_never_called_fail
 def test_14_also_while_cdf_is_still_putting_the_file_together(repeated: str) -> None:
     """Looking it up says "not uploaded", and a second completion may be refused."""
     with (
-        emulator(faults=True, repeated_complete=repeated, uploaded_delay_s=0.4) as cdf,
+        emulator(
+            faults=True, repeated_complete=repeated, uploaded_delay_s=0.4, strict_storage=True
+        ) as cdf,
         CogniteClient(config_of(cdf)) as client,
     ):
         session = sent(client)
@@ -366,7 +348,10 @@ def test_13_when_cdf_misses_a_part_its_words_are_told(cdf: Emulator, client: Cog
 
 
 def test_15_uploaded_may_turn_true_later_which_is_a_state_of_its_own() -> None:
-    with emulator(uploaded_delay_s=0.3) as cdf, CogniteClient(config_of(cdf)) as client:
+    with (
+        emulator(uploaded_delay_s=0.3, strict_storage=True) as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
         session = sent(client)
         phases: list[Phase] = []
         session.listen(lambda state, event: phases.append(state.phase))
@@ -380,7 +365,7 @@ def test_15_uploaded_may_turn_true_later_which_is_a_state_of_its_own() -> None:
 
 def test_15_where_it_takes_longer_than_one_waits_that_is_no_error() -> None:
     with (
-        emulator(uploaded_delay_s=60) as cdf,
+        emulator(uploaded_delay_s=60, strict_storage=True) as cdf,
         CogniteClient(config_of(cdf, uploaded_wait_s=0.1)) as client,
     ):
         session = sent(client)

@@ -166,7 +166,9 @@ def test_17_parts_in_flight_need_no_token(cdf: Emulator, connect: Connect) -> No
 
 
 def test_17_tokens_that_live_for_seconds_are_renewed_as_they_end() -> None:
-    with emulator(token_life_s=1) as cdf:  # less than the 30 s of care: each request has its own
+    with emulator(
+        token_life_s=1, strict_storage=True
+    ) as cdf:  # less than the 30 s of care: each request has its own
         with CogniteClient(config_of(cdf, credentials=oauth(cdf))) as client:
             client.files.list()
             client.files.list()

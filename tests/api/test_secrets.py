@@ -47,7 +47,7 @@ WORD = _Word()
 @pytest.fixture
 def cdf() -> Iterator[Emulator]:
     """An emulator whose token is planted, and so is its client secret."""
-    with emulator(token=f"{WORD}", faults=True) as running:
+    with emulator(token=f"{WORD}", faults=True, strict_storage=True) as running:
         yield running
 
 

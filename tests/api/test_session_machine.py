@@ -146,7 +146,7 @@ class AnySession(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_a_session_in_any_order() -> None:
-    with emulator(faults=True) as cdf, CogniteClient(config_of(cdf)) as client:
+    with emulator(faults=True, strict_storage=True) as cdf, CogniteClient(config_of(cdf)) as client:
         AnySession.cdf, AnySession.client = cdf, client
         run_state_machine_as_test(
             AnySession,

@@ -373,7 +373,7 @@ def test_the_limits_themselves_are_allowed(cdf: Emulator, client: CogniteClient)
 
 def test_a_403_without_a_data_set_hints_at_data_set_id() -> None:
     with (
-        emulator(write_scope=[11]) as cdf,
+        emulator(write_scope=[11], strict_storage=True) as cdf,
         CogniteClient(config_of(cdf)) as client,
     ):
         with pytest.raises(APIError, match="403") as caught:

@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def lab_cdf() -> Iterator[Emulator]:
     """The CDF that kernels find in their environment; it takes faults, and lets pages use URLs."""
-    with emulator(process=True, faults=True, cors=True) as running:
+    with emulator(process=True, faults=True, cors=True, strict_storage=True) as running:
         yield running
         running.clear_faults()
 

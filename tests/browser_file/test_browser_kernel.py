@@ -95,7 +95,7 @@ class KernelPage:
 
 @pytest.fixture(scope="module")
 def cdf() -> Iterator[Emulator]:
-    with emulator(process=True) as running:
+    with emulator(process=True, strict_storage=True) as running:
         yield running
 
 

@@ -27,7 +27,7 @@ Make = Callable[..., tuple[BrowserFiles, Page]]
 
 @pytest.fixture
 def cdf() -> Iterator[Emulator]:
-    with emulator(faults=True, cors=True) as running:
+    with emulator(faults=True, cors=True, strict_storage=True) as running:
         yield running
 
 

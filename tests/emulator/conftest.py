@@ -163,7 +163,8 @@ def start(spec: Spec | None) -> Iterator[Callable[..., Api]]:
     with ExitStack() as undo:
 
         def started(**switches: Any) -> Api:
-            switches = {"faults": True, "min_part_size": 1} | switches
+            defaults = {"faults": True, "min_part_size": 1, "strict_storage": True}
+            switches = defaults | switches
             cdf = undo.enter_context(emulator(**switches))
             api = Api(cdf, spec)
             undo.callback(api.close)
@@ -174,5 +175,5 @@ def start(spec: Spec | None) -> Iterator[Callable[..., Api]]:
 
 @pytest.fixture
 def api(start: Callable[..., Api]) -> Api:
-    """An emulator with faults allowed and parts of any size."""
+    """An emulator with faults allowed, parts of any size, and a strict store."""
     return start()

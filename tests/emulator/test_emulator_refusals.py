@@ -100,7 +100,7 @@ def test_a_file_needs_a_name_and_between_1_and_250_parts(api):
     for parts in (0, 251, -1, "many"):
         api.no(400, path, {"name": "a"}, parts=parts)
     api.no(400, path, {"name": "a"})
-    api.no(400, path, {"name": "a"}, parts=1, overwrite="True")
+    api.no(400, path, {"name": "a"}, parts=1, overwrite="TRUE")
     assert len(api.init(250)["uploadUrls"]) == 250
 
 

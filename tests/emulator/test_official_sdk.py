@@ -1,7 +1,4 @@
-"""The official SDK, unchanged, works against the emulator.
-
-It sends its bearer token to the store as well, so the store must not be strict here.
-"""
+"""The official SDK, unchanged, works against the emulator as it is by default."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ MIB = 1024**2
 
 @pytest.fixture
 def cdf():
-    with emulator(strict_storage=False, faults=True) as cdf:
+    with emulator(faults=True) as cdf:
         yield cdf
 
 
@@ -273,7 +270,7 @@ def test_security_categories_and_the_token(client):
 def test_what_is_refused_is_understood(cdf):
     with pytest.raises(CogniteProjectAccessError):
         CogniteClient(config(cdf, Token("wrong"))).files.list()
-    with emulator(strict_storage=False, write_scope=[7]) as scoped:
+    with emulator(write_scope=[7]) as scoped:
         client = CogniteClient(config(scoped))
         with pytest.raises(CogniteAuthorizationError, match="Try to provide a data_set_id"):
             client.files.upload_bytes(b"x", name="a")
@@ -302,5 +299,8 @@ def test_its_retries_meet_a_fault_and_get_past_it(cdf, client):
 
 
 def test_strict_storage_refuses_its_token():
-    with emulator() as strict, pytest.raises(CogniteFileUploadError, match="Only one auth"):
+    with (
+        emulator(strict_storage=True) as strict,
+        pytest.raises(CogniteFileUploadError, match="Only one auth"),
+    ):
         CogniteClient(config(strict)).files.upload_bytes(b"x", name="a")

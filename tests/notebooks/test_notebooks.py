@@ -31,7 +31,7 @@ SIGNED = re.compile(r"[?&](?:X-Amz-|sig=|X-Goog-|signature=)|Bearer [\w.-]{8,}",
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Emulator]:
     """One CDF for all notebooks, as on Binder; its token is one that is looked for."""
-    with emulator(process=True, token=PLANTED) as running:
+    with emulator(process=True, token=PLANTED, strict_storage=True) as running:
         yield running
 
 

@@ -28,7 +28,7 @@ PATIENCE_MS = 120_000
 
 @pytest.fixture
 def shared() -> Iterator[Emulator]:
-    with emulator(process=True) as running:
+    with emulator(process=True, strict_storage=True) as running:
         yield running
 
 

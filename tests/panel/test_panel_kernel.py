@@ -25,7 +25,7 @@ from pathlib import Path
 from cognite_nb_upload.emulator import Fault, emulator
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
-cdf = emulator(faults=True, process=True)
+cdf = emulator(faults=True, process=True, strict_storage=True)
 cdf.__enter__()
 os.environ.update(CDF_URL=cdf.base_url, CDF_PROJECT=cdf.project, CDF_TOKEN=cdf.token)
 os.environ["COGNITE_NB_UPLOAD_STATE"] = FOLDER + "/journals"

@@ -37,7 +37,7 @@ how = dict(part_size={PART}, external_id="x", overwrite=True)
 
 @pytest.fixture
 def cdf() -> Iterator[Emulator]:
-    with emulator(token=SECRET, faults=True) as running:
+    with emulator(token=SECRET, faults=True, strict_storage=True) as running:
         yield running
 
 

@@ -88,7 +88,9 @@ def planted() -> Planted:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[Emulator]:
-    with emulator(token="planted-client-secret-4711", faults=True, process=True) as running:
+    with emulator(
+        token="planted-client-secret-4711", faults=True, process=True, strict_storage=True
+    ) as running:
         yield running
 
 

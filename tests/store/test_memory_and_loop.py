@@ -89,7 +89,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     path = tmp_path_factory.mktemp("sparse") / "large"
     with path.open("wb") as file:
         file.truncate(800 * MIB)
-    with emulator(process=True, checksums=False) as cdf:
+    with emulator(process=True, checksums=False, strict_storage=True) as cdf:
         yield {"cdf": cdf, **run(cdf, path)}
 
 

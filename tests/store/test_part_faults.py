@@ -162,7 +162,7 @@ def test_3_a_stall_is_noticed_when_all_is_in_this_machines_buffers(
 @pytest.fixture
 def process() -> Iterator[Emulator]:
     """An emulator in a process of its own, which can be frozen."""
-    with emulator(process=True) as running:
+    with emulator(process=True, strict_storage=True) as running:
         yield running
         os.kill(running.pid, signal.SIGCONT)
 
@@ -329,7 +329,10 @@ def test_7_entering_again_is_how_one_tries_once_more(cdf: Emulator, client: Cogn
 
 @pytest.mark.parametrize("store", ["s3", "azure", "gcs"])
 def test_8_an_expired_url_is_said_to_be_expired(store: str) -> None:
-    with emulator(store=store, url_life_s=0) as cdf, CogniteClient(config_of(cdf)) as client:
+    with (
+        emulator(store=store, url_life_s=0, strict_storage=True) as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
         error = refused(Watched(client), b"x")
         assert "the upload URL has expired" in str(error)
         assert (error.expired, error.fatal, error.attempts) == (True, True, 1)
@@ -604,6 +607,7 @@ async def test_cancelling_a_part_stops_it(cdf: Emulator) -> None:
         session.listen(lambda state, event: under_way.set() if state.sent else None)
         sending = asyncio.ensure_future(session.upload_part_async(0, some_bytes(6 * MIB)))
         assert await asyncio.to_thread(under_way.wait, 10)
+        await asyncio.to_thread(until, lambda: fired(cdf))
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

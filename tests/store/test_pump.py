@@ -31,12 +31,12 @@ def cdf(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Emulator]:
     if request.param == "plain":
-        with emulator() as running:
+        with emulator(strict_storage=True) as running:
             yield running
         return
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", authority.file)
-    with emulator(tls=authority.issue("127.0.0.1")) as running:
+    with emulator(tls=authority.issue("127.0.0.1"), strict_storage=True) as running:
         yield running
 
 
@@ -69,7 +69,7 @@ def test_without_tls_the_kernel_sends_the_file_and_what_it_cannot_is_read(
         return sent[-1]
 
     monkeypatch.setattr(os, "sendfile", first_half)
-    with emulator() as cdf:
+    with emulator(strict_storage=True) as cdf:
         assert cdf.sha256(upload(cdf, path)) == sha256(path.read_bytes())
     assert PART // 2 < sum(sent) < PART
 

@@ -28,7 +28,8 @@ def start() -> Iterator[Start]:
     with ExitStack() as undo:
 
         def started(**switches: Any) -> Emulator:
-            return undo.enter_context(emulator(**{"faults": True, **switches}))
+            defaults = {"faults": True, "strict_storage": True}
+            return undo.enter_context(emulator(**{**defaults, **switches}))
 
         yield started
 

@@ -33,7 +33,7 @@ how = dict(part_size={PART})
 
 @pytest.fixture(scope="module")
 def module_cdf() -> Iterator[Emulator]:
-    with emulator(faults=True) as running:
+    with emulator(faults=True, strict_storage=True) as running:
         yield running
 
 
@@ -141,7 +141,7 @@ def test_interrupting_the_blocking_call_stops_it_and_the_same_cell_goes_on(
 def test_a_killed_kernel_loses_nothing_but_what_was_in_flight(tmp_path: Path) -> None:
     path = file_of(tmp_path, 4)
     call = f"(await client.files.upload({str(path)!r}, **how)).notes"
-    with emulator(faults=True) as cdf:
+    with emulator(faults=True, strict_storage=True) as cdf:
         cdf.inject(Fault("stall", "part", part=2))
         with Kernel(**environment_of(cdf)) as kernel:
             kernel.run(SETUP)

@@ -17,7 +17,7 @@ from cognite_nb_upload import AsyncCogniteClient, ClientConfig, Token
 from cognite_nb_upload.emulator import Fault, emulator
 from cognite_nb_upload.widgets import MetadataForm
 
-cdf = emulator(faults=True, process=True)
+cdf = emulator(faults=True, process=True, strict_storage=True)
 cdf.__enter__()
 config = ClientConfig(
     client_name="tests", project=cdf.project, base_url=cdf.base_url, credentials=Token(cdf.token)

@@ -139,7 +139,10 @@ def test_enter_takes_the_first_and_another_takes_its_place(live: MetadataForm) -
 
 
 def test_only_data_sets_one_may_write_to_are_listed_and_it_says_why(make_form: MakeForm) -> None:
-    with emulator(write_scope=[11, 23]) as cdf, CogniteClient(config_of(cdf)) as client:
+    with (
+        emulator(write_scope=[11, 23], strict_storage=True) as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
         form = make_form(client)
         form.data_set.open_or_close()
         assert titles(form.data_set) == ["Well logs", "P&IDs and drawings"]
@@ -152,7 +155,10 @@ def test_only_data_sets_one_may_write_to_are_listed_and_it_says_why(make_form: M
 
 
 def test_a_token_that_may_write_nowhere_is_told_so_at_the_top(make_form: MakeForm) -> None:
-    with emulator(write_scope=[]) as cdf, CogniteClient(config_of(cdf)) as client:
+    with (
+        emulator(write_scope=[], strict_storage=True) as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
         form = make_form(client)
         assert "may not write files in project demo" in form._banner.value
         assert "may not write files to any data set" in form.data_set.note.value
@@ -348,7 +354,7 @@ def test_a_token_that_tells_nothing_lists_all_data_sets(
 
 
 def test_with_cdf_out_of_reach_the_form_works_by_ids(make_form: MakeForm) -> None:
-    with emulator() as cdf:
+    with emulator(strict_storage=True) as cdf:
         config = config_of(cdf, retry=quick(offline_s=0.01, attempts=1))
     form = make_form(AsyncCogniteClient(config))
     assert "gave no answer" in form.labels.note.value

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, unquote, urlencode
 
+from .disk import READ_SIZE, Json, Storage
 from .signing import ISO
-from .storage import READ_SIZE, Json, Storage
 
 TIMEOUT_S = 600.0
 OWN_LIFE_S = 900.0  # of the URLs of our own requests
@@ -63,7 +63,7 @@ class _Remote:
     def _get_url(self, key: str, life_s: float) -> str:
         raise NotImplementedError
 
-    def download_url(self, content: Json, *, origin: str, life_s: float) -> str:
+    def download_url(self, content: Json, file_id: int, *, origin: str, life_s: float) -> str:
         return self._get_url(content["key"], life_s)
 
     def read(self, content: Json) -> Iterator[bytes]:

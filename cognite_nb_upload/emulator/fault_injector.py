@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from .connection import Connection, phrase
 from .faults import ANSWER, DURING, Fault
 from .rules import Refused
-from .wire import Gone, Wire
 
 CAPTIVE_PORTAL = (
     "<!doctype html><title>Welcome to the hotel</title><h1>Please accept our terms</h1>"
@@ -28,7 +27,7 @@ Dress = Callable[[Response], Response]
 Work = Callable[[Receive, Send], Awaitable[None]]
 
 
-class Mischief:
+class FaultInjector:
     """One fault, done to one request.
 
     `dress` gives an answer the headers that all have; `fired` is told when it has really happened,
@@ -44,7 +43,7 @@ class Mischief:
         fired: Callable[[int], None],
     ) -> None:
         self.fault = fault
-        self.wire = Wire.of(scope)
+        self.connection = Connection.of(scope)
         self.length = _content_length(scope)
         self._receive, self._send = channel
         self._dress, self._fired = dress, fired
@@ -60,7 +59,7 @@ class Mischief:
         """Does `work`, the request's handler, or what the fault puts in its place."""
         if self.fault.kind in DURING:
             if self.fault.kind in ("stall", "slow"):
-                self.wire.narrow()
+                self.connection.narrow()
             await work(self.during, self._send)
         elif self.fault.kind in ANSWER:
             await work(self.receive, self.answer)
@@ -88,14 +87,14 @@ class Mischief:
         self._fire(min(self._read, self._at) if self.fault.kind != "slow" else 0)
         match self.fault.kind:
             case "reset_mid":
-                self._break(self.wire.reset)
+                self.connection.reset()
             case "close_mid":
-                self._break(self.wire.close)
+                self.connection.close()
             case "early_status":
-                self.wire.transport.write(await _raw(self._early()))
-                self._break(self.wire.close_hard)
+                await self.connection.write_raw(_raw(self._early()))
+                self.connection.close_hard()
             case "stall":
-                await self.wire.hold(self.fault.seconds)
+                await self.connection.hold(self.fault.seconds)
 
     def _early(self) -> Response:
         response = self._dress(self._status())
@@ -108,17 +107,17 @@ class Mischief:
         kind = self.fault.kind
         if kind.endswith("_before"):
             self._fire(0)
-            self._break(self.wire.reset if kind == "reset_before" else self.wire.close)
+            (self.connection.reset if kind == "reset_before" else self.connection.close)()
         await self._drain()
         self._fire(self._read)
         match kind:
             case "reset_after":
-                self._break(self.wire.reset)
+                self.connection.reset()
             case "close_after":
-                self._break(self.wire.close)
+                self.connection.close()
             case "garbage":
-                self.wire.transport.write(GARBAGE)
-                self._break(self.wire.close)
+                await self.connection.write_raw(GARBAGE)
+                self.connection.close()
             case _:
                 response = self._dress(self._substitute())
                 await response(self._scope, self._receive, self._send)
@@ -161,10 +160,10 @@ class Mischief:
         match self.fault.kind:
             case "lost_answer":
                 self._fire(self._read)
-                self._break(self.wire.reset)
+                self.connection.reset()
             case "close_answer":
                 self._fire(self._read)
-                self._break(self.wire.close)
+                self.connection.close()
             case "stall_answer":
                 await self._silence()
                 await self._send(message)
@@ -176,8 +175,7 @@ class Mischief:
     async def _silence(self) -> None:
         if not self._done:
             self._fire(self._read)
-            await self.wire.hold(self.fault.seconds)
-            self.wire.flow.resume_reading()
+            await self.connection.hold(self.fault.seconds)
 
     async def _half(self, message: Message) -> None:
         """Half of the answer's body, or of its head if it has no body."""
@@ -185,15 +183,14 @@ class Mischief:
             head, length = _head(message), int(_header(message, b"content-length") or 0)
             keep = self.fault.after_bytes
             self._keep = length // 2 if keep is None else min(keep, length)
-            self.wire.transport.write(head if length else head[: len(head) // 2])
+            await self.connection.write_raw(head if length else head[: len(head) // 2])
             return
         piece = message["body"][: self._keep]
         self._keep -= len(piece)
-        self.wire.transport.write(piece)
-        await self.wire.flow.drain()
+        await self.connection.write_raw(piece)
         if not self._keep:
             self._fire(self._read)
-            self._break(self.wire.close)
+            self.connection.close()
 
     async def _drip(self, message: Message) -> None:
         self._buffer.append(message)
@@ -202,18 +199,14 @@ class Mischief:
         whole = _head(self._buffer[0]) + b"".join(part["body"] for part in self._buffer[1:])
         self._fire(self._read)
         for n in range(len(whole)):
-            self.wire.transport.write(whole[n : n + 1])
-            await self.wire.hold(DRIP_S if self.fault.seconds is None else self.fault.seconds)
-        self._break(self.wire.close)
+            await self.connection.write_raw(whole[n : n + 1])
+            await self.connection.hold(DRIP_S if self.fault.seconds is None else self.fault.seconds)
+        self.connection.close()
 
     def _fire(self, at: int) -> None:
         if not self._done:
             self._done = True
             self._fired(at)
-
-    def _break(self, how: Callable[[], None]) -> None:
-        how()
-        raise Gone
 
 
 def _content_length(scope: Scope) -> int:
@@ -225,10 +218,12 @@ def _header(start: Message, wanted: bytes) -> bytes | None:
 
 
 def _head(start: Message) -> bytes:
+    """Status line and headers as they go over the wire."""
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in start["headers"])
-    return STATUS_LINE[start["status"]] + lines + b"\r\n"
+    status = f"HTTP/1.1 {start['status']} ".encode() + phrase(start["status"])
+    return status + b"\r\n" + lines + b"\r\n"
 
 
-async def _raw(response: Response) -> bytes:
+def _raw(response: Response) -> bytes:
     start = {"status": response.status_code, "headers": response.raw_headers}
     return _head(start) + bytes(response.body)

@@ -9,13 +9,12 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-LONGEST = 20_000  # rows; the oldest go first
+LONGEST = 20_000  # records; the oldest go first
 SECRET = frozenset(("authorization", "cookie", "proxy-authorization", "x-emulator-token"))
-EXTENSION = "emulator.row"
 
 
 @dataclass
-class Row:
+class RequestRecord:
     """One request: no query, no secret."""
 
     no: int
@@ -28,16 +27,9 @@ class Row:
     fault: str | None = None
     body_bytes: int = 0
     time: float = field(default_factory=time.time)
-    direct: bool = False  # its body may go past the parser
-
-    @classmethod
-    def of(cls, scope: Scope) -> Row:
-        """The row of the request of `scope`."""
-        row: Row = scope["extensions"][EXTENSION]
-        return row
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "direct"}
+        return dict(vars(self))
 
     def came(self, size: int) -> None:
         """`size` more bytes of its body have been received."""
@@ -60,23 +52,22 @@ class Row:
         return noted
 
 
-class Journal:
-    """A row per request, in order of arrival."""
+class RequestLog:
+    """A record per request, in order of arrival."""
 
     def __init__(self) -> None:
-        self.rows: deque[Row] = deque(maxlen=LONGEST)
+        self.records: deque[RequestRecord] = deque(maxlen=LONGEST)
         self._no = 0
 
-    def open(self, scope: Scope, route: str | None, part: int | None) -> Row:
-        """A new row; `status`, `fault` and `body_bytes` are filled in as they become known."""
+    def open(self, scope: Scope, route: str | None, part: int | None) -> RequestRecord:
+        """A new record; `status`, `fault` and `body_bytes` are filled in as they become known."""
         headers = {
             name: "<secret>" if name in SECRET else value for name, value in _text(scope["headers"])
         }
-        row = Row(self._no, scope["method"], scope["path"], route, part, headers)
-        scope["extensions"][EXTENSION] = row
+        record = RequestRecord(self._no, scope["method"], scope["path"], route, part, headers)
         self._no += 1
-        self.rows.append(row)
-        return row
+        self.records.append(record)
+        return record
 
 
 def _text(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ class Storage(Protocol):
     def complete(self, upload: Json) -> Json:
         """Makes one file of the parts; what it returns is handed back as `content`."""
 
-    def download_url(self, content: Json, *, origin: str, life_s: float) -> str:
+    def download_url(self, content: Json, file_id: int, *, origin: str, life_s: float) -> str:
         """Where the whole file can be read during the next `life_s`."""
 
     def read(self, content: Json) -> Iterator[bytes]:
@@ -101,9 +101,15 @@ class LocalStorage:
 
     def __post_init__(self) -> None:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self.root.glob("*/*.tmp"):  # by a server that was killed
-            left.unlink()
+
+    def keep_only(self, wanted: set[str]) -> None:
+        """Removes what a server that was killed left: half parts, and bytes of no file."""
         for folder in self.root.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder)
+                continue
+            for left in folder.glob("*.tmp"):
+                left.unlink()
             self._used[folder.name] = sum(path.stat().st_size for path in folder.iterdir())
 
     # ---- what Storage asks for
@@ -116,9 +122,9 @@ class LocalStorage:
     def part_url(self, upload: Json, no: int, *, origin: str, life_s: float) -> str:
         return origin + self.signer.url("PUT", f"/store/parts/{upload['upload']}/{no}", life_s)
 
-    def put_url(self, upload: Json, *, origin: str, life_s: float) -> str:
+    def put_url(self, upload_id: str, *, origin: str, life_s: float) -> str:
         """Where a file that is not cut into parts is to be PUT."""
-        return origin + self.signer.url("PUT", f"/store/files/{upload['upload']}", life_s)
+        return origin + self.signer.url("PUT", f"/store/files/{upload_id}", life_s)
 
     def part_sizes(self, upload: Json) -> dict[int, int]:
         found = self._folder(upload["upload"]).iterdir()
@@ -129,8 +135,9 @@ class LocalStorage:
         row = [sizes[no] for no in range(upload["parts"])]
         return {"upload": upload["upload"], "sizes": row}
 
-    def download_url(self, content: Json, *, origin: str, life_s: float) -> str:
-        return origin + self.signer.url("GET", f"/store/blobs/{content['upload']}", life_s)
+    def download_url(self, content: Json, file_id: int, *, origin: str, life_s: float) -> str:
+        path = f"/store/blobs/{file_id}/{content['upload']}"
+        return origin + self.signer.url("GET", path, life_s)
 
     def read(self, content: Json) -> Iterator[bytes]:
         return self.slice(content, 0, sum(content["sizes"]))

@@ -49,7 +49,7 @@ class Signer:
         right = self._sign(method, path, expires)
         if not hmac.compare_digest(right.encode(), given.encode()):
             raise mismatch(store)
-        now, end = self.clock(), int(expires) / 1000
+        now, end = self.clock(), int(expires) / 1000  # it is signed, so it is a number of ours
         if now >= end:
             raise expired(store, end, now)
 

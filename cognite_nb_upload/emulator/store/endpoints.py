@@ -6,84 +6,105 @@ import base64
 import contextlib
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from .intake import take_body
-from .project import Project
-from .rules import MAX_SINGLE_PUT
+from ..content import Content
+from ..project import Project
+from ..routes import Family, plain
+from ..rules import MAX_SINGLE_PUT, number
+from ..uploads import Uploads
+from .body_reader import read_body
+from .disk import PartWriter
 from .signing import StoreRefused, mismatch
-from .storage import PartWriter
-from .uploads import Uploads
 
 TWO_MECHANISMS = (
     "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "
     "string parameter or the Authorization header should be specified"
 )
-Endpoint = Callable[[Request], Awaitable[Response]]
 NO_UPLOAD = (
     "The specified upload does not exist. The upload ID may be invalid, or the upload may have "
     "been aborted or completed."
 )
+CHUNK = (
+    "A header you provided implies functionality that is not implemented: Content-Range. A body is "
+    "sent whole, or in the parts of a multipart upload."
+)
 
 
-class Objects:
-    """PUT of parts and of whole files, GET with ranges, and preflights of browsers."""
+class StoreObjects(Family):
+    """PUT of parts and of whole files, GET with ranges."""
 
-    def __init__(self, project: Project, uploads: Uploads) -> None:
-        self._project = project
-        self._uploads = uploads
-        self._settings = project.settings
-        self.routes = [
-            self._route("part", "/store/parts/{upload}/{part:int}", self.put_part, "PUT"),
-            self._route("put", "/store/files/{upload}", self.put_file, "PUT"),
-            self._route("download", "/store/blobs/{upload}", self.download, "GET", "HEAD"),
-        ]
-
-    def _route(self, name: str, path: str, endpoint: Endpoint, *methods: str) -> Route:
-        return Route(path, endpoint, methods=[*methods, "OPTIONS"], name=name)
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self._uploads, self._content = Uploads(project), Content(project)
+        self._settings, self._local = project.settings, project.local
 
     # ---- bytes in
 
+    @plain("part", "/store/parts/{upload}/{part}", "PUT")
     async def put_part(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight(request)
-        upload_id, no = request.path_params["upload"], request.path_params["part"]
+        upload_id = request.path_params["upload"]
+        no = number(request.path_params, "part", 0, 10**6)
         size = self._checked_size(request, self._settings.max_part_size)
         if self._settings.strict_storage and "content-type" in request.headers:
             raise mismatch(self._settings.store)
         if no >= self._uploads.open_parts(upload_id):
             raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
-        return await self._stored(request, upload_id, no, size, self._settings.max_part_size)
+        writer = self._local.open_part(upload_id, no, size or 0)
+        keep = False
+        try:
+            await self._received(request, writer, size, self._settings.max_part_size)
+            keep = self._uploads.open_parts(upload_id) > 0  # it may have been completed meanwhile
+        finally:
+            self._local.close_part(writer, keep=keep)
+        if not keep:
+            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
+        return self._stored(writer)
 
+    @plain("put", "/store/files/{upload}", "PUT")
     async def put_file(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight(request)
         upload_id = request.path_params["upload"]
         size = self._checked_size(request, MAX_SINGLE_PUT)
-        meta = self._uploads.single_file(upload_id)
-        if meta is None:
+        doc = self._uploads.single_file(upload_id)
+        if doc is None:
             raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
-        mime, signed = request.headers.get("content-type"), meta.get("mimeType")
+        mime, signed = request.headers.get("content-type"), doc["meta"].get("mimeType")
         if self._settings.strict_storage and mime and signed and mime != signed:
             raise mismatch(self._settings.store)
-        response = await self._stored(request, upload_id, 0, size, MAX_SINGLE_PUT)
-        self._uploads.single_arrived(upload_id)
-        return response
+        # A place of its own for each PUT: the content stays until the next one has come whole.
+        blob = secrets.token_hex(16)
+        writer = self._local.open_part(blob, 0, size or 0)
+        kept = False
+        try:
+            try:
+                await self._received(request, writer, size, MAX_SINGLE_PUT)
+                kept = True
+            finally:
+                self._local.close_part(writer, keep=kept)
+            content = {"upload": blob, "sizes": [writer.size]}
+            kept = kept and self._uploads.single_arrived(upload_id, content)
+        finally:
+            if not kept:
+                self._local.delete({"upload": blob})
+        if not kept:
+            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
+        return self._stored(writer)
 
     def _checked_size(self, request: Request, most: int) -> int | None:
         """The size that the body claims, if the store would take it; None if only its end tells."""
         store, strict = self._settings.store, self._settings.strict_storage
-        self._project.signer.check("PUT", request.url.path, request.query_params, store)
+        self.project.signer.check("PUT", request.url.path, request.query_params, store)
         if strict and "authorization" in request.headers:
             raise StoreRefused(400, "InvalidArgument", TWO_MECHANISMS)
+        if "content-range" in request.headers:
+            raise StoreRefused(501, "NotImplemented", CHUNK)
         length = request.headers.get("content-length")
         if length is None and strict:
             text = "You must provide the Content-Length HTTP header."
@@ -92,36 +113,15 @@ class Objects:
             raise too_large(most)
         return None if length is None else int(length)
 
-    async def _stored(
-        self, request: Request, upload_id: str, no: int, size: int | None, most: int
-    ) -> Response:
-        local = self._project.local
-        writer = local.open_part(upload_id, no, size or 0)
-        keep = False
+    async def _received(
+        self, request: Request, writer: PartWriter, size: int | None, most: int
+    ) -> None:
+        """Writes the body; raises StoreRefused if it is not what its headers say."""
         try:
-            await take_body(request, writer, size)
-            self._check_body(request, writer, size, most)
-            keep = self._is_wanted(upload_id)
+            await read_body(_bounded(request, most), writer)
         except OSError as error:
             text = f"The emulator's disk says: {error.strerror}."
             raise StoreRefused(507, "InsufficientStorage", text) from error
-        finally:
-            local.close_part(writer, keep=keep)
-        if not keep:
-            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
-        headers = checksum_headers(self._settings.store, writer.digest())
-        status = 201 if self._settings.store == "azure" else 200
-        return Response(status_code=status, headers=headers)
-
-    def _is_wanted(self, upload_id: str) -> bool:
-        """Whether the upload is still open now that the body has come."""
-        return bool(self._uploads.open_parts(upload_id) or self._uploads.single_file(upload_id))
-
-    def _check_body(
-        self, request: Request, writer: PartWriter, size: int | None, most: int
-    ) -> None:
-        if writer.size > most:
-            raise too_large(most)
         if size is not None and writer.size != size:
             text = "You did not provide the number of bytes specified by Content-Length."
             raise StoreRefused(400, "IncompleteBody", text)
@@ -130,18 +130,22 @@ class Objects:
             text = "The Content-MD5 you specified did not match what we received."
             raise StoreRefused(400, "BadDigest", text)
 
+    def _stored(self, writer: PartWriter) -> Response:
+        headers = checksum_headers(self._settings.store, writer.digest())
+        return Response(None, 201 if self._settings.store == "azure" else 200, headers)
+
     # ---- bytes out
 
+    @plain("download", "/store/blobs/{file}/{upload}", "GET", "HEAD")
     async def download(self, request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return self._preflight(request)
         store, query = self._settings.store, request.query_params
-        self._project.signer.check("GET", request.url.path, query, store)
-        found = self._project.blob(request.path_params["upload"])
-        if found is None:
+        self.project.signer.check("GET", request.url.path, query, store)
+        with self.project.state.change():
+            doc = self._content.alive(self.project.files.get(request.path_params["file"]))
+        content = doc["content"]["content"] if doc and doc["content"] else {}
+        if doc is None or content.get("upload") != request.path_params["upload"]:
             raise StoreRefused(404, "NoSuchKey", "The specified key does not exist.")
-        meta, content = found
-        total = sum(content["sizes"])
+        meta, total = doc["meta"], sum(content["sizes"])
         start, end, partial = byte_range(request.headers.get("range"), total)
         headers = {
             "accept-ranges": "bytes",
@@ -153,20 +157,18 @@ class Objects:
         if partial:
             headers["content-range"] = f"bytes {start}-{end - 1}/{total}"
         end = start if request.method == "HEAD" else end
-        pieces = self._project.local.slice(content, start, end)
+        pieces = self._local.slice(content, start, end)
         return Download(pieces, 206 if partial else 200, headers)
 
-    def _preflight(self, request: Request) -> Response:
-        if not self._settings.cors or "origin" not in request.headers:
-            text = "CORSResponse: CORS is not enabled for this bucket."
-            raise StoreRefused(403, "AccessForbidden", text)
-        asked = request.headers.get("access-control-request-headers", "")
-        headers = {
-            "access-control-allow-methods": "PUT, GET, HEAD",
-            "access-control-allow-headers": asked,
-            "access-control-max-age": "600",
-        }
-        return Response(status_code=200, headers=headers)
+
+async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes]:
+    """The body's pieces, until there are more bytes than it may have."""
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise too_large(most)
+        yield chunk
 
 
 class Download(StreamingResponse):
@@ -191,7 +193,7 @@ def _as_header(text: str) -> str:
 
 def byte_range(header: str | None, total: int) -> tuple[int, int, bool]:
     """[start, end) of one `Range: bytes=...`, and whether it was asked for."""
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", header or "")
+    asked = re.fullmatch(r"bytes=([0-9]{0,19})-([0-9]{0,19})", header or "")
     if not asked or asked[0] == "bytes=-":
         return 0, total, False
     first, last = asked[1], asked[2]

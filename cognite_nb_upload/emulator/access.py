@@ -1,0 +1,143 @@
+"""Who may do what: the token, groups, sessions, the project, and client credentials."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from urllib.parse import parse_qs, unquote_plus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from . import listing, rules
+from .catalog import found
+from .routes import Call, Family, api, plain
+from .rules import Json, Refused, boolean, ids, items, need, obj, text
+
+MAX_FORM = 16 * 1024  # bytes; a form is read before anyone has shown a token
+HOUR_MS = 3_600_000
+_SESSION = obj(
+    {
+        "clientId": text(1000),
+        "clientSecret": text(10_000),
+        "tokenExchange": boolean,
+        "oneshotTokenExchange": boolean,
+    }
+)
+_STATUSES = ("READY", "ACTIVE", "CANCELLED", "EXPIRED", "REVOKED", "ACCESS_LOST")
+
+
+class Access(Family):
+    """What the run's token may do. Its rights do not change: groups are shown, not made."""
+
+    def capabilities(self) -> list[Json]:
+        everything: Json = {"all": {}}
+        return [
+            {"groupsAcl": {"actions": ["LIST", "READ"], "scope": everything}},
+            {"projectsAcl": {"actions": ["LIST", "READ"], "scope": everything}},
+            {"sessionsAcl": {"actions": ["LIST", "CREATE", "DELETE"], "scope": everything}},
+        ]
+
+    @api("inspect", "GET", "/api/v1/token/inspect", prefix="")
+    def inspect(self, call: Call) -> Json:
+        name = self.project.settings.project
+        mine = {"projectScope": {"projects": [name]}}
+        return {
+            "subject": "emulator",
+            "projects": [{"projectUrlName": name, "groups": [1]}],
+            "capabilities": [each | mine for each in self.project.capabilities],
+        }
+
+    @api("project", "GET", "")
+    def show_project(self, call: Call) -> Json:
+        name = self.project.settings.project
+        return {"name": name, "urlName": name}
+
+    @api("groups", "GET", "/groups")
+    def groups(self, call: Call) -> Json:
+        group = {"id": 1, "name": "emulator", "isDeleted": False, "sourceId": ""}
+        return {"items": [group | {"capabilities": self.project.capabilities}]}
+
+    @plain("token", "/oauth/token", "POST")
+    async def token(self, request: Request) -> Response:
+        """Client credentials, in the form or by HTTP Basic."""
+        form = await _form(request)
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+        scheme, _, basic = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            client_id, secret = _basic(basic)
+        if form.get("grant_type") != "client_credentials":
+            return JSONResponse({"error": "unsupported_grant_type"}, 400)
+        tokens = self.project.tokens
+        if not tokens.is_client(client_id, secret):
+            return JSONResponse({"error": "invalid_client"}, 401)
+        life_s = round(tokens.life_s)
+        answer = {"access_token": tokens.issue(), "token_type": "Bearer", "expires_in": life_s}
+        return JSONResponse(answer, headers={"cache-control": "no-store"})
+
+
+class Sessions(Family):
+    """`/sessions`: kept for an hour's life that nothing prolongs; no secret is kept."""
+
+    @api("sessions_create", "POST", "/sessions", body=items(_SESSION, 1))
+    def create(self, call: Call) -> Json:
+        (item,), now = call.body["items"], self.project.now()
+        table = self.project.lists["sessions"]
+        session: Json = {"id": self.project.new_id(table), "status": "READY"}
+        session |= {"type": _type(item), "creationTime": now, "expirationTime": now + HOUR_MS}
+        if "clientId" in item:
+            session["clientId"] = item["clientId"]
+        table.put(session["id"], session)
+        shown = {k: v for k, v in session.items() if not k.endswith("Time")}
+        return {"items": [shown | {"nonce": secrets.token_urlsafe(24)}]}
+
+    @api("sessions", "GET", "/sessions")
+    def list_sessions(self, call: Call) -> Json:
+        status = call.query.get("status", "").upper()
+        rules.one_of("", *_STATUSES)("status", status)
+        limit = rules.number(call.query, "limit", 1, 1000, 25)
+        asked = {"limit": limit, "cursor": call.query.get("cursor")}
+        rows = self.project.lists["sessions"].after(listing.start(asked))
+        return listing.page((row for row in rows if status in ("", row[1]["status"])), asked)
+
+    @api("sessions_byids", "POST", "/sessions/byids", body=ids("id"))
+    def byids(self, call: Call) -> Json:
+        return {"items": found(self, "sessions", call.body)}
+
+    @api("sessions_revoke", "POST", "/sessions/revoke", body=ids("id"))
+    def revoke(self, call: Call) -> Json:
+        revoked = [each | {"status": "REVOKED"} for each in found(self, "sessions", call.body)]
+        for session in revoked:
+            self.project.lists["sessions"].put(session["id"], session)
+        return {"items": revoked}
+
+
+def _type(item: Json) -> str:
+    if "clientId" in item or "clientSecret" in item:
+        need({"clientId", "clientSecret"} <= item.keys(), "A client has clientId and clientSecret")
+        return "CLIENT_CREDENTIALS"
+    asked = item.get("tokenExchange") or item.get("oneshotTokenExchange")
+    need(asked, "A session needs client credentials or a token exchange")
+    return "TOKEN_EXCHANGE" if item.get("tokenExchange") else "ONESHOT_TOKEN_EXCHANGE"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_FORM:
+            raise Refused("The form is too large", status=413)
+    try:
+        found = parse_qs(raw.decode(), errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise Refused("The form cannot be read") from error
+    return {name: values[0] for name, values in found.items()}
+
+
+def _basic(text: str) -> tuple[str, str]:
+    """The client's id and secret, as RFC 6749 has them in an Authorization header."""
+    try:
+        name, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return unquote_plus(name), unquote_plus(secret)

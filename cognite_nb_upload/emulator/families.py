@@ -1,0 +1,26 @@
+"""All families of endpoints. A new one is added here, and nowhere else."""
+
+from __future__ import annotations
+
+from .access import Access, Sessions
+from .assets import Assets
+from .catalog import DataSets, Labels, SecurityCategories
+from .files import Files
+from .routes import Family
+from .store.endpoints import StoreObjects
+from .uploads import Uploads
+
+FAMILIES: tuple[type[Family], ...] = (
+    Uploads,
+    Files,
+    DataSets,
+    Labels,
+    Assets,
+    SecurityCategories,
+    Access,
+    Sessions,
+    StoreObjects,
+)
+
+#: The names of all routes, as faults and the request log have them.
+ROUTES = frozenset(route.name for family in FAMILIES for route, _ in family.routes())

@@ -1,0 +1,132 @@
+"""What an endpoint is: a method of a family, with its route and the check of its body beside it.
+
+    class Labels(Family):
+        @api("labels_delete", "POST", "/labels/delete", body=ids("externalId"))
+        def delete(self, call: Call) -> Json: ...
+
+A family is a class with such methods, made with the `Project`; `families.py` lists them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .rules import Check, Json, obj
+
+if TYPE_CHECKING:
+    from .project import Project
+
+PREFIX = "/api/v1/projects/{project}"
+NOTHING = obj({})
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request of the JSON API. Its body has passed the check of its route."""
+
+    body: Json
+    query: Mapping[str, str]
+    path: Mapping[str, str]
+    origin: str  # where the client reached the API: scheme, host and port as it wrote them
+    store_origin: str  # where it will reach the store
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where an endpoint is found. `name` is what faults and the request log call it."""
+
+    name: str
+    methods: frozenset[str]
+    path: str
+    status: int = 200
+    body: Check | None = None  # None: a plain endpoint, which reads its own request
+
+
+def api(
+    name: str,
+    method: str,
+    path: str,
+    *,
+    status: int = 200,
+    body: Check = NOTHING,
+    prefix: str = PREFIX,
+) -> Callable[[F], F]:
+    """A method `(call) -> Json` of the API, below the project's path.
+
+    It is called with a good token, under the project's lock, in one change of its state.
+    """
+    return _marked(Route(name, frozenset((method,)), prefix + path, status, body))
+
+
+def plain(name: str, path: str, *methods: str) -> Callable[[F], F]:
+    """An async method `(request) -> Response` at any path; it checks all rights itself."""
+    return _marked(Route(name, frozenset(methods), path))
+
+
+def _marked(route: Route) -> Callable[[F], F]:
+    def mark(function: F) -> F:
+        function.route = route  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Family:
+    """Endpoints that belong together."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    @classmethod
+    def routes(cls) -> Iterator[tuple[Route, str]]:
+        """Each route with the name of the method that answers it."""
+        for name, member in vars(cls).items():
+            if isinstance(route := getattr(member, "route", None), Route):
+                yield route, name
+
+    def capabilities(self) -> list[Json]:
+        """What the run's token may do here, for `token/inspect`: `{"filesAcl": {...}}`."""
+        return []
+
+
+@dataclass
+class Node:
+    """A path's next segments, by their text; None is a parameter."""
+
+    children: dict[str | None, Node] = field(default_factory=dict)
+    parameter: str = ""
+    found: dict[str, tuple[Route, Callable[..., Any]]] = field(default_factory=dict)
+
+
+class Router:
+    """Finds the endpoint of a method and a path, whose last slash does not count."""
+
+    def __init__(self) -> None:
+        self._root = Node()
+
+    def add(self, route: Route, endpoint: Callable[..., Any]) -> None:
+        node = self._root
+        for part in route.path.strip("/").split("/"):
+            parameter = part[1:-1] if part.startswith("{") else None
+            node = node.children.setdefault(None if parameter else part, Node())
+            node.parameter = parameter or ""
+        node.found |= dict.fromkeys(route.methods, (route, endpoint))
+
+    def find(
+        self, method: str, path: str
+    ) -> tuple[Route, Callable[..., Any], dict[str, str]] | None:
+        """The route, its endpoint and the parameters of the path."""
+        node, given = self._root, {}
+        for part in path.strip("/").split("/"):
+            fixed = node.children.get(part)
+            following = fixed or node.children.get(None)
+            if following is None:
+                return None
+            node = following
+            if fixed is None:
+                given[node.parameter] = part
+        found = node.found.get(method)
+        return (*found, given) if found else None
