@@ -41,7 +41,10 @@ Content = (
 
 _COPY: Final = 4 * MIB
 # To go back in these is to decompress from their beginning: they are read once, and spooled.
-_COMPRESSED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile, zipfile.ZipExtFile)
+_PACKED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
+_COMPRESSED: Final = (*_PACKED, zipfile.ZipExtFile)
+_PACKED_SUFFIXES: Final = frozenset({".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".z"})
+_PACKED_TARS: Final = frozenset({".tgz", ".tbz", ".tbz2", ".txz", ".tzst"})
 T = TypeVar("T")
 
 
@@ -143,7 +146,14 @@ class FileSource:
             raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
         except ValueError:  # a NUL, or what the file system's encoding lacks
             raise UsageError(f"{str(path)!r} cannot be the path of a file.") from None
-        size = _checked_length(os.fstat(fd).st_size, length, str(path))
+        there = os.fstat(fd).st_size
+        try:
+            if not there:
+                _refuse_hidden_bytes(fd, 0, str(path))
+            size = _checked_length(there, length, str(path))
+        except BaseException:
+            os.close(fd)
+            raise
         return cls(fd, name=path.name, path=path, start=0, size=size)
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -310,7 +320,7 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
             file object (from its current position, which moves on by the bytes that are taken), or
             an iterable of bytes or a file that cannot seek (both spooled to a temporary file).
         length: take this many bytes only; all that is there when None.
-        name: what to call it in messages.
+        name: what to call it; its own name, or in words what it is, when empty.
 
     Raises:
         UsageError: a text file, another type, or fewer bytes than `length`.
@@ -376,6 +386,18 @@ def give_back(content: object, source: Source) -> None:
             file.seek(start)
 
 
+def at_its_end(source: Source) -> int:
+    """The position of a file object that had nothing left; 0 where there was something."""
+    return 0 if source.size else getattr(source, "_claimed_from", None) or 0
+
+
+def is_spooled(content: object) -> bool:
+    """True for what can be read once only: a pipe, an iterator."""
+    if isinstance(content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike):
+        return False
+    return not (hasattr(content, "read_at") or hasattr(content, "fs") or _seekable(content))
+
+
 def _is_quick(content: object) -> bool:
     """True where nothing is read to see what there is: it may be done on an event loop."""
     if isinstance(content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike):
@@ -421,14 +443,14 @@ def _memory(data: Any, length: int | None, name: str) -> BytesSource:
 def _of_file(
     file: IO[bytes], length: int | None, name: str, close: Callable[[], None] | None = None
 ) -> Source:
-    name = name or _name_of(file)
+    name = name or _called(file)
     _refuse_unusable(file, name)
     if not _seekable(file):
         return _spool(_pieces(file, length), length, name)
     with _lock_of(file):
         start = file.tell()
         source: Any
-        if isinstance(file, _COMPRESSED):
+        if isinstance(file, _COMPRESSED) or unpacks(file):
             source = _spool(_pieces(file, length), length, name)
         else:
             source = _in_place(file, start, length, name, close)
@@ -462,6 +484,8 @@ def _in_place(
         file.seek(0, os.SEEK_END)
         end = file.tell()
         file.seek(start)
+    if descriptor is not None and not end:
+        _refuse_hidden_bytes(descriptor, start, name)
     size = _checked_length(max(0, end - start), length, name)
     file.seek(start + size)
     if descriptor is not None:
@@ -483,7 +507,7 @@ def _plain_descriptor(file: object) -> int | None:
     return raw.fileno()
 
 
-def _seekable(file: IO[bytes]) -> bool:
+def _seekable(file: object) -> bool:
     seekable = getattr(file, "seekable", None)
     return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
 
@@ -500,9 +524,40 @@ def _refuse_unusable(file: IO[bytes], name: str) -> None:
         raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
 
 
-def _name_of(file: object) -> str:
-    name = getattr(file, "name", None) or getattr(file, "path", None)
-    return os.path.basename(name) if isinstance(name, str) else type(file).__name__
+def own_name(content: object) -> str:
+    """The name that content has by itself, as a file in CDF may be called; "" where it has none.
+
+    What unpacks while it is read is called as its content is: `x.csv` for `gzip.open("x.csv.gz")`.
+    """
+    if isinstance(content, str | os.PathLike):
+        return Path(content).name
+    name = getattr(content, "name", None) or getattr(content, "path", None)
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if not isinstance(name, str) or name.startswith(("<", "/dev/", "/proc/")):
+        return ""  # a pipe, `<stdin>`, `<fdopen>`
+    name = os.path.basename(name)
+    return _unpacked_name(name) if unpacks(content) else name
+
+
+def unpacks(content: object) -> bool:
+    """True where the bytes that are read are not those of the file on disk: `gzip.open(...)`."""
+    if getattr(content, "compression", None):  # fsspec's OpenFile
+        return True
+    raw = getattr(content, "raw", None)
+    return isinstance(content, _PACKED) or isinstance(raw, _PACKED)
+
+
+def _unpacked_name(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() in _PACKED_TARS:
+        return f"{stem}.tar"
+    return stem if suffix.lower() in _PACKED_SUFFIXES else name
+
+
+def _called(file: object) -> str:
+    """What to call it in messages."""
+    return own_name(file) or f"The {type(file).__name__}"
 
 
 def _read_exactly(file: IO[bytes], size: int) -> bytes:
@@ -510,6 +565,19 @@ def _read_exactly(file: IO[bytes], size: int) -> bytes:
     while len(data) < size and (more := file.read(size - len(data))):
         data += more
     return data
+
+
+def _refuse_hidden_bytes(fd: int, at: int, name: str) -> None:
+    """A file of size 0 that has bytes, as those in /proc: how many there are, nobody knows."""
+    try:
+        hidden = bool(os.pread(fd, 1, at)) if hasattr(os, "pread") else False
+    except OSError:
+        return
+    if hidden:
+        raise UsageError(
+            f"{name} says that it has 0 bytes, and has some: give its bytes, as in "
+            "upload(path.read_bytes(), name='...')."
+        )
 
 
 def _checked_length(there: int, length: int | None, name: str) -> int:

@@ -95,7 +95,8 @@ class FileEndpoints:
             asset_ids: ids of 1 to 1000 assets.
             data_set_id: id of a data set that you may write to.
             labels: at most 10: external ids, our `Label`s or the official SDK's.
-            geo_location: our `GeoLocation`, the official one, or GeoJSON (a Feature or a geometry).
+            geo_location: our `GeoLocation`, the official one, a geometry of shapely's, a
+                GeoDataFrame of one row, or GeoJSON (a Feature or a geometry).
             source_created_time: milliseconds since 1970, or an aware `datetime`.
             source_modified_time: likewise.
             security_categories: at most 100 ids.

@@ -149,4 +149,7 @@ def digest(value: object) -> str:
 
 def _when(mtime_ns: int) -> str:
     seconds, ns = divmod(mtime_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{ns:09} UTC"
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{ns:09} UTC"
+    except (ValueError, OverflowError, OSError):  # file systems may say anything
+        return f"{seconds} s after 1970"

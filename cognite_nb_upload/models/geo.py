@@ -14,6 +14,7 @@ from numbers import Real
 from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models.crs import crs_of, degrees_from
 
 Position = tuple[float, float]
 _T = TypeVar("_T")
@@ -92,18 +93,24 @@ class GeoLocation:
 
     @classmethod
     def of(cls, value: GeoLike) -> GeoLocation:
-        """A location from ours, the official SDK's, shapely's, or GeoJSON as a dict or text.
+        """A location from ours, the official SDK's, shapely's, GeoPandas', or GeoJSON.
 
-        A bare geometry is wrapped; a FeatureCollection is taken when it holds one Feature.
+        A bare geometry is wrapped; a FeatureCollection is taken when it holds one Feature. GeoJSON
+        is a dict or text. What says that it is in another reference system than longitude and
+        latitude in degrees (WGS 84), by the `crs` of a GeoDataFrame or GeoSeries, the `crs` member
+        of GeoJSON or a geometry's SRID, is converted by pyproj.
 
         Raises:
-            UsageError: it is none of these, or CDF would refuse it.
+            UsageError: it is none of these, CDF would refuse it, or it is in another reference
+                system and pyproj is not installed.
         """
         if isinstance(value, GeoLocation):
             return value
         if isinstance(value, Geometry):
             return cls(geometry=value)
-        return _location(_as_mapping(value))
+        given = _as_mapping(value)
+        crs = crs_of(value) or crs_of(given)
+        return _location(given) if crs is None else _in_degrees(_location(given), crs)
 
     @property
     def doubt(self) -> str | None:
@@ -156,6 +163,20 @@ def _location(value: Mapping[str, Any]) -> GeoLocation:
     if value.get("type") == "Feature":
         return GeoLocation("Feature", _geometry(value.get("geometry")), value.get("properties"))
     return GeoLocation(geometry=_geometry(value))
+
+
+def _in_degrees(location: GeoLocation, crs: object) -> GeoLocation:
+    there = degrees_from(crs)
+    if there is None:
+        return location
+    geometry = Geometry(location.geometry.type, _moved(location.geometry.coordinates, there))
+    return GeoLocation(geometry=geometry, properties=location.properties)
+
+
+def _moved(coordinates: Any, there: Callable[[float, float], Position]) -> Any:
+    if coordinates and not isinstance(coordinates[0], tuple):
+        return there(*coordinates)
+    return tuple(_moved(inner, there) for inner in coordinates)
 
 
 def _geometry(value: object) -> Geometry:

@@ -18,7 +18,14 @@ from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import FileMetadata, MetadataFields, NodeIdLike, guess_mime_type
-from cognite_nb_upload.sources import Source, as_source
+from cognite_nb_upload.sources import (
+    Source,
+    as_source,
+    at_its_end,
+    is_spooled,
+    own_name,
+    unpacks,
+)
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.limits import SharedLimits, checked_bandwidth
@@ -239,11 +246,15 @@ class AsyncFiles(FileEndpoints):
     def _order(self, source: Uploadable, fields: dict[str, Any]) -> UploadSpec:
         how = _options({name: fields.pop(name) for name in _OPTIONS if name in fields})
         overwrite = bool(fields.pop("overwrite", False))
-        content = _opened(source, str(fields.get("name") or ""))
+        name = fields.pop("name", None) or own_name(source)
+        if not name and not isinstance(source, str | os.PathLike):
+            raise UsageError(f"{_kind(source)} has no name; give name='...'.")
+        content = _opened(source, str(name))
         with _closed_on_error(content):
-            about = _about(content, fields)
+            about = _about(name, fields)
             plan = plan_parts(content.size, how["asked"].get("part_size"))
-            return replace(self._new_order(content, about, plan, overwrite=overwrite), **how)
+            order = self._new_order(content, about, plan, overwrite=overwrite)
+            return replace(order, notes=_notes(source, content, about), **how)
 
     def _new_order(
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
@@ -357,13 +368,33 @@ def _opened(source: Uploadable, name: str) -> Source:
         return as_source(Path(source), name=name)
     if hasattr(source, "read_at"):
         return cast("Source", source)
-    return as_source(source, name=name)
+    opened = as_source(source, name=name)
+    if start := at_its_end(opened):
+        opened.close()
+        raise UsageError(
+            f"{name or _kind(source)} stands at its end, after {start} bytes, so that nothing "
+            "would be sent: call seek(0) on it first."
+        )
+    return opened
 
 
-def _about(source: Source, fields: dict[str, Any]) -> FileMetadata:
-    name = fields.pop("name", None) or source.name
-    if not name:
-        raise UsageError("These bytes have no name; give name='...'.")
+def _about(name: str, fields: dict[str, Any]) -> FileMetadata:
     if fields.get("mime_type") is None:
         fields["mime_type"] = guess_mime_type(name)
     return FileMetadata.of(name=name, **fields)
+
+
+def _notes(given: object, source: Source, about: FileMetadata) -> tuple[str, ...]:
+    """What may not be what the caller means."""
+    notes = []
+    if unpacks(given):
+        notes.append(f"What is sent is unpacked: {show_bytes(source.size)} as {about.name!r}.")
+    if not source.size and is_spooled(given):
+        notes.append(f"{_kind(given)} gave no bytes: the file is empty.")
+    if about.geo_location and about.geo_location.doubt:
+        notes.append(f"geo_location: {about.geo_location.doubt}")
+    return tuple(notes)
+
+
+def _kind(content: object) -> str:
+    return f"The {type(content).__name__}"

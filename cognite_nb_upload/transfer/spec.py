@@ -37,6 +37,7 @@ class UploadSpec:
         replaces: a file existed before (`overwrite`, or an existing file): never delete it.
         upload_id: the journal's, where it is known which unfinished upload is meant.
         asked: the options that the caller gave, as a note names them.
+        notes: what a reader should know of what is sent.
     """
 
     source: Source
@@ -58,6 +59,7 @@ class UploadSpec:
     max_concurrency: int = DEFAULT_CONCURRENCY
     max_bandwidth: float | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def request(self) -> tuple[object, ...]:

@@ -93,7 +93,7 @@ class Upload(Awaitable[Uploaded]):
         self.name = spec.name
         self.plan = spec.plan
         self.id = self.path = ""
-        self.notes: tuple[str, ...] = ()
+        self.notes = spec.notes
         self.feed = Feed(time.monotonic)
         self.stop_switch = CancelToken()
         self.max_concurrency = spec.max_concurrency

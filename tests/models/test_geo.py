@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_geometry_comes_back_as_it_was(geometry: dict[str, Any]):
         GeoLocation.point(10.5, 60),
         Geometry("Point", (10.5, 60)),
         GeoLocation(type="Feature", geometry=Geometry(type="Point", coordinates=[10.5, 60])),
-        {"type": "Point", "coordinates": [10.5, 60], "crs": "dropped"},
+        {"type": "Point", "coordinates": [10.5, 60], "bbox": "dropped"},
         {"type": "Feature", "id": 3, "geometry": GOOD[0], "properties": None},
         {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": GOOD[0]}]},
         '{"type": "Point", "coordinates": [10.5, 60]}',
@@ -170,3 +171,105 @@ def test_any_closed_rings_survive_the_wire(polygons: list[Any]):
 @given(line=lines)
 def test_every_position_is_counted_once(line: list[tuple[float, float]]):
     assert Geometry("MultiLineString", [line, line]).positions == (*line, *line)
+
+
+# --- other reference systems ----------------------------------------------------------------
+
+OSLO = (10.75, 59.91)
+IN_METRES = (262030.0, 6649300.0)  # the same place in EPSG:25833
+
+
+def member(name: str) -> dict[str, Any]:
+    return {"type": "name", "properties": {"name": name}}
+
+
+def geojson(kind: str, crs: object) -> dict[str, Any]:
+    geometry = {"type": "Point", "coordinates": list(IN_METRES)}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"a": 1}}
+    return {
+        "geometry": geometry | {"crs": crs},
+        "feature": feature | {"crs": crs},
+        "its geometry": feature | {"geometry": geometry | {"crs": crs}},
+        "collection": {"type": "FeatureCollection", "features": [feature], "crs": crs},
+        "in a collection": {"type": "FeatureCollection", "features": [feature | {"crs": crs}]},
+    }[kind]
+
+
+KINDS = ["geometry", "feature", "its geometry", "collection", "in a collection"]
+EPSG = "urn:ogc:def:crs:EPSG::25833"
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_said_to_be_in_metres_becomes_degrees(kind: str, as_text: bool):
+    pytest.importorskip("pyproj")
+    given = geojson(kind, member(EPSG))
+    location = GeoLocation.of(json.dumps(given) if as_text else given)
+    assert location.geometry.coordinates == pytest.approx(OSLO, abs=0.01)
+    assert location.doubt is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_pyproj_metres_are_refused(kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    with pytest.raises(UsageError, match=r"coordinates are in urn:ogc:.*25833, .* install pyproj"):
+        GeoLocation.of(geojson(kind, member(EPSG)))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:0", "nonsense\x1b", 7, {"type": "link", "properties": {}}])
+def test_a_reference_system_that_is_not_known_is_refused(crs: object):
+    pytest.importorskip("pyproj")
+    with pytest.raises(UsageError, match="which pyproj does not know") as refused:
+        GeoLocation.of(geojson("feature", crs))
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EPSG:4326",
+        "urn:ogc:def:crs:EPSG::4326",
+        "urn:ogc:def:crs:OGC:1.3:CRS84",
+        "http://www.opengis.net/def/crs/EPSG/0/4326",
+        "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
+        "OGC:CRS84",
+    ],
+)
+def test_degrees_stay_as_they_are_longitude_first(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyproj", None)
+    given = {"type": "Point", "coordinates": OSLO, "crs": member(name)}
+    assert GeoLocation.of(given).geometry.coordinates == OSLO
+
+
+def test_every_position_is_converted_and_its_rings_stay_closed():
+    pytest.importorskip("pyproj")
+    x, y = IN_METRES
+    ring = [(x, y), (x + 1000, y), (x + 1000, y + 1000), (x, y)]
+    given = {"type": "MultiPolygon", "coordinates": [[ring], [ring]], "crs": member(EPSG)}
+    location = GeoLocation.of(given)
+    assert len(location.geometry.positions) == 8
+    assert location.doubt is None
+
+
+def test_what_is_outside_its_reference_system_is_refused():
+    pytest.importorskip("pyproj")
+    given = {"type": "Point", "coordinates": [1e30, 1e30], "crs": member(EPSG)}
+    with pytest.raises(UsageError, match="is outside the area of urn"):
+        GeoLocation.of(given)
+
+
+@pytest.mark.parametrize("kind", ["frame", "series", "text", "srid"])
+def test_geopandas_and_shapely_say_where_they_are(kind: str):
+    geopandas = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    point = shapely.Point(*IN_METRES)
+    frame = geopandas.GeoDataFrame({"a": [1]}, geometry=[point], crs=25833)
+    given = {
+        "frame": frame,
+        "series": frame.geometry,
+        "text": frame.to_json(),
+        "srid": shapely.set_srid(point, 25833),
+    }[kind]
+    assert GeoLocation.of(given).geometry.coordinates == pytest.approx(OSLO, abs=0.01)
+    there = frame.to_crs(4326)
+    assert GeoLocation.of(there).geometry.coordinates == pytest.approx(OSLO, abs=0.01)

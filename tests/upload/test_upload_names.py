@@ -1,0 +1,180 @@
+"""What a file is called in CDF, and what of it is sent, where the content does not say it well."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from upload_rig import asked
+
+from cognite_nb_upload import CogniteClient, UsageError
+from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.sources import own_name
+
+CONTENT = b"a,b\n" * 100
+
+
+def pipe(_: Path) -> Any:
+    reader, writer = os.pipe()
+    os.close(writer)
+    return open(reader, "rb")
+
+
+NAMELESS: dict[str, Callable[[Path], Any]] = {
+    "BytesIO": lambda _: io.BytesIO(b"x"),
+    "a temporary file": lambda _: tempfile.TemporaryFile(),
+    "a spooled file": lambda _: tempfile.SpooledTemporaryFile(),
+    "a descriptor": lambda path: open(os.open(path, os.O_RDONLY), "rb"),
+    "bytes": lambda _: b"x",
+    "a generator": lambda _: (one for one in [b"x"]),
+    "a list": lambda _: [b"x"],
+    "a pipe": pipe,
+    "gzip of a buffer": lambda _: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(b"x"))),
+    "bz2": lambda path: bz2.BZ2File(io.BytesIO(bz2.compress(b"x"))),
+}
+
+
+@pytest.mark.parametrize("make", NAMELESS.values(), ids=NAMELESS)
+def test_what_has_no_name_is_asked_for_one(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, make: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+    content = make(path)
+    with pytest.raises(UsageError, match=r"^The \w+ has no name; give name='\.\.\.'\.$"):
+        client.files.upload(content)
+    assert not asked(cdf, "init")
+    if hasattr(content, "close"):
+        content.close()
+
+
+def in_zip(folder: Path) -> Any:
+    with zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner/x.csv", CONTENT)
+    return zipfile.ZipFile(folder / "all.zip").open("inner/x.csv")
+
+
+def packed(name: str, module: Any) -> Callable[[Path], Any]:
+    def make(folder: Path) -> Any:
+        with module.open(folder / name, "wb") as file:
+            file.write(CONTENT)
+        return module.open(folder / name)
+
+    return make
+
+
+def buffered(folder: Path) -> Any:
+    return io.BufferedReader(packed("x.csv.gz", gzip)(folder))
+
+
+def by_fsspec(folder: Path) -> Any:
+    packed("x.csv.gz", gzip)(folder).close()
+    return fsspec.open(f"file://{folder}/x.csv.gz", compression="gzip")
+
+
+UNPACKED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "gzip": (packed("x.csv.gz", gzip), "x.csv"),
+    "gzip of another name": (packed("x.data", gzip), "x.data"),
+    "a tar": (packed("x.tgz", gzip), "x.tar"),
+    "a buffered gzip": (buffered, "x.csv"),
+    "fsspec": (by_fsspec, "x.csv"),
+}
+
+
+@pytest.mark.parametrize(("make", "name"), UNPACKED.values(), ids=UNPACKED)
+def test_what_is_unpacked_on_the_way_is_called_as_what_is_sent(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, make: Callable[[Path], Any], name: str
+) -> None:
+    content = make(tmp_path)
+    uploaded = client.files.upload(content)
+    assert cdf.content(uploaded.id) == CONTENT
+    assert uploaded.name == name
+    assert uploaded.file.mime_type != "application/gzip"
+    assert uploaded.notes[0] == f"What is sent is unpacked: 400 bytes as '{name}'."
+    if hasattr(content, "read"):
+        content.close()
+
+
+@pytest.mark.parametrize("module", [bz2, lzma])
+def test_what_is_unpacked_without_a_name_is_said_too(
+    client: CogniteClient, tmp_path: Path, module: Any
+) -> None:
+    with packed("x.csv", module)(tmp_path) as content:
+        uploaded = client.files.upload(content, name="x.csv")
+    assert uploaded.notes[0].startswith("What is sent is unpacked")
+
+
+def test_a_member_of_an_archive_is_called_as_it_is_there(
+    client: CogniteClient, tmp_path: Path
+) -> None:
+    content = in_zip(tmp_path)
+    uploaded = client.files.upload(content)
+    assert (uploaded.name, uploaded.notes) == ("x.csv", ())
+    content.close()
+
+
+def test_names_that_are_none(tmp_path: Path) -> None:
+    for name in ("<stdin>", "/dev/fd/63", "/proc/self/fd/0", 7, None):
+        named = io.BytesIO()
+        named.name = name  # type: ignore[attr-defined]
+        assert own_name(named) == ""
+    named.name = os.fsencode(tmp_path / "x.csv")  # type: ignore[attr-defined]
+    assert own_name(named) == "x.csv"
+
+
+@pytest.mark.parametrize("kind", ["buffer", "file", "gzip"])
+def test_an_object_at_its_end_is_told(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: str
+) -> None:
+    content: Any = {
+        "buffer": lambda: io.BytesIO(),
+        "file": lambda: (tmp_path / "a").open("w+b"),
+        "gzip": lambda: packed("x.csv.gz", gzip)(tmp_path),
+    }[kind]()
+    if kind == "gzip":
+        content.read()
+    else:
+        content.write(CONTENT)
+    with pytest.raises(UsageError, match=r"a\.csv stands at its end, after 400 bytes.* seek\(0\)"):
+        client.files.upload(content, name="a.csv")
+    assert not asked(cdf, "init")
+    content.seek(0)
+    assert cdf.content(client.files.upload(content, name="a.csv").id) == CONTENT
+    content.close()
+
+
+def test_an_empty_buffer_is_an_empty_file(client: CogniteClient) -> None:
+    uploaded = client.files.upload(io.BytesIO(), name="a")
+    assert (uploaded.size, uploaded.notes) == (0, ())
+
+
+def test_an_iterator_that_gives_nothing_is_said(client: CogniteClient) -> None:
+    uploaded = client.files.upload(iter(()), name="a")
+    assert uploaded.notes == ("The tuple_iterator gave no bytes: the file is empty.",)
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="no /proc here")
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_file_of_size_0_that_has_bytes_is_told(client: CogniteClient, opened: bool) -> None:
+    path = Path("/proc/version")
+    assert path.stat().st_size == 0
+    with path.open("rb") as file:
+        with pytest.raises(UsageError, match="says that it has 0 bytes, and has some: give its"):
+            client.files.upload(file if opened else path, name="version")
+    assert client.files.upload(path.read_bytes(), name="version").size > 0
+
+
+def test_a_place_that_is_none_on_earth_is_said(client: CogniteClient) -> None:
+    place = {"type": "Point", "coordinates": [597423, 6643210]}
+    uploaded = client.files.upload(b"x", name="a", geo_location=place)
+    assert uploaded.notes[0].startswith("geo_location: The latitude 6.64321e+06 is outside")
