@@ -10,7 +10,7 @@ BIN := .venv/bin
 # One stamp per set of extras: each is installed once, and again when pyproject.toml changes.
 STAMP := .venv/stamp
 
-.PHONY: demo test test-fast lint bench lab notebooks clean
+.PHONY: demo test test-fast lint bench docs lab notebooks clean
 
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
@@ -35,6 +35,12 @@ notebooks: $(STAMP)-test
 bench: $(STAMP)-test
 	$(BIN)/python tests/bench/run.py
 
+# The documents as a site in build/site; a dead link is an error.
+docs: $(STAMP)-docs
+	$(BIN)/python docs/build_api.py
+	$(BIN)/python docs/rooms.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q
+
 lab: $(STAMP)-lab
 	$(BIN)/python -m cognite_nb_upload lab
 
@@ -51,6 +57,10 @@ $(STAMP)-demo: .venv/bin/python pyproject.toml
 
 $(STAMP)-lab: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[emulator,lab]'
+	@touch $@
+
+$(STAMP)-docs: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[emulator,docs]'
 	@touch $@
 
 $(STAMP)-lint: .venv/bin/python pyproject.toml

@@ -1,4 +1,4 @@
-"""The README's examples run as they are written, with the environment set and nothing else."""
+"""The examples of README and guides run as written, with the environment set and nothing else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ import pytest
 from cognite_nb_upload.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "docs" / "index.md", *(ROOT / "docs" / "guides").glob("*.md")]
+EXAMPLES = {
+    f"{page.stem}-{no}": code
+    for page in sorted(PAGES)
+    for no, code in enumerate(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
+}
 # What an example takes for granted: a file, a client, a frame.
 GIVEN = """
 import pandas as pd
@@ -22,6 +28,8 @@ from cognite_nb_upload import AsyncCogniteClient, CogniteClient, upload_many
 from pathlib import Path
 Path("big.segy").write_bytes(bytes(12 * 2**20))
 Path("small.txt").write_bytes(b"small")
+Path("a/folder").mkdir(parents=True)
+Path("a/folder/one.txt").write_bytes(b"one")
 client = CogniteClient.from_env()
 frame = pd.DataFrame({"path": ["big.segy", "small.txt"]})
 """
@@ -60,10 +68,10 @@ def run(code: str, cdf: Emulator, folder: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 8
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.strip().splitlines()[-1][:40])
+@pytest.mark.parametrize("code", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_an_example_runs_as_it_is_written(code: str, cdf: Emulator, tmp_path: Path) -> None:
     before = len([file for file in cdf.files() if file["uploaded"]])
     run(code, cdf, tmp_path)
