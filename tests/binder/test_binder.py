@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +29,53 @@ with CogniteClient.from_env() as client:
 """
 
 
+# What Binder gives a notebook, and some to spare for the server.
+MEMORY = 1536 * 2**20
+# The Python that binder/runtime.txt names.
+VERSION = (ROOT / "binder" / "runtime.txt").read_text().strip().replace("-", "")
+
+
+def python() -> str:
+    """Binder's own version of Python where it is installed; else the one that runs the tests."""
+    known = (Path.home() / ".pyenv" / "versions").glob(f"{VERSION.removeprefix('python')}*")
+    for found in (shutil.which(VERSION), *(str(one / "bin" / VERSION) for one in known)):
+        if (
+            found
+            and subprocess.run([found, "-V"], capture_output=True, check=False).returncode == 0
+        ):
+            return found
+    return sys.executable
+
+
+class Peak(threading.Thread):
+    """Watches the memory of a process and all that it started; `bytes` is the most it was."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self._process, self._over = psutil.Process(pid), threading.Event()
+        self.bytes = 0
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            self.bytes = max(self.bytes, self._now())
+
+    def _now(self) -> int:
+        total = 0
+        with suppress(psutil.Error):
+            for one in (self._process, *self._process.children(recursive=True)):
+                with suppress(psutil.Error):
+                    total += one.memory_info().rss
+        return total
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
 @pytest.fixture
 def clean(tmp_path: Path) -> dict[str, str]:
     """A venv with nothing in it, first on the PATH, and a home of its own."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([python(), "-m", "venv", tmp_path / "venv"], check=True)
     path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CDF_")}
     return {**kept, "PATH": path, "COGNITE_NB_UPLOAD_STATE": str(tmp_path / "state")}
@@ -38,7 +83,7 @@ def clean(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_binder_builds_and_starts_uploads_a_file(
+def test_what_binder_builds_and_starts_uploads_a_file_and_runs_every_notebook(
     clean: dict[str, str], tmp_path: Path
 ) -> None:
     repo = tmp_path / "repo"
@@ -65,6 +110,14 @@ def test_what_binder_builds_and_starts_uploads_a_file(
     assert said["labels"] > 1
     assert said["size"] == 5
     assert said["verified"].startswith("size 5 bytes")
+    peak = Peak(os.getpid())
+    peak.start()
+    try:
+        told = run("binder/start", "python", "notebooks/build_notebooks.py")
+    finally:
+        peak.end()
+    assert told.splitlines() == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    assert 100 * 2**20 < peak.bytes - psutil.Process().memory_info().rss < MEMORY
 
 
 def test_the_scripts_can_be_run() -> None:
