@@ -110,7 +110,13 @@ class ConfigError(UsageError):
 
 
 class SourceChanged(UsageError):
-    """The file is not the one that was planned; nothing is completed."""
+    """The content is not the one that was planned; nothing is completed.
+
+    Attributes:
+        unseen: True where a later call could not tell: what was sent is not gone on with.
+    """
+
+    unseen = False
 
 
 class UploadBusy(UsageError):

@@ -17,7 +17,6 @@ import ssl
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import PurePath
 from types import TracebackType
@@ -26,7 +25,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from cognite_nb_upload.core.retry import Retry, parse_retry_after
+from cognite_nb_upload.core.retry import Retry, http_date, parse_retry_after
 from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
 
@@ -402,7 +401,4 @@ _WORDS: Final = {
 
 def server_time(headers: Mapping[str, str]) -> datetime | None:
     """The server's own clock, from its `Date` header."""
-    try:
-        return parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
+    return http_date(headers.get("date"))

@@ -4,20 +4,22 @@ That one promise gives parallel parts, retry and resume. What cannot keep it (a 
 is spooled to a temporary file at the border, since the stores want to know each part's length and
 a part that is lost is sent again from its first byte.
 
-Rules of this file: reading is safe from several threads; a file that changes while it is being read
-raises `SourceChanged`; nobody's file is closed but our own.
+Rules of this file: reading is safe from several threads; content that changes while it is being
+read raises `SourceChanged`; nobody's file is closed but our own.
 """
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import inspect
 import io
 import lzma
 import mmap
 import os
 import stat
+import sys
 import tempfile
 import threading
 import zipfile
@@ -31,6 +33,7 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio import to_thread
 
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB, show_bytes, whole
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
 
@@ -40,6 +43,11 @@ Content = (
 )  # fmt: skip
 
 _COPY: Final = 4 * MIB
+# Memory that its owner may write to is copied when it is up to this size, in bytes: a few
+# milliseconds. Above it, one pass takes a digest of each MiB, and every byte that goes is compared.
+COPIED_UP_TO: Final = 16 * MIB
+_BLOCK: Final = MIB
+_LIVE: Final = "read where it is; a change is noticed"
 # To go back in these is to decompress from their beginning: they are read once, and spooled.
 _PACKED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
 _COMPRESSED: Final = (*_PACKED, zipfile.ZipExtFile)
@@ -50,12 +58,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What tells one source from another: path (or ""), size in bytes, mtime in ns, inode."""
+    """What tells one source from another: path (or ""), size in bytes, mtime in ns, inode.
+
+    `version` is what else tells one content from another, such as a digest; "" where nothing does.
+    """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
+    version: str = ""
+
+
+class Witness(Protocol):
+    """Sees the bytes of one try of one part, in order, as they are handed to the connection."""
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take the next bytes.
+
+        Raises:
+            SourceChanged: they are not those that the upload began with.
+        """
+        ...
 
 
 class Source(Protocol):
@@ -89,28 +113,141 @@ class Source(Protocol):
         ...
 
 
-class BytesSource:
-    """Bytes in memory: nothing is copied. mmap and memoryview are read where they are."""
+class _Digested:
+    """SHA-256 of each MiB of content in memory, from one pass over it."""
 
-    def __init__(self, data: bytes | bytearray | memoryview | mmap.mmap, name: str = "") -> None:
+    name: str
+    size: int
+
+    def __init__(self) -> None:
+        self._pass = threading.Lock()
+        self._blocks: tuple[bytes, ...] | None = None
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """At most `size` bytes from `offset`."""
+        raise NotImplementedError
+
+    def read_once(self, stop: CancelToken | None = None) -> None:
+        """Take the digests; a second call reads nothing. It ends early where `stop` is set."""
+        with self._pass:
+            if self._blocks is not None:
+                return
+            blocks = []
+            for at in range(0, self.size, _BLOCK):
+                if stop:
+                    return
+                blocks.append(hashlib.sha256(self.read_at(at, _BLOCK)).digest())
+            self._blocks = tuple(blocks)
+
+    def facts(self) -> SourceFacts:
+        """Size and digest: the same bytes in another process are the same content."""
+        self.read_once()
+        version = hashlib.sha256(b"".join(self._blocks or ())).hexdigest()
+        return SourceFacts("", self.size, 0, 0, version)
+
+    def digest_of(self, start: int, end: int) -> bytes:
+        """The digest of bytes `[start, end)`, which lie within one block, as the pass found them.
+
+        Raises:
+            SourceChanged: they can no longer be told.
+        """
+        self.read_once()
+        no = start // _BLOCK
+        first, whole_block = no * _BLOCK, (self._blocks or ())[no]
+        if start == first and end == min(first + _BLOCK, self.size):
+            return whole_block
+        data = bytes(self.read_at(first, _BLOCK))  # a part begins or ends in the block
+        if hashlib.sha256(data).digest() != whole_block:
+            raise self.changed(first, first + len(data))
+        return hashlib.sha256(data[start - first : end - first]).digest()
+
+    def changed(self, start: int, end: int) -> SourceChanged:
+        """The error to raise where bytes `[start, end)` are not those of the pass."""
+        return SourceChanged(
+            f"{self.name or 'The content'} was written to during the upload, between byte {start} "
+            f"and byte {end}."
+        ).hint("Nothing was completed. Upload it again once nobody writes to it, or upload a copy.")
+
+
+class BytesSource(_Digested):
+    """Bytes in memory that nobody writes to; nothing is copied."""
+
+    def __init__(
+        self, data: bytes | bytearray | memoryview | mmap.mmap, name: str = "", how: str = ""
+    ) -> None:
+        super().__init__()
         self.name = name
+        self.how = how
         self._view = memoryview(data).cast("B")
         self.size = self._view.nbytes
 
-    def read_at(self, offset: int, size: int) -> memoryview:
+    def __repr__(self) -> str:
+        how = f", {self.how}" if self.how else ""
+        return f"<{type(self).__name__} {self.name!r}: {show_bytes(self.size)} in memory{how}>"
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
         """At most `size` bytes from `offset`, as a view."""
         return self._view[offset : offset + size]
 
     def check(self) -> None:
         """Memory is what it is."""
 
-    def facts(self) -> SourceFacts:
-        """Only the size is known of bytes in memory."""
-        return SourceFacts("", self.size, 0, 0)
-
     def close(self) -> None:
         """Release the view, so that its owner may resize or close what it shows."""
         self._view.release()
+
+
+class LiveBytesSource(BytesSource):
+    """Memory that its owner may write to while it goes, read where it is.
+
+    The content is what one pass found before the first byte is sent. Every byte that is handed to
+    a connection is compared with that: a difference raises `SourceChanged`.
+    """
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        """At most `size` bytes from `offset`, as they are now."""
+        return bytes(self._view[offset : offset + size])
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill `room` from `offset`; what is in it then changes no more."""
+        data = self._view[offset : offset + len(room)]
+        room[: len(data)] = data
+        return len(data)
+
+    def witness(self, start: int, size: int) -> Witness:
+        """What compares bytes `[start, start + size)` as they go."""
+        self.read_once()
+        return _Witness(self, start, size)
+
+
+class _Witness:
+    """Compares the bytes of one try of one part with the digests of the pass, block by block."""
+
+    def __init__(self, source: _Digested, start: int, size: int) -> None:
+        self._source = source
+        self._from = self._at = start
+        self._end = start + size
+        self._hash = hashlib.sha256()
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take the next bytes.
+
+        Raises:
+            SourceChanged: they are not those of the pass.
+        """
+        view = memoryview(data)
+        while view and self._at < self._end:
+            until = min(self._from - self._from % _BLOCK + _BLOCK, self._end)
+            piece, view = view[: until - self._at], view[until - self._at :]
+            self._hash.update(piece)
+            self._at += len(piece)
+            if self._at == until:
+                self._compare()
+
+    def _compare(self) -> None:
+        if self._hash.digest() != self._source.digest_of(self._from, self._at):
+            raise self._source.changed(self._from, self._at)
+        self._from, self._hash = self._at, hashlib.sha256()
 
 
 class FileSource:
@@ -123,6 +260,7 @@ class FileSource:
         self._path = path
         self._start = start
         self._as_opened = os.fstat(fd)
+        self._called = _path_of(fd)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -211,7 +349,7 @@ class FileSource:
             return os.read(self._fd, size)
 
     def check(self) -> None:
-        """Compare with what was opened: size, mtime, and at its path still the same inode."""
+        """Compare with what was opened: size, mtime, ctime, and at its path the same inode."""
         was = self._as_opened
         try:
             now = os.fstat(self._fd)
@@ -221,6 +359,8 @@ class FileSource:
             raise self._changed(f"was {was.st_size} bytes and is {now.st_size}")
         if now.st_mtime_ns != was.st_mtime_ns:
             raise self._changed("was written to")
+        if now.st_ctime_ns != was.st_ctime_ns:
+            self._look_closer(now)
         if self._path is None:
             return
         try:
@@ -229,6 +369,19 @@ class FileSource:
             raise self._changed("is no longer there") from None
         if (at_path.st_ino, at_path.st_dev) != (was.st_ino, was.st_dev):
             raise self._changed("was replaced by another file")
+
+    def _look_closer(self, now: os.stat_result) -> None:
+        """Its ctime alone has changed: it was renamed, its rights were, or its mtime was put back.
+
+        Raises:
+            SourceChanged: nothing else explains it.
+        """
+        was, called = self._as_opened, _path_of(self._fd)
+        if sys.platform != "win32" and (_rights(now), called) == (_rights(was), self._called):
+            error = self._changed("was written to, and its modification time put back")
+            error.unseen = True
+            raise error
+        self._as_opened, self._called = now, called
 
     def _changed(self, how: str) -> SourceChanged:
         return SourceChanged(
@@ -251,6 +404,22 @@ class FileSource:
     def __del__(self) -> None:
         if hasattr(self, "_closed"):  # it was made
             self.close()
+
+
+def _rights(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What else than a write changes a file's ctime, and shows."""
+    return status.st_mode, status.st_uid, status.st_gid, status.st_nlink
+
+
+def _path_of(fd: int) -> str:
+    """Where the open file is now; "" where the system does not say."""
+    with suppress(OSError):
+        if sys.platform == "darwin":
+            import fcntl
+
+            return fcntl.fcntl(fd, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
+        return os.readlink(f"/proc/self/fd/{fd}")
+    return ""
 
 
 class SeekableSource:
@@ -312,13 +481,44 @@ def absolute(path: os.PathLike[str] | str) -> Path:
         raise UsageError(f"{path} begins in a home folder, and none is known: set HOME.") from None
 
 
+class LiveSeekableSource(SeekableSource, _Digested):
+    """A file object in memory that its owner may write to while it goes (a large BytesIO).
+
+    What goes is compared with one pass before the first byte, as in `LiveBytesSource`.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        *,
+        name: str,
+        start: int,
+        size: int,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        _Digested.__init__(self)
+        self.how = _LIVE
+        SeekableSource.__init__(self, file, name=name, start=start, size=size, close=close)
+
+    def facts(self) -> SourceFacts:
+        """Size and digest: the same bytes in another process are the same content."""
+        return _Digested.facts(self)
+
+    def witness(self, start: int, size: int) -> Witness:
+        """What compares bytes `[start, start + size)` as they go."""
+        self.read_once()
+        return _Witness(self, start, size)
+
+
 def as_source(content: object, length: int | None = None, name: str = "") -> Source:
     """Make a `Source` of whatever holds bytes.
 
     Args:
-        content: str (sent as UTF-8), bytes, bytearray, memoryview, mmap, a path object, a binary
-            file object (from its current position, which moves on by the bytes that are taken), or
-            an iterable of bytes or a file that cannot seek (both spooled to a temporary file).
+        content: str (sent as UTF-8), bytes, bytearray, memoryview, mmap, an array or what else
+            gives a buffer, a path object, a binary file object (from its current position, which
+            moves on by the bytes that are taken), or an iterable of bytes or a file that cannot
+            seek (both spooled to a temporary file). Memory that can be written to is copied where
+            it has up to 16 MiB; above that it is read where it is, and a change is noticed.
         length: take this many bytes only; all that is there when None.
         name: what to call it; its own name, or in words what it is, when empty.
 
@@ -337,6 +537,8 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
         return _of_opened(content, length, name)
     if isinstance(content, AsyncIterable):
         raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
+    if (view := _buffer_of(content)) is not None:
+        return _memory(view, length, name)
     if isinstance(content, Iterable):
         return _spool(content, length, name or "an iterator")
     raise UsageError(
@@ -367,6 +569,22 @@ def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
     if read_into is not None:
         return room[: read_into(room, offset)]
     return memoryview(source.read_at(offset, len(room)))
+
+
+def read_once(source: Source, stop: CancelToken) -> None:
+    """Take the digests of content in memory, off an event loop; others need none.
+
+    They are incomplete where `stop` was set meanwhile.
+    """
+    own = getattr(source, "read_once", None)
+    if own is not None:
+        own(stop)
+
+
+def witness_of(source: Source, start: int, size: int) -> Witness | None:
+    """What compares bytes as they go, where the content may change unseen; None elsewhere."""
+    own = getattr(source, "witness", None)
+    return cast("Witness | None", own(start, size)) if own is not None else None
 
 
 def region_of(source: Source) -> tuple[int, int] | None:
@@ -400,7 +618,7 @@ def is_spooled(content: object) -> bool:
 
 def _is_quick(content: object) -> bool:
     """True where nothing is read to see what there is: it may be done on an event loop."""
-    if isinstance(content, str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike):
+    if isinstance(content, str | bytes | os.PathLike):
         return True
     closed = getattr(content, "closed", False) is True
     return closed or isinstance(content, io.BytesIO) or _plain_descriptor(content) is not None
@@ -427,17 +645,33 @@ def _kept(kept: MutableMapping[object, T], thing: object, make: Callable[[], T])
     with _keeping:
         try:
             return kept.setdefault(thing, make())
-        except TypeError:  # nothing can be kept for it, as for a list
+        except (TypeError, ValueError):  # nothing can be kept for it, as for a list
             return None
+
+
+def _buffer_of(content: object) -> memoryview | None:
+    """The memory of an array, or of what else shows its memory; None where there is none."""
+    try:
+        return memoryview(cast("bytes", content))
+    except (TypeError, ValueError, BufferError):
+        return None
 
 
 def _memory(data: Any, length: int | None, name: str) -> BytesSource:
     view = memoryview(data)
     if not view.c_contiguous:
         raise UsageError("The memoryview is not contiguous; give bytes(view).")
-    view = view.cast("B")
+    fixed = isinstance(view.obj, bytes)
+    try:
+        view = view.cast("B")
+    except (TypeError, ValueError):  # an array of numbers in another machine's byte order
+        view, fixed = memoryview(view.tobytes()), True
     size = _checked_length(view.nbytes, length, name or "The content")
-    return BytesSource(view[:size], name)
+    if fixed:
+        return BytesSource(view[:size], name)
+    if size <= COPIED_UP_TO:
+        return BytesSource(bytes(view[:size]), name, "copied")
+    return LiveBytesSource(view[:size], name, _LIVE)
 
 
 def _of_file(
@@ -475,7 +709,7 @@ def _in_place(
     length: int | None,
     name: str,
     close: Callable[[], None] | None,
-) -> FileSource | SeekableSource:
+) -> FileSource | SeekableSource | BytesSource:
     """The next `length` bytes, which the file's position then skips."""
     descriptor = _plain_descriptor(file)
     if descriptor is not None:
@@ -487,10 +721,16 @@ def _in_place(
     if descriptor is not None and not end:
         _refuse_hidden_bytes(descriptor, start, name)
     size = _checked_length(max(0, end - start), length, name)
-    file.seek(start + size)
     if descriptor is not None:
+        file.seek(start + size)
         return FileSource(os.dup(descriptor), name=name, path=None, start=start, size=size)
-    return SeekableSource(file, name=name, start=start, size=size, close=close)
+    in_memory = isinstance(file, io.BytesIO | tempfile.SpooledTemporaryFile)
+    if in_memory and size <= COPIED_UP_TO:
+        file.seek(start)
+        return BytesSource(_read_exactly(file, size), name, "copied")
+    file.seek(start + size)
+    kind = LiveSeekableSource if in_memory else SeekableSource
+    return kind(file, name=name, start=start, size=size, close=close)
 
 
 def _plain_descriptor(file: object) -> int | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+import numpy as np
 
 DATA = bytes(range(256)) * 40
 Make = Callable[[Path], Any]
@@ -88,6 +89,8 @@ CONTENTS: dict[str, Make] = {
     "memoryview": lambda _: memoryview(DATA),
     "memoryview of longs": lambda _: memoryview(DATA).cast("q"),
     "mmap": mapped,
+    "array": lambda _: np.frombuffer(DATA, ">f4"),
+    "array of two dimensions": lambda _: np.frombuffer(DATA, np.uint8).reshape(64, -1),
     "Path": written,
     "raw file": lambda folder: opened(folder, buffering=0),
     "buffered file": opened,

@@ -7,7 +7,9 @@ repeated only where it is known that nothing was made.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,11 +30,40 @@ from cognite_nb_upload.models import (
     LabelLike,
     NodeIdLike,
     as_node_id,
+    same_fields,
 )
+from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.store.download import Download
 
 _NO_RIGHTS: Final = "insufficient access rights"
+_WHOSE: Final = (
+    "whose content is not uploaded. It may be an upload of somebody else that still runs, or one "
+    "of yours from another machine or with other fields; nothing was changed in it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """By what a file with an external id is known to be this upload's own, never somebody else's.
+
+    Attributes:
+        since_ms: CDF's clock, in ms since 1970, when it had no such file: what was made later with
+            every field as sent is this upload's. None: nothing is known of that.
+        file_ids: of files that earlier calls of the same upload began.
+    """
+
+    since_ms: int | None = None
+    file_ids: frozenset[int] = frozenset()
+
+    def holds(self, file: CDFFile, about: FileMetadata) -> bool:
+        """True if the file is this upload's own, and its content is still missing."""
+        if file.uploaded or not same_fields(file, about):
+            return False
+        if file.id in self.file_ids:
+            return True
+        since_ms, made = self.since_ms, file.created_time
+        return since_ms is not None and made is not None and to_ms(made) >= since_ms
 
 
 class FileEndpoints:
@@ -152,9 +183,21 @@ class FileEndpoints:
 
         return Opening(opened)
 
-    async def open_new(self, about: FileMetadata, parts: int, overwrite: bool) -> OpenUpload:
-        """Begin the upload of a new file, and take what CDF hands out (initmultipartupload)."""
-        reply = await self._init(about, parts, overwrite)
+    async def absent_since(self, external_id: str) -> int | None:
+        """CDF's clock, in ms since 1970, now that it has no such file; None where it has one."""
+        if await self.retrieve(external_id=external_id) is not None:
+            return None
+        return self._rpc.cdf_ms()
+
+    async def open_new(
+        self, about: FileMetadata, parts: int, overwrite: bool, claim: Claim | None = None
+    ) -> OpenUpload:
+        """Begin the upload of a new file, and take what CDF hands out (initmultipartupload).
+
+        Where CDF has a file of this external id already, the upload goes on with it if `claim`
+        holds for it.
+        """
+        reply = await self._init(about, parts, overwrite, claim)
         mend = (lambda file: self.mend_overwritten(file, about)) if overwrite else None
         return _opened(reply, parts, mend)
 
@@ -174,28 +217,34 @@ class FileEndpoints:
         return CDFFile.from_cdf(reply), url
 
     async def _init(
-        self, about: FileMetadata, parts: int | None, overwrite: bool
+        self, about: FileMetadata, parts: int | None, overwrite: bool, claim: Claim | None = None
     ) -> dict[str, Any]:
         """Make the file, for so many parts or one PUT (None).
 
-        After a lost answer CDF is asked what it has before this is repeated.
+        After a lost answer CDF is asked what it has before this is repeated. Without a claim, what
+        was made since the first try counts as made by it.
         """
-        attempt, unsure = 0, False
+        attempt, unsure, began_s = 0, False, time.monotonic()
+
+        async def own(found: CDFFile | None) -> dict[str, Any]:
+            since = claim or Claim(self._rpc.cdf_ms(began_s))
+            return await self._link_begun(about, parts, found, since)
+
         while True:
             attempt += 1
             try:
                 return await self._post_init(about, parts, overwrite)
             except APIError as error:
-                if not (unsure and error.code == 409):  # else it may be the file of the first try
+                if error.code != 409 or about.external_id is None or not (unsure or claim):
                     raise _with_advice(error, about) from None
-                return await self._link_begun(about, parts)
+                return await own(await self.retrieve(external_id=about.external_id))
             except Unanswered as silence:
                 unsure = True
                 if about.external_id is None:
                     raise _orphan(about) from silence
                 found = None if overwrite else await self.retrieve(external_id=about.external_id)
                 if found is not None:
-                    return await self._link_begun(about, parts, found)
+                    return await own(found)
                 if (wait_s := self._rpc.config.retry.wait_s(attempt)) is None:
                     raise
             await anyio.sleep(wait_s)
@@ -213,24 +262,15 @@ class FileEndpoints:
         )
 
     async def _link_begun(
-        self, about: FileMetadata, parts: int | None, found: CDFFile | None = None
+        self, about: FileMetadata, parts: int | None, found: CDFFile | None, claim: Claim
     ) -> dict[str, Any]:
         """URLs for the file that an init made whose answer was lost.
 
         Raises:
-            APIError: the file with this external id is another one.
+            APIError: the file with this external id is another one, or may be.
         """
-        found = found or await self.retrieve(external_id=about.external_id)
-        if found is None or found.uploaded or found.name != about.name:
-            raise _with_advice(
-                APIError(
-                    f"external id {about.external_id!r} exists already",
-                    code=409,
-                    duplicated=[{"externalId": about.external_id}],
-                    what=f"to begin the upload of {about.name!r}",
-                ),
-                about,
-            )
+        if found is None or not claim.holds(found, about):
+            raise _taken(about, found)
         return await self._link({"externalId": about.external_id}, parts)
 
     async def _link(self, target: Mapping[str, Any], parts: int | None) -> dict[str, Any]:
@@ -383,6 +423,22 @@ def _orphan(about: FileMetadata) -> CDFUnreachable:
         "Nothing was sent twice. CDF may hold an empty file of this name, and deletes it after a "
         "week. Begin again; with an external_id this is resolved by itself."
     )
+
+
+def _taken(about: FileMetadata, found: CDFFile | None) -> APIError:
+    error = APIError(
+        f"external id {about.external_id!r} exists already",
+        code=409,
+        duplicated=[{"externalId": about.external_id}],
+        what=f"to begin the upload of {about.name!r}",
+    )
+    if found is not None:
+        made = f", created {found.created_time:%Y-%m-%d %H:%M:%S} UTC" if found.created_time else ""
+        error.hint(
+            f"It is that of {found.name!r}, id {found.id}{made}, "
+            + ("whose content is uploaded." if found.uploaded else _WHOSE)
+        )
+    return _with_advice(error, about)
 
 
 def _with_advice(error: APIError, about: FileMetadata) -> APIError:

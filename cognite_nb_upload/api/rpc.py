@@ -13,6 +13,7 @@ import platform
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import anyio
@@ -28,6 +29,7 @@ from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import ticking
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
+from cognite_nb_upload.models.wire import to_ms
 
 # These statuses are an answer of CDF's front door: the request was not carried out.
 _NOT_DONE: Final = frozenset({429, 503})
@@ -47,6 +49,7 @@ class Rpc:
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
+        self._heard: tuple[datetime, float] | None = None
         self._pools: weakref.WeakKeyDictionary[object, Pool] = weakref.WeakKeyDictionary()
         http.quiet_logs()
 
@@ -128,12 +131,29 @@ class Rpc:
                     refreshed = True
                     continue
                 if reply.is_success:
+                    self._hear(reply)
                     return _object(reply, send)
                 wait_s = self._wait_after_status(reply, send, attempt)
                 reason = f"CDF says {reply.status_code}"
             send.tell(f"{reason}; trying again in {wait_s:.0f} s")
             await anyio.sleep(wait_s)
             send.tell("")
+
+    def _hear(self, reply: httpx.Response) -> None:
+        """Remember CDF's clock, as it answers."""
+        if (now := http.server_time(reply.headers)) is not None and now.tzinfo is not None:
+            self._heard = now, time.monotonic()
+
+    def cdf_ms(self, at_s: float | None = None) -> int | None:
+        """CDF's clock, in milliseconds since 1970; never ahead of it.
+
+        Args:
+            at_s: the moment, by this process's monotonic clock; that of the last answer when None.
+        """
+        if self._heard is None:
+            return None
+        date, heard_s = self._heard
+        return to_ms(date) - round(1000 * max(0.0, heard_s - (heard_s if at_s is None else at_s)))
 
     async def _once(self, send: _Send) -> httpx.Response:
         with http.Sealed():

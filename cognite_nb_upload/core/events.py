@@ -20,6 +20,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning(Event):
+    """CDF is about to be asked for a new file with an external id; its answer may get lost.
+
+    `absent_ms` is CDF's clock (milliseconds since 1970) when it had no such file yet: one that it
+    made later, as it was asked to, is that of this upload. None: that is not known.
+    """
+
+    absent_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Opened(Event):
     """CDF has made the file and handed out a URL per part. `sizes[i]` is None where not planned.
 

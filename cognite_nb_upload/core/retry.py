@@ -88,12 +88,20 @@ def parse_retry_after(text: str | None, now: datetime | None = None) -> float | 
 
 
 def _seconds_until(text: str, now: datetime | None) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if now is None:
+    moment = http_date(text)
+    if moment is None or now is None:
         return None  # without the server's clock a date says nothing that can be trusted
     return max(0.0, (moment - now).total_seconds())
+
+
+def http_date(text: str | None) -> datetime | None:
+    """The moment that a `Date` or `Retry-After` header names, in UTC; None where it names none.
+
+    Servers write what the calendar does not have; a zone of `-0000` says that it is unknown, and
+    HTTP's dates are in GMT.
+    """
+    try:
+        moment = parsedate_to_datetime(text or "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, TypeError):
+        return None

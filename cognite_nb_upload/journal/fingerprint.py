@@ -39,6 +39,7 @@ class Fingerprint:
         samples: SHA-256 of up to 7 blocks of 64 KiB (`sample_hashes`).
         metadata: SHA-256 of what CDF is told of the file, `overwrite` included.
         target: the existing file whose content is sent, by external id or instance id.
+        version: what else tells one content from another, such as a digest of bytes in memory.
     """
 
     project: str
@@ -52,6 +53,7 @@ class Fingerprint:
     samples: tuple[str, ...] = ()
     metadata: str = ""
     target: str = ""
+    version: str = ""
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class Fingerprint:
             samples=sample_hashes(source.read_at, source.size),
             metadata=digest([metadata or {}, overwrite]),
             target=target,
+            version=facts.version,
         )
 
     @property
@@ -93,7 +96,7 @@ class Fingerprint:
             self.project, self.base_url, self.source, self.name, self.metadata, self.target
         ]  # fmt: skip
         if not self.source:
-            which += [self.size, self.mtime_ns, self.samples]
+            which += [self.size, self.mtime_ns, self.samples, self.version]
         return digest(which)[:16]
 
     def check(self, now: Fingerprint) -> None:
@@ -117,7 +120,9 @@ class Fingerprint:
         changes = []
         if self.size != now.size:
             changes.append(f"its size was {self.size} bytes and is {now.size}")
-        elif self.samples != now.samples:
+        elif self.samples != now.samples or (
+            self.version and now.version and self.version != now.version
+        ):
             changes.append("its bytes are others")
         if self.mtime_ns and now.mtime_ns and self.mtime_ns != now.mtime_ns:
             changes.append(f"it was modified {_when(self.mtime_ns)} and is {_when(now.mtime_ns)}")

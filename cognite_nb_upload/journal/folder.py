@@ -105,11 +105,16 @@ def find(mark: Fingerprint, folder: Path | None = None) -> Replayed | None:
 
 def look(path: Path) -> Replayed | None:
     """The journal; None where there is none, or where CDF had opened nothing yet."""
+    replayed = look_closely(path)
+    return replayed if replayed and replayed.opened else None
+
+
+def look_closely(path: Path) -> Replayed | None:
+    """The journal, also where CDF had opened nothing yet."""
     try:
-        replayed = replay_if_any(path)
+        return replay_if_any(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return replayed if replayed and replayed.opened else None
 
 
 def left_of(mark: Fingerprint, folder: Path) -> list[Replayed]:
@@ -123,19 +128,34 @@ def left_of(mark: Fingerprint, folder: Path) -> list[Replayed]:
 def _left(path: Path, mark: Fingerprint) -> Replayed | None:
     try:
         header = header_of(path)
-        if header is None or header.key == mark.key or not _same_content(header, mark):
+        if header is None or header.key == mark.key or _place(header) != _place(mark):
             return None
         known = look(path)
     except (OSError, JournalDamaged):
         return None
     if known is None or known.state.phase in (Phase.DONE, Phase.CANCELLED):
         return None
-    return known if known.state.stored and not _held_by(known) else None
+    same = _same_content(known.fingerprint, mark)
+    return known if same and known.state.stored and not _held_by(known) else None
 
 
 def _same_content(one: Fingerprint, two: Fingerprint) -> bool:
-    places = [(mark.project, mark.base_url, mark.source) for mark in (one, two)]
-    return places[0] == places[1] and not one.changes(two)
+    return _place(one) == _place(two) and not one.changes(two)
+
+
+def _place(mark: Fingerprint) -> tuple[str, str, str]:
+    return mark.project, mark.base_url, mark.source
+
+
+def files_left_by(mark: Fingerprint, folder: Path) -> frozenset[int]:
+    """Ids of the files that earlier calls of this upload began, and gave up before the end."""
+    found = set()
+    for path in (folder / "history").glob(f"{mark.key}-*{SUFFIX}"):
+        with contextlib.suppress(OSError, JournalDamaged):
+            known = replay_if_any(path)
+            if known and known.opened and known.opened.file_id and known.outcome != "done":
+                found.add(known.opened.file_id)
+    return frozenset(found)
 
 
 def unfinished(folder: Path | None = None) -> list[JournalRow]:

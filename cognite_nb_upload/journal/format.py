@@ -3,6 +3,7 @@
 A line is a checksum, a space, JSON. The checksum is the CRC-32 of all JSON up to there, so a line
 that was flipped, lost, doubled or written by someone else does not match. The first line is the
 fingerprint and the version; each further one is a fact: an event, who has it in hand, how it ended.
+A second such line begins it afresh, where CDF had not said that it opened anything.
 
 Rules of this file: what ends in a newline is whole and must be right, else the journal is refused;
 what does not is the torn end of a process that died, and is dropped, which only ever sends a part
@@ -38,8 +39,8 @@ _MARGIN: Final = 9
 KEPT: Final[dict[str, type[ev.Event]]] = {
     kind.__name__: kind
     for kind in (
-        ev.Opened, ev.PartStarted, ev.PartStored, ev.PartRefuted, ev.Paused, ev.Resumed,
-        ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
+        ev.Beginning, ev.Opened, ev.PartStarted, ev.PartStored, ev.PartRefuted, ev.Paused,
+        ev.Resumed, ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
     )
 }  # fmt: skip
 
@@ -79,6 +80,7 @@ class Replayed:
         state: every part is stored or waiting.
         opened: the session: file id, upload id, URLs, sizes; None before CDF opened one.
         opened_at: when that was, by this machine's clock.
+        intent: what was known before CDF was asked for a file; None where that was not told.
         outcome: how it ended; "" while it is unfinished.
         end: bytes of whole lines; what follows is torn.
         crc: the checksum of the last one.
@@ -94,6 +96,7 @@ class Replayed:
     opened: ev.Opened | None = None
     opened_at: datetime | None = None
     holder: Holder | None = None
+    intent: ev.Beginning | None = None
     outcome: str = ""
     end: int = field(default=0, repr=False)
     crc: int = field(default=0, repr=False)
@@ -197,6 +200,8 @@ def _first(path: Path, fact: dict[str, Any]) -> Replayed:
 
 def _after(replayed: Replayed, fact: dict[str, Any]) -> Replayed:
     """What is known after one more line."""
+    if fact["fact"] == "Journal":  # begun afresh: CDF had not said that it opened anything
+        return replace(_first(replayed.path, fact), intent=replayed.intent)
     kind, at = fact.pop("fact"), datetime.fromisoformat(fact.pop("at"))
     replayed = replace(replayed, updated_at=at)
     match kind:
@@ -208,6 +213,8 @@ def _after(replayed: Replayed, fact: dict[str, Any]) -> Replayed:
     replayed = replace(replayed, state=advance(replayed.state, event))
     if isinstance(event, ev.Opened):
         return replace(replayed, opened=event, opened_at=at)
+    if isinstance(event, ev.Beginning):
+        return replace(replayed, intent=event)
     return replayed
 
 

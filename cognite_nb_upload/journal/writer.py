@@ -92,12 +92,14 @@ class Journal:
     Attributes:
         path: the file; None where no journal can be kept, and after the end.
         replayed: what was known when it was opened; None for a new upload.
+        intent: what was known before CDF was asked for a file, if that was asked and not answered.
         warning: what a reader of the screen should know; "" while everything is on disk.
     """
 
     def __init__(self, lock: FileLock | None, replayed: Replayed | None, now: Clock) -> None:
         self.path: Path | None = None
-        self.replayed = replayed
+        self.replayed = replayed if replayed and replayed.opened else None
+        self.intent = replayed.intent if replayed else None
         self.warning = ""
         self._lock = lock
         self._now = now
@@ -180,6 +182,8 @@ class Journal:
         if self._fd is None or type(event).__name__ not in KEPT or not self._is_mine():
             return
         with self._mutex:
+            if isinstance(event, ev.Beginning):
+                self.intent = event
             before, self._state = self._state, advance(self._state, event)
             if isinstance(event, ev.PartStarted) and _same(before, self._state):
                 return
@@ -195,14 +199,18 @@ class Journal:
                 journal_folder.archive(self.path, outcome, self._now())
             self.close()
 
+    def refused(self) -> None:
+        """CDF has said that it made no file."""
+        self.intent = None
+
     def close(self) -> None:
-        """Let go of it; it stays unfinished, or is forgotten if CDF had opened nothing."""
+        """Let go of it; it stays unfinished, or is forgotten if CDF can have opened nothing."""
         with self._mutex:
             if not self._is_mine():
                 return
             self._close_file()
             path, self.path = self.path, None
-            if path and not self._was_opened():
+            if path and not self._was_opened() and self.intent is None:
                 journal_folder.delete(path)
             if self._lock is not None:
                 self._lock.release()
@@ -221,7 +229,7 @@ class Journal:
 
     def _begun(self, path: Path, header: Mapping[str, Any] | None) -> Journal:
         try:
-            self._fd = journal_folder.open_file(path, new=header is not None)
+            self._fd = journal_folder.open_file(path, new=self._end == 0)
             self.path = path
             if header is not None:
                 self._add("Journal", header)
@@ -246,7 +254,7 @@ class Journal:
     def _is_urgent(self, event: ev.Event) -> bool:
         if isinstance(event, ev.PartStored):
             return event.at_s - self._synced_s >= _SYNC_EVERY_S
-        return not isinstance(event, ev.PartStarted | ev.Paused | ev.Resumed)
+        return not isinstance(event, ev.Beginning | ev.PartStarted | ev.Paused | ev.Resumed)
 
     def _add(self, kind: str, fact: Mapping[str, Any]) -> None:
         fact = {"fact": kind, "at": self._now().isoformat(), **fact}
@@ -303,14 +311,16 @@ def _same(one: UploadState, two: UploadState) -> bool:
 def _claim(path: Path, mark: Fingerprint, resume: bool, now: Clock) -> Replayed | None:
     """The journal to go on with; what cannot be gone on with is put away."""
     try:
-        known = journal_folder.look(path)
+        known = journal_folder.look_closely(path)
     except JournalDamaged:
         if resume:
             raise
         known = None
     if known is None:
-        journal_folder.delete(path, keep_lock=True)  # damaged, or nothing had been sent
+        journal_folder.delete(path, keep_lock=True)  # damaged, or without a whole line
         return None
+    if known.opened is None:  # nothing was sent; what CDF was asked for is kept
+        return known
     if resume and not _is_over(known, mark):
         known.fingerprint.check(mark)
         return known

@@ -16,6 +16,7 @@ from cognite_nb_upload.models.file import (
     CDFFile,
     FileMetadata,
     MetadataFields,
+    same_fields,
 )
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry
 from cognite_nb_upload.models.ids import Label, LabelLike, NodeId, NodeIdLike, as_node_id
@@ -29,6 +30,7 @@ __all__ = [
     "MetadataFields",
     "check_field",
     "guess_mime_type",
+    "same_fields",
     "Label",
     "LabelLike",
     "GeoLocation",

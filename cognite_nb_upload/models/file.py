@@ -174,6 +174,20 @@ class CDFFile:
         return html_table(shown, caption="A file in CDF")
 
 
+def same_fields(file: CDFFile, about: FileMetadata) -> bool:
+    """True if CDF has every field of a file as it was sent, and no other; lists in any order."""
+    return _fields(file) == _fields(about)
+
+
+def _fields(of: FileMetadata | CDFFile) -> dict[str, Any]:
+    sent = ((field, _to_cdf(value)) for field, value in _given(of).items())
+    return {
+        field: sorted(map(str, value)) if isinstance(value, list) else value
+        for field, value in sent
+        if value not in ([], {})
+    }
+
+
 def _shown(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")

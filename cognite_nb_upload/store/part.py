@@ -17,7 +17,7 @@ from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, UploadStopped, UploadToolkitError
-from cognite_nb_upload.sources import Source
+from cognite_nb_upload.sources import Source, Witness, witness_of
 from cognite_nb_upload.store.connection import Body, Storage, Verdict
 
 Throttle = Callable[[int, CancelToken], int]
@@ -127,7 +127,7 @@ class PartSender:
             job.size,
             on_sent=lambda sent: self._emit(ev.PartSent(job.no, sent)),
             pace=job.pace,
-            digest=digest.update if digest else None,
+            digest=_each(digest, witness_of(job.source, job.start, job.size)),
             content_type=job.content_type,
         )
         try:
@@ -194,6 +194,19 @@ class PartSender:
         return UploadStopped(
             f"Part {self._job.no} was not sent: {self._stop.reason}.", missing_parts=(self._job.no,)
         )
+
+
+def _each(*watching: Digest | Witness | None) -> Callable[[bytes | memoryview], None] | None:
+    """What hands each piece to all of them; None where there is nobody."""
+    updates = [one.update for one in watching if one is not None]
+    if len(updates) < 2:
+        return updates[0] if updates else None
+
+    def update(data: bytes | memoryview) -> None:
+        for one in updates:
+            one(data)
+
+    return update
 
 
 class _Budget:

@@ -22,7 +22,15 @@ from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
-from cognite_nb_upload.sources import Source, SourceFacts, read_piece, region_of
+from cognite_nb_upload.sources import (
+    Source,
+    SourceFacts,
+    Witness,
+    read_once,
+    read_piece,
+    region_of,
+    witness_of,
+)
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 
 T = TypeVar("T")
@@ -76,6 +84,14 @@ class SteadySource:
     def region(self) -> tuple[int, int] | None:
         """The open file that it is a region of, for who lets the kernel send from it."""
         return region_of(self._source)
+
+    def read_once(self, stop: CancelToken) -> None:
+        """Take the digests of content in memory; ends early where `stop` is set."""
+        read_once(self._source, stop)
+
+    def witness(self, start: int, size: int) -> Witness | None:
+        """What compares bytes as they go, where the content may change unseen."""
+        return witness_of(self._source, start, size)
 
     def _twice(self, read: Callable[[], T], offset: int) -> T:
         try:

@@ -72,10 +72,12 @@ class DryRun:
         plan: the parts.
         requests: each request that CDF itself would get, as `(method, path, body)`; the parts go
             to the store in between.
+        content: what is done about content in memory that may change, in words.
     """
 
     plan: Plan
     requests: tuple[tuple[str, str, Mapping[str, Any]], ...]
+    content: str = ""
 
     @property
     def cost(self) -> str:
@@ -87,6 +89,7 @@ class DryRun:
         plan = self.plan
         lines = [f"{show_bytes(plan.size)} in {show_parts(len(plan.parts), plan.part_size)}:"]
         lines += [f"  {self.cost}"]
+        lines += [f"  content in memory, {self.content}"] if self.content else []
         lines += [f"  {method} {path} {dict(body)}" for method, path, body in self.requests]
         return "\n".join(lines)
 
@@ -122,8 +125,10 @@ class AsyncFiles(FileEndpoints):
         that were in flight are sent again.
 
         Args:
-            content: a path, bytes, a binary file object from its current position, or an fsspec
-                file. By position only: the keyword `source` is the metadata field.
+            content: a path, bytes, an array, a binary file object from its current position, or
+                an fsspec file. By position only: the keyword `source` is the metadata field.
+                Memory that can be written to is copied where it has up to 16 MiB; above that it
+                is read where it is, and a write to it ends the upload with `SourceChanged`.
             dry_run: return the plan and the request bodies, and send nothing.
             **fields: the metadata of `multipart_upload_session` (`name` is the file's own unless
                 given; `mime_type` is guessed from it), and:
@@ -259,15 +264,16 @@ class AsyncFiles(FileEndpoints):
     def _new_order(
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
     ) -> UploadSpec:
-        link = {"externalId": about.external_id}
+        known, link = about.external_id, {"externalId": about.external_id}
         return UploadSpec(
             source=source,
             name=about.name,
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=lambda parts: self.open_new(about, parts, overwrite),
-            reopener=(lambda parts: self.open_existing(link, parts)) if about.external_id else None,
+            opener=lambda parts, claim: self.open_new(about, parts, overwrite, claim),
+            reopener=(lambda parts: self.open_existing(link, parts)) if known else None,
+            absent_since=(lambda: self.absent_since(known)) if known and not overwrite else None,
             after=(lambda file: self.mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
             replaces=overwrite,
@@ -289,7 +295,7 @@ class AsyncFiles(FileEndpoints):
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=link,
+            opener=lambda parts, _: link(parts),
             reopener=link,
             about={},
             target=json.dumps(target),
@@ -331,6 +337,7 @@ def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
             ("POST", path, dict(body)),
             ("POST", "/files/completemultipartupload", complete),
         ),
+        getattr(order.source, "how", ""),
     )
 
 

@@ -20,8 +20,8 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.errors import UploadStopped, UsageError, VerifyError
-from cognite_nb_upload.sources import Source
+from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
+from cognite_nb_upload.sources import Source, witness_of
 from cognite_nb_upload.store.download import Download
 from cognite_nb_upload.store.part import Check, Checksums
 
@@ -201,11 +201,19 @@ async def by_download(
         UploadStopped: `stop` was set.
     """
     at = 0
+    witness = witness_of(source, 0, source.size)
 
     def compare(data: bytes) -> None:
         nonlocal at
         if stop:
             raise UploadStopped(f"The upload was {stop.reason}.")
+        if witness is not None:
+            try:
+                witness.update(data)
+            except SourceChanged:  # it is the store's bytes that differ from those of the pass
+                raise VerifyError("CDF's bytes differ from those sent.") from None
+            at += len(data)
+            return
         mine = bytes(source.read_at(at, len(data)))
         if mine != data:
             first = next((n for n, (a, b) in enumerate(zip(mine, data, strict=False)) if a != b), 0)

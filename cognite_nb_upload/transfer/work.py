@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from anyio import CancelScope, fail_after, to_thread
 
-from cognite_nb_upload.api.files import FileEndpoints
+from cognite_nb_upload import background
+from cognite_nb_upload.api.files import Claim, FileEndpoints
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
@@ -34,7 +34,7 @@ from cognite_nb_upload.errors import (
     VerifyError,
 )
 from cognite_nb_upload.journal.fingerprint import Fingerprint, digest
-from cognite_nb_upload.journal.folder import JournalWarning, left_of
+from cognite_nb_upload.journal.folder import JournalWarning, files_left_by, left_of
 from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile
@@ -90,13 +90,25 @@ class UploadTask:
 
     async def _take_in_hand(self) -> None:
         """Find the journal of this very upload, or begin one."""
+        await self._read_once()
         for earlier in await to_thread.run_sync(running.ending, self._order, self._upload):
             await earlier.ended()  # it still holds the journal
-        mark = await to_thread.run_sync(self._order.fingerprint, self._source)
+        self._mark = mark = await to_thread.run_sync(self._order.fingerprint, self._source)
         self._upload.path = mark.source
         self._journal = await to_thread.run_sync(self._opened_journal, mark)
         self._upload.id = self._order.upload_id or mark.key
         self._upload.feed.listen(self._journal.record, first=True)
+
+    async def _read_once(self) -> None:
+        """Content in memory is read once, in a thread, before anything is sent."""
+        if not hasattr(self._order.source, "read_once"):
+            return
+        while True:
+            stop = self._upload.stop_switch
+            await background.in_thread(self._source.read_once, stop)
+            if not stop:
+                return
+            await self._pause(stop)
 
     def _opened_journal(self, mark: Fingerprint) -> Journal:
         order = self._order
@@ -143,6 +155,8 @@ class UploadTask:
                 if self._upload.cancelled:
                     await self._give_up()
                     await to_thread.run_sync(journal.archive, "cancelled")
+                elif isinstance(error, SourceChanged) and error.unseen:
+                    await to_thread.run_sync(journal.archive, "failed")
             raise
         finally:
             with CancelScope(shield=True):
@@ -171,6 +185,8 @@ class UploadTask:
                     "CDF was being asked to begin, and may hold an empty file of this name, which "
                     "it deletes after a week."
                 )
+                if self._order.absent_since is not None:
+                    upload.last_words += " The same call goes on with it."
         elif upload.delete_on_cancel and self._order.replaces:
             upload.last_words = "The file was not deleted: it existed before this upload."
         elif upload.delete_on_cancel:
@@ -327,7 +343,7 @@ class UploadTask:
             await self._pause(stop)
         known = self._journal.replayed
         if known is None or known.opened is None or known.opened.file_id is None:
-            return None, await self._open_new(self._order.opener)
+            return None, await self._open_new()
         # The journal's parts, whatever this call would choose: its first line says it once for all.
         self._plan = plan_parts(self._plan.size, known.fingerprint.part_size)
         self._upload.plan = self._plan
@@ -374,19 +390,44 @@ class UploadTask:
         self._restored_id = file.id
         return self._files.session(handed_out, feed=self._upload.feed)
 
-    async def _open_new(
-        self, opener: Callable[[int], Awaitable[OpenUpload]]
-    ) -> FileMultipartUploadSession:
+    async def _open_new(self) -> FileMultipartUploadSession:
+        """Begin a new file, or go on with this upload's own, of which no answer told."""
+        claim = await self._claim()
         self._opening = True
-        opened = await opener(len(self._plan.parts))
+        try:
+            opened = await self._order.opener(len(self._plan.parts), claim)
+        except APIError as error:
+            if 400 <= error.code < 500:
+                self._journal.refused()
+            for note in self._upload.notes:  # such as what is left of an earlier call
+                error.hint(note)
+            raise
         self._opening = False
+        return self._session_of(opened)
+
+    async def _claim(self) -> Claim | None:
+        """By what a file is known that this call or an earlier one began, journalled first."""
+        order = self._order
+        if order.absent_since is None:
+            return None
+        absent_ms = None
+        with suppress(UploadToolkitError):  # then CDF itself says what is wrong
+            absent_ms = await order.absent_since()
+        before = self._journal.intent
+        if absent_ms is None and before is not None:
+            absent_ms = before.absent_ms
+        self._emit(ev.Beginning(absent_ms=absent_ms))
+        left = await to_thread.run_sync(files_left_by, self._mark, order.folder)
+        return Claim(absent_ms, left)
+
+    def _session_of(self, opened: OpenUpload) -> FileMultipartUploadSession:
         opened = replace(opened, after=self._order.after)
         sizes = tuple(part.size for part in self._plan.parts)
         return self._files.session(opened, feed=self._upload.feed, sizes=sizes)
 
     async def _begin_anew(self, why: str, left: str = "") -> FileMultipartUploadSession:
         self._note(f"Began anew: {why}; parts that were stored are sent again{left}.")
-        return await self._open_new(self._order.opener)
+        return await self._open_new()
 
     async def _fresh_urls(self, why: str) -> FileMultipartUploadSession:
         """Fresh URLs for the same file where CDF can give them, else a file of its own."""
@@ -394,7 +435,7 @@ class UploadTask:
             left = f", as another file: CDF deletes the unfinished one, id {self._state.file_id}"
             return await self._begin_anew(why, left)
         self._note(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
-        return await self._open_new(self._order.reopener)
+        return self._session_of(await self._order.reopener(len(self._plan.parts)))
 
     async def _after_failure(self, error: PartFailed) -> FileMultipartUploadSession:
         """A session that is over earns a fresh one, which has to get further than the last."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cognite_nb_upload.core.retry import RETRYABLE, Retry, parse_retry_after
+from cognite_nb_upload.core.retry import RETRYABLE, Retry, http_date, parse_retry_after
 
 NOW = datetime(2026, 5, 7, 12, 0, tzinfo=UTC)
 attempts = st.integers(1, 200)
@@ -99,6 +99,24 @@ def test_a_date_that_cannot_be_says_nothing(header: str):
     assert parse_retry_after(header, NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("Thu, 07 May 2026 12:00:30 GMT", datetime(2026, 5, 7, 12, 0, 30, tzinfo=UTC)),
+        ("Thu, 07 May 2026 12:00:30 -0000", datetime(2026, 5, 7, 12, 0, 30, tzinfo=UTC)),
+        ("Thu, 07 May 2026 14:00:30 +0200", datetime(2026, 5, 7, 12, 0, 30, tzinfo=UTC)),
+        ("Thu, 07 May 20260000000000000000 12:00:00 GMT", None),
+        ("Thu, 07 May 2026 12:00:00 +99999999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_servers_date_is_a_moment_in_utc_or_nothing(text: str | None, moment: datetime | None):
+    assert http_date(text) == moment
+
+
 words = st.sampled_from("Thu, 07 May 2026 12:00:30 GMT +9999 - : 99999999999".split())
 
 
@@ -106,6 +124,8 @@ words = st.sampled_from("Thu, 07 May 2026 12:00:30 GMT +9999 - : 99999999999".sp
 def test_no_header_is_an_error(text: str):
     asked = parse_retry_after(text, NOW)
     assert asked is None or asked >= 0
+    now = http_date(text)
+    assert now is None or (NOW - now).total_seconds() is not None
 
 
 def test_what_is_retried_is_not_given_up_for_a_header_on_another_status():

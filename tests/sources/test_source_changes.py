@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cognite_nb_upload import sources
 from cognite_nb_upload.errors import SourceChanged, TransferError
 from cognite_nb_upload.sources import FileSource, as_source
 
@@ -38,6 +39,11 @@ def rewrite(path: Path) -> None:
         file.write(b"x")
 
 
+def put_back(path: Path) -> None:
+    rewrite(path)
+    os.utime(path, ns=(10**18, 10**18))
+
+
 def replace(path: Path) -> None:
     other = path.with_name("other")
     other.write_bytes(bytes(SIZE))
@@ -49,6 +55,7 @@ CHANGES: dict[Callable[[Path], None], str] = {
     grow: f"was {SIZE} bytes and is {SIZE + 4}",
     shrink: f"was {SIZE} bytes and is {SIZE - 1}",
     rewrite: "was written to",
+    put_back: "was written to, and its modification time put back",
     replace: "was replaced by another file",
     os.remove: "is no longer there",
 }
@@ -78,6 +85,28 @@ def test_an_open_file_may_be_renamed_but_not_written_to(path: Path) -> None:
         source.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.chmod(0o600),
+        lambda path: os.link(path, path.with_name("link")),
+        lambda path: path.read_bytes(),
+    ],
+    ids=["rights", "link", "read"],
+)
+def test_other_rights_and_names_are_no_change_of_content(
+    change: Callable[[Path], object], path: Path
+) -> None:
+    path.chmod(0o644)
+    source = as_source(path)
+    change(path)
+    source.check()
+    put_back(path)
+    with pytest.raises(SourceChanged, match="put back"):
+        source.check()
+    source.close()
+
+
 def test_a_file_that_became_shorter_is_noticed_while_it_is_read(path: Path) -> None:
     source = as_source(path)
     os.truncate(path, 100)
@@ -86,7 +115,10 @@ def test_a_file_that_became_shorter_is_noticed_while_it_is_read(path: Path) -> N
     source.close()
 
 
-def test_an_object_that_became_shorter_is_noticed_while_it_is_read() -> None:
+def test_an_object_that_became_shorter_is_noticed_while_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "COPIED_UP_TO", 0)
     file = io.BytesIO(bytes(SIZE))
     source = as_source(file)
     file.truncate(100)

@@ -17,10 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import fsspec
 import pytest
-from contents import CONTENTS, DATA, Make, OnlyReads, compressed, in_memory_fs, opened, written
+from contents import CONTENTS, DATA, Make, OnlyReads, compressed, opened, written
 
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload import sources
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.sources import Source, as_source, as_source_async, give_back
 
 
@@ -111,11 +114,14 @@ class Busy(io.BytesIO):
         return super().read(size)
 
 
-def test_parts_of_one_file_object_do_not_disturb_each_other() -> None:
+def test_parts_of_one_file_object_do_not_disturb_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "COPIED_UP_TO", 0)
     file = Busy(DATA * 20)
-    sources = [as_source(file, length=len(DATA)) for _ in range(20)]
+    parts = [as_source(file, length=len(DATA)) for _ in range(20)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(whole, sources))
+        found = list(pool.map(whole, parts))
     assert found == [DATA] * 20
 
 
@@ -175,14 +181,57 @@ def test_decompressing_happens_once_however_often_it_is_read(tmp_path: Path) -> 
         source.close()
 
 
-def test_memory_is_not_copied() -> None:
-    data = bytearray(DATA)
-    view = as_source(data).read_at(0, 10)
-    data[0] = 99
-    assert view[0] == 99
+def test_bytes_are_not_copied() -> None:
+    view = as_source(DATA).read_at(0, 10)
+    assert isinstance(view, memoryview)
+    assert view.obj is DATA
 
 
-def test_memory_may_be_resized_once_the_source_is_closed() -> None:
+@pytest.mark.parametrize("make", [bytearray, lambda data: memoryview(bytearray(data)), io.BytesIO])
+def test_memory_that_may_be_written_to_is_copied_where_it_is_small_and_says_so(make: Any) -> None:
+    content = make(DATA)
+    source = as_source(content)
+    with content.getbuffer() if isinstance(content, io.BytesIO) else memoryview(content) as view:
+        view[0] = 99
+    assert whole(source) == DATA
+    assert "10 KiB in memory, copied" in repr(source)
+
+
+@pytest.mark.parametrize("make", [bytearray, lambda data: memoryview(bytearray(data)), io.BytesIO])
+def test_memory_above_that_is_watched_as_it_goes(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "COPIED_UP_TO", 100)
+    monkeypatch.setattr(sources, "_BLOCK", 1000)
+    content = make(DATA)
+    source = as_source(content)
+    sources.read_once(source, CancelToken())
+    for start, size in [(0, len(DATA)), (0, 1000), (500, 2000), (999, 2), (7000, len(DATA) - 7000)]:
+        witness = sources.witness_of(source, start, size)
+        assert witness is not None
+        for at in range(start, start + size, 333):
+            witness.update(source.read_at(at, min(333, start + size - at)))
+    with content.getbuffer() if isinstance(content, io.BytesIO) else memoryview(content) as view:
+        view[1500] ^= 1
+    for start, size in [(0, 2000), (1000, 1000), (1400, 300), (1501, 10)]:
+        witness = sources.witness_of(source, start, size)
+        assert witness is not None
+        with pytest.raises(SourceChanged, match=r"between byte 1\d+ and byte \d+"):
+            witness.update(source.read_at(start, size))
+    source.close()
+
+
+def test_a_pass_that_was_stopped_is_begun_again() -> None:
+    stop = CancelToken()
+    stop.set()
+    source = as_source(bytearray(DATA))
+    sources.read_once(source, stop)
+    assert source.facts() == as_source(DATA).facts()
+    assert source.facts() != as_source(DATA[:-1] + b"x").facts()
+
+
+def test_memory_may_be_resized_once_the_source_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "COPIED_UP_TO", 100)
     data = bytearray(DATA)
     source = as_source(data)
     with pytest.raises(BufferError):
@@ -196,7 +245,7 @@ def test_a_file_that_was_handed_in_stays_open_and_what_we_opened_is_closed(tmp_p
         as_source(file).close()
         assert not file.closed
         assert file.read() == b""
-    openable = in_memory_fs(tmp_path)
+    openable = fsspec.open(f"file://{written(tmp_path)}", "rb")
     source = as_source(openable)
     assert len(openable.fobjects) == 1
     source.close()
@@ -216,9 +265,9 @@ def test_descriptors_are_given_back_even_by_a_source_that_nobody_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    sources = [as_source(written(tmp_path)), as_source(iter([DATA]))]
+    left = [as_source(written(tmp_path)), as_source(iter([DATA]))]
     assert len(open_below(tmp_path)) == 2
-    del sources
+    del left
     gc.collect()
     assert open_below(tmp_path) == []
 

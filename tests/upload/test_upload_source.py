@@ -1,19 +1,26 @@
-"""Row 22: the source changes, goes away, or cannot be read, while it is being sent."""
+"""Rows 22 and 32: the source changes, goes away, or cannot be read, while it is being sent."""
 
 from __future__ import annotations
 
 import errno
+import io
+import mmap
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from upload_rig import PART, Gate, asked, content_of, file_of, stored_puts, until
+from upload_rig import PART, Gate, asked, content_of, file_of, puts, stored_puts, until
 
-from cognite_nb_upload import CogniteClient, SourceChanged, TransferError, uploads
+from cognite_nb_upload import CogniteClient, SourceChanged, TransferError, VerifyError, uploads
+from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import MIB
-from cognite_nb_upload.core.state import Phase
-from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.emulator import Emulator, Fault
 
 
 def _grows(path: Path) -> None:
@@ -154,3 +161,252 @@ class _Failing(Faulty):
 
     def close(self) -> None:
         self._closed.append(self.name)
+
+
+# --- row 32: content in memory --------------------------------------------------------------------
+
+# Above what is copied, and in parts that begin and end in the middle of a MiB.
+LARGE = 4
+
+
+def _bytearray(folder: Path) -> Any:
+    return bytearray(content_of(LARGE))
+
+
+def _bytes_io(folder: Path) -> Any:
+    return io.BytesIO(content_of(LARGE))
+
+
+def _array(folder: Path) -> Any:
+    return np.frombuffer(content_of(LARGE), np.uint8).copy()
+
+
+def _mmap(folder: Path) -> Any:
+    with file_of(folder, LARGE).open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)
+
+
+KINDS = [_bytearray, _bytes_io, _array, _mmap]
+
+
+@contextmanager
+def writable(content: Any) -> Iterator[memoryview]:
+    """The memory itself, to write to; a BytesIO shows it only for a while."""
+    with content.getbuffer() if isinstance(content, io.BytesIO) else memoryview(content) as view:
+        yield view
+
+
+def _flip(content: Any, at: int) -> None:
+    with writable(content) as view:
+        view[at] ^= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verify", ["size", "checksum", "download"])
+def test_32_memory_that_nobody_writes_to_arrives(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: Callable[[Path], Any], verify: Any
+) -> None:
+    content = kind(tmp_path)
+    uploaded = client.files.upload(content, name="a.bin", part_size=PART, verify=verify)
+    assert cdf.content(uploaded.id) == content_of(LARGE)
+    assert uploaded.verified
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_32_one_write_between_two_parts_is_noticed_and_nothing_is_completed(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: Callable[[Path], Any]
+) -> None:
+    content = kind(tmp_path)
+    upload = client.files.start_upload(
+        content, name="a.bin", part_size=PART, max_concurrency=1, verify="checksum"
+    )
+    written: list[int] = []
+
+    def write(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.PartStored) and not written:
+            written.append(event.no)
+            _flip(content, 2 * PART + 77)
+
+    upload.listen(write)
+    with pytest.raises(SourceChanged, match="was written to during the upload") as changed:
+        upload.result(30)
+    assert written == [0]
+    assert "Nothing was completed" in changed.value.__notes__[0]
+    assert asked(cdf, "complete") == []
+    assert 2 not in stored_puts(cdf)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("at", [0, 1 * MIB, PART - 1], ids=["first", "middle", "last"])
+def test_32_a_write_that_is_put_back_before_the_part_ends_is_noticed(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: Callable[[Path], Any], at: int
+) -> None:
+    content = kind(tmp_path)
+    upload = client.files.start_upload(
+        content, name="a.bin", part_size=PART, max_concurrency=1, verify="checksum"
+    )
+    flips: list[str] = []
+
+    def write(state: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.PartStarted) and event.no == 1 and not flips:
+            flips.append("written")
+            _flip(content, PART + at)
+        elif isinstance(event, ev.PartLost) or (
+            isinstance(event, ev.PartSent) and event.no == 1 and event.sent > at
+        ):
+            if flips == ["written"]:
+                flips.append("put back")
+                _flip(content, PART + at)
+
+    upload.listen(write)
+    with pytest.raises(SourceChanged, match="was written to"):
+        upload.result(30)
+    assert flips == ["written", "put back"]
+    assert asked(cdf, "complete") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_32_a_thread_that_writes_all_the_time_never_gets_a_torn_file_completed(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: Callable[[Path], Any]
+) -> None:
+    content, over, writes = kind(tmp_path), threading.Event(), [0]
+
+    def write() -> None:
+        while not over.is_set():
+            for at in range(0, LARGE * PART, PART // 3):
+                _flip(content, at)
+            writes[0] += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(SourceChanged, match="was written to"):
+            client.files.upload(content, name="a.bin", part_size=PART, verify="checksum")
+    finally:
+        over.set()
+        writer.join()
+    assert writes[0] > 1
+    assert asked(cdf, "complete") == []
+
+
+def test_32_a_write_before_the_first_byte_goes_is_part_of_the_content(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    small = bytearray(content_of(2))
+    upload = client.files.start_upload(small, name="a.bin", part_size=PART)
+    small[:] = bytes(len(small))  # it was copied by the call
+    small.append(1)
+    again = client.files.upload(small, name="b.bin", dry_run=True)
+    assert "content in memory, copied" in repr(again)
+    assert cdf.content(upload.result(30).id) == content_of(2)
+
+
+def test_32_a_dry_run_says_that_large_memory_is_read_where_it_is(client: CogniteClient) -> None:
+    dry = client.files.upload(bytearray(content_of(LARGE)), name="a.bin", dry_run=True)
+    assert "content in memory, read where it is; a change is noticed" in repr(dry)
+
+
+def test_32_a_write_between_two_tries_of_a_part_is_noticed(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = bytearray(content_of(LARGE))
+    cdf.inject(Fault("lost_answer", "part", part=1))
+    upload = client.files.start_upload(content, name="a.bin", part_size=PART, max_concurrency=1)
+
+    def write(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.PartLost) and event.wait_s is not None:
+            content[PART] ^= 1
+
+    upload.listen(write)
+    with pytest.raises(SourceChanged):
+        upload.result(30)
+    assert [row["kind"] for row in cdf.fired()] == ["lost_answer"]
+    assert asked(cdf, "complete") == []
+
+
+def test_32_other_bytes_after_a_restart_are_another_upload_whatever_the_samples_say(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = bytearray(content_of(LARGE))
+    cdf.inject(Fault("status", "part", part=1, status=404))
+    with pytest.raises(TransferError):
+        client.files.upload(content, name="a.bin", part_size=PART, max_concurrency=1)
+    content[PART - 1] ^= 1  # in a part that is stored, and in no sample
+    uploaded = client.files.upload(content, name="a.bin", part_size=PART)
+    assert cdf.content(uploaded.id) == bytes(content)
+    assert puts(cdf)[0] == 2
+
+
+def test_32_what_is_written_after_the_last_part_is_no_difference_of_the_store(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = bytearray(content_of(LARGE))
+    upload = client.files.start_upload(content, name="a.bin", part_size=PART, verify="download")
+
+    def write(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.Completing):
+            content[0] ^= 1
+
+    upload.listen(write)
+    assert "by reading them back" in upload.result(30).verified
+    assert content != content_of(LARGE)
+
+
+def test_32_a_part_of_a_session_that_is_written_to_while_it_goes_is_noticed(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = bytearray(content_of(LARGE))
+    session = client.files.multipart_upload_session("a.bin", parts=1)
+
+    def write(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.PartSent) and event.sent < PART:
+            content[-1] ^= 1
+
+    def send() -> None:
+        with session:
+            session.upload_part(0, content)
+
+    session.listen(write)
+    with pytest.raises(SourceChanged, match="was written to"):
+        send()
+    assert content[-1] != content_of(LARGE)[-1]
+    assert asked(cdf, "complete") == []
+
+
+def test_32_a_read_back_that_differs_from_the_memory_that_was_sent_is_an_error(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = bytearray(content_of(LARGE))
+    upload = client.files.start_upload(content, name="a.bin", part_size=PART, verify="download")
+
+    def tamper(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.Completing):
+            (part,) = (path for path in cdf.root.rglob("1") if path.stat().st_size == PART)
+            part.write_bytes(bytes(PART))
+
+    upload.listen(tamper)
+    with pytest.raises(VerifyError, match="CDF's bytes differ from those sent"):
+        upload.result(30)
+
+
+def test_22_a_file_whose_time_is_put_back_is_noticed_and_begun_anew(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, 3)
+    status = path.stat()
+    upload = client.files.start_upload(path, part_size=PART, max_concurrency=1)
+
+    def write(_: UploadState, event: ev.Event) -> None:
+        if isinstance(event, ev.PartStored) and event.no == 0:
+            with path.open("r+b") as file:
+                file.write(b"other")
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    upload.listen(write)
+    with pytest.raises(SourceChanged, match="its modification time put back"):
+        upload.result(30)
+    assert asked(cdf, "complete") == []
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    uploaded = client.files.upload(path, part_size=PART)
+    assert cdf.content(uploaded.id) == path.read_bytes()
+    assert puts(cdf)[0] == 2  # what was stored before is not gone on with
