@@ -19,6 +19,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.process import PerProcess
 
 T = TypeVar("T")
 
@@ -28,19 +29,33 @@ _GRACE_S: Final = 5.0
 # ipykernel's handler only schedules a callback. So who waits wakes it, every so many seconds.
 _WAKES_S: Final = 0.25
 _NAME: Final = "cognite_nb_upload"
-_lock = threading.Lock()
-_running: tuple[int, AbstractContextManager[BlockingPortal], BlockingPortal] | None = None
+
+
+class _Loop:
+    """The loop of one process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.portal: BlockingPortal | None = None
+        self.thread: int | None = None
+
+    def start(self) -> BlockingPortal:
+        manager = start_blocking_portal(name=_NAME)
+        self.portal = manager.__enter__()
+        self.thread = self.portal.call(threading.get_ident)
+        atexit.register(_end, os.getpid(), manager)
+        return self.portal
+
+
+# Reloading this module keeps the loop that runs: its namespace stays.
+_loop: PerProcess[_Loop] = globals().get("_loop") or PerProcess(_Loop)
 
 
 def portal() -> BlockingPortal:
     """The portal into the package's loop; starts it when there is none in this process."""
-    global _running
-    with _lock:
-        if _running is None or _running[0] != os.getpid():
-            manager = start_blocking_portal(name=_NAME)
-            _running = (os.getpid(), manager, manager.__enter__())
-            atexit.register(_end, os.getpid(), manager)
-        return _running[2]
+    loop = _loop.get()
+    with loop.lock:
+        return loop.portal or loop.start()
 
 
 def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
@@ -74,12 +89,12 @@ def call(function: Callable[..., Awaitable[T]], *args: object) -> T:
 
 def is_running() -> bool:
     """True where the loop has been started in this process."""
-    return _running is not None and _running[0] == os.getpid()
+    return _loop.get().portal is not None
 
 
 def in_own_loop() -> bool:
     """True in the thread of the package's loop, which must never be blocked."""
-    return threading.current_thread().name == _NAME
+    return threading.get_ident() == _loop.get().thread
 
 
 async def until_done(future: Future[Any]) -> None:

@@ -20,11 +20,12 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import PurePath
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 from urllib.request import getproxies
 
 import httpx
 
+from cognite_nb_upload import process
 from cognite_nb_upload.core.retry import Retry, http_date, parse_retry_after
 from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
@@ -60,7 +61,8 @@ def quiet_logs() -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _tls_context(cafile: str | None) -> ssl.SSLContext:
+def _tls_context(cafile: str | None, pid: int) -> ssl.SSLContext:
+    """One for each process (`pid`): another thread may have its locks at a fork."""
     if cafile and not os.path.exists(cafile):
         raise ConfigError(
             f"The certificates at {cafile} are not there (SSL_CERT_FILE and the like)."
@@ -83,7 +85,7 @@ def tls_context() -> ssl.SSLContext:
     """
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     cafile = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    return _tls_context(cafile)
+    return _tls_context(cafile, os.getpid())
 
 
 def is_loopback(host: str) -> bool:
@@ -287,6 +289,12 @@ def _host_and_port(text: str) -> tuple[str, str]:
         host, _, port = text.partition(":")
         return host, port
     return text, ""
+
+
+async def own_connection(event: str, info: Mapping[str, Any]) -> None:
+    """A trace of httpcore's: a connection that was just made belongs to this process."""
+    if event.endswith(".connect_tcp.complete"):
+        process.own(info["return_value"].get_extra_info("socket").fileno())
 
 
 class Sealed:

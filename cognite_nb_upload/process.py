@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
+from cognite_nb_upload.errors import UsageError
+
 T = TypeVar("T")
 
 # By process, each own descriptor with the device and inode that it had: a number may be reused.
@@ -45,6 +47,25 @@ class PerProcess(Generic[T]):
                 _inherited.append(self._values.pop(other, None))
             # No lock: one that another thread held at the fork would stay locked in the child.
             return self._values.setdefault(pid, self._make())
+
+
+class Home:
+    """The process in which something runs; a forked child's copy of it is of no use."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+    @property
+    def is_here(self) -> bool:
+        """True in that process."""
+        return os.getpid() == self.pid
+
+    def check(self, what: str) -> None:
+        """Raise UsageError in a forked child; `what` begins the sentence, e.g. "The upload"."""
+        if not self.is_here:
+            raise UsageError(
+                f"{what} runs in process {self.pid}; a forked child cannot use it."
+            ).hint("Use it in that process, or begin one of this process's own.")
 
 
 def own(fd: int) -> None:

@@ -36,6 +36,7 @@ from anyio import to_thread
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB, show_bytes, whole
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
+from cognite_nb_upload.process import PerProcess
 
 Content = (
     str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str] | IO[bytes]
@@ -624,25 +625,31 @@ def _is_quick(content: object) -> bool:
     return closed or isinstance(content, io.BytesIO) or _plain_descriptor(content) is not None
 
 
-_locks: MutableMapping[object, threading.RLock] = WeakKeyDictionary()
-_turns: MutableMapping[object, anyio.Lock] = WeakKeyDictionary()
-_keeping: Final = threading.Lock()
+class _Locks:
+    """What makes the readers of one object wait for each other, within one process."""
+
+    def __init__(self) -> None:
+        self.keeping = threading.Lock()
+        self.of_files: MutableMapping[object, threading.RLock] = WeakKeyDictionary()
+        self.of_contents: MutableMapping[object, anyio.Lock] = WeakKeyDictionary()
+        self.of_the_rest = threading.RLock()
+
+
+_locks: Final = PerProcess(_Locks)
 
 
 def _lock_of(file: object) -> threading.RLock:
     """One lock for each file object, since each has one position."""
-    return _kept(_locks, file, threading.RLock) or _one_for_the_rest
-
-
-_one_for_the_rest: Final = threading.RLock()
+    locks = _locks.get()
+    return _kept(locks.of_files, file, threading.RLock) or locks.of_the_rest
 
 
 def _turn_of(content: object) -> anyio.Lock:
-    return _kept(_turns, content, anyio.Lock) or anyio.Lock()
+    return _kept(_locks.get().of_contents, content, anyio.Lock) or anyio.Lock()
 
 
 def _kept(kept: MutableMapping[object, T], thing: object, make: Callable[[], T]) -> T | None:
-    with _keeping:
+    with _locks.get().keeping:
         try:
             return kept.setdefault(thing, make())
         except (TypeError, ValueError):  # nothing can be kept for it, as for a list

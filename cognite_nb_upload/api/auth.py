@@ -18,6 +18,7 @@ from cognite_nb_upload.core.retry import RETRYABLE
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError
 from cognite_nb_upload.http import Sealed, checked_base_url, httpx_proxy, in_words, tls_context
+from cognite_nb_upload.process import PerProcess
 
 # files-api.md 6: refresh about 30 s early.
 _EARLY_S: Final = 30.0
@@ -67,6 +68,15 @@ def _checked_token(text: object) -> str:
     return token
 
 
+class _Held:
+    """The token of one process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.token: Secret | None = None
+        self.ends_s = 0.0
+
+
 class OAuthClientCredentials:
     """A token for a client id and secret, fetched when needed and renewed 30 s before it ends.
 
@@ -100,9 +110,7 @@ class OAuthClientCredentials:
         self._audience = audience
         self._timeout_s = timeout_s
         self._clock = clock
-        self._lock = threading.Lock()
-        self._token: Secret | None = None
-        self._ends_s = 0.0
+        self._mine = PerProcess(_Held)
 
     @classmethod
     def entra_id(
@@ -119,20 +127,22 @@ class OAuthClientCredentials:
 
     def authorization_header(self) -> tuple[str, str]:
         """`("Authorization", "Bearer ...")`, with a token that is good for 30 s at least."""
-        with self._lock:
-            if self._token is None or self._clock() >= self._ends_s - _EARLY_S:
-                self._fetch()
-            assert self._token is not None  # noqa: S101 # _fetch sets it or raises
-            return "Authorization", f"Bearer {self._token.reveal()}"
+        mine = self._mine.get()
+        with mine.lock:
+            if mine.token is None or self._clock() >= mine.ends_s - _EARLY_S:
+                self._fetch(mine)
+            assert mine.token is not None  # noqa: S101 # _fetch sets it or raises
+            return "Authorization", f"Bearer {mine.token.reveal()}"
 
     def refresh(self) -> None:
         """Forget the token; the next header fetches another."""
-        with self._lock:
-            self._token = None
+        mine = self._mine.get()
+        with mine.lock:
+            mine.token = None
 
-    def _fetch(self) -> None:
+    def _fetch(self, mine: _Held) -> None:
         with Sealed():
-            self._take(self._ask())
+            self._take(self._ask(), mine)
 
     def _ask(self) -> httpx.Response:
         form = {
@@ -156,7 +166,7 @@ class OAuthClientCredentials:
                 f"The identity provider at {self._host} gave no answer ({in_words(error)})."
             ) from error
 
-    def _take(self, reply: httpx.Response) -> None:
+    def _take(self, reply: httpx.Response, mine: _Held) -> None:
         if reply.status_code in RETRYABLE:
             raise CDFUnreachable(f"The identity provider at {self._host} says {reply.status_code}.")
         facts = _json_object(reply)
@@ -168,8 +178,8 @@ class OAuthClientCredentials:
                 what="a token",
                 who=self._host,
             ).hint("Check the client id, the client secret, the tenant and the scopes.")
-        self._token = Secret(str(facts["access_token"]))
-        self._ends_s = self._clock() + _seconds(facts.get("expires_in"))
+        mine.token = Secret(str(facts["access_token"]))
+        mine.ends_s = self._clock() + _seconds(facts.get("expires_in"))
 
     @property
     def _host(self) -> str:

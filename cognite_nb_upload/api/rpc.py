@@ -30,6 +30,7 @@ from cognite_nb_upload.background import ticking
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable
 from cognite_nb_upload.models.wire import to_ms
+from cognite_nb_upload.process import PerProcess
 
 # These statuses are an answer of CDF's front door: the request was not carried out.
 _NOT_DONE: Final = frozenset({429, 503})
@@ -38,6 +39,10 @@ _SIGN_IN: Final = "Has the token expired? Is it for this project and this cluste
 _PAGE: Final = 1000
 _ACCESS: Final = frozenset({"uploadId", "uploadUrl", "uploadUrls", "downloadUrl"})
 _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
+
+
+# By event loop.
+_Pools = weakref.WeakKeyDictionary[object, Pool]
 
 
 class Unanswered(CDFUnreachable):
@@ -50,7 +55,7 @@ class Rpc:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self._heard: tuple[datetime, float] | None = None
-        self._pools: weakref.WeakKeyDictionary[object, Pool] = weakref.WeakKeyDictionary()
+        self._pools: PerProcess[_Pools] = PerProcess(weakref.WeakKeyDictionary)
         http.quiet_logs()
 
     async def post(
@@ -170,7 +175,12 @@ class Rpc:
                     headers["content-encoding"] = "gzip"
             async with self._pool().client() as client:
                 return await client.request(
-                    send.method, send.url, params=send.params, content=content, headers=headers
+                    send.method,
+                    send.url,
+                    params=send.params,
+                    content=content,
+                    headers=headers,
+                    extensions={"trace": http.own_connection},
                 )
 
     def _headers(self) -> dict[str, str]:
@@ -185,14 +195,15 @@ class Rpc:
 
     def _pool(self) -> Pool:
         loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
+        pools = self._pools.get()
+        pool = pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = Pool(self.config.base_url, self.config.timeout_s)
+            pool = pools[loop] = Pool(self.config.base_url, self.config.timeout_s)
         return pool
 
     async def close(self) -> None:
         """Close the connections that this event loop holds."""
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        pool = self._pools.get().pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
 

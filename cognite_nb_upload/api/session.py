@@ -29,6 +29,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.models.wire import to_ms
+from cognite_nb_upload.process import Home
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.store.part import Digest, PartJob, PartSender, Throttle
@@ -81,6 +82,7 @@ class FileMultipartUploadSession:
         self._opened = opened
         self._feed = feed or Feed(time.monotonic)
         self._stop = CancelToken()
+        self._home = Home()
         self._lock = threading.Lock()
         self._in_flight: set[int] = set()
         self._completion = Completion(
@@ -194,6 +196,7 @@ class FileMultipartUploadSession:
         The engine's way in, for a source that holds many parts; blocks the calling thread.
         """
         stop = self._stop if stop is None else stop
+        self._check_home()
         with self._lock:
             part_no = self._check_free(part_no)
             self._in_flight.add(part_no)
@@ -221,6 +224,7 @@ class FileMultipartUploadSession:
 
     def _check_free(self, part_no: int) -> int:
         """See that this part may be sent, before any of its content is read; returns its number."""
+        self._check_home()
         part_no = self._checked_part_no(part_no)
         if self._finished:
             raise UsageError("This upload is complete; nothing more can be sent through it.")
@@ -250,9 +254,14 @@ class FileMultipartUploadSession:
 
     def stop(self, reason: str = "stopped") -> None:
         """Stop the parts in flight at once; what is stored stays stored."""
+        self._check_home()
         self._stop.set(reason)
 
+    def _check_home(self) -> None:
+        self._home.check(f"The upload session of {self.file_metadata.name}")
+
     def _enter(self) -> Self:
+        self._check_home()
         if self._finished:
             raise UsageError("This upload is complete; begin another one.")
         if self._stop:
@@ -264,6 +273,9 @@ class FileMultipartUploadSession:
 
     def _leave(self, error: BaseException | None) -> None:
         """Check that it may be completed; stop everything where it was left with an exception."""
+        if not self._home.is_here and error is not None:
+            return  # the parent goes on
+        self._check_home()
         if error is not None:
             self.stop("the session was left with an exception")
             if not self.state.phase.over:
@@ -323,6 +335,7 @@ class FileMultipartUploadSession:
         """
         if self._finished and self.state.phase is Phase.DONE:
             return self.file_metadata
+        self._check_home()
         emit, work = self._feed.emit, self._completion
         uploaded = await work.run(self._rpc.config.uploaded_wait_s if wait_s is None else wait_s)
         self._finished = True

@@ -26,6 +26,7 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError
+from cognite_nb_upload.process import Home
 from cognite_nb_upload.sources import FileSource
 from cognite_nb_upload.store.part import PartJob, PartSender
 
@@ -90,10 +91,26 @@ class Batch(Awaitable["pd.DataFrame"]):
         self._state = BatchState(len(self._todo), sum(row.size or 0 for row in self._todo))
         self._active: dict[int, InFlight] = {}
         self._listeners: tuple[BatchListener, ...] = ()
-        self._lock = threading.RLock()
+        self._home = Home()
+        self._mutex = threading.RLock()
         self._stop = CancelToken()
-        self._done: Future[None] = Future()
+        self._ended = False
+        self._outcome: Future[None] = Future()
         background.start(self._run)
+
+    def _check_home(self) -> None:
+        if not self._ended:
+            self._home.check("The batch")
+
+    @property
+    def _done(self) -> Future[None]:
+        self._check_home()  # a forked child would wait for ever
+        return self._outcome
+
+    @property
+    def _lock(self) -> threading.RLock:
+        self._check_home()
+        return self._mutex
 
     @property
     def state(self) -> BatchState:
@@ -143,6 +160,7 @@ class Batch(Awaitable["pd.DataFrame"]):
 
     def stop(self) -> None:
         """End it; returns when no byte will follow."""
+        self._check_home()
         self._stop.set("stopped")
         if not background.in_own_loop():
             self._done.exception()
@@ -159,6 +177,7 @@ class Batch(Awaitable["pd.DataFrame"]):
         else:
             self._done.set_result(None)
         finally:
+            self._ended = True
             self._tell(over=True)
 
     async def _send_all(self) -> None:

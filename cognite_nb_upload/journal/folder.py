@@ -15,12 +15,12 @@ import errno
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from cognite_nb_upload.core.secret import Secret
@@ -36,6 +36,7 @@ from cognite_nb_upload.journal.format import (
     replay_if_any,
     without_secrets,
 )
+from cognite_nb_upload.journal.lock import ProcessLock
 from cognite_nb_upload.sources import absolute
 
 SUFFIX: Final = ".journal"
@@ -176,7 +177,7 @@ def forget(upload_id: str, folder: Path | None = None) -> None:
         UploadBusy: someone is sending it.
     """
     path = path_of_id(upload_id, state_folder(folder))
-    with lock(path):
+    with locked(path):
         delete(path)
 
 
@@ -244,23 +245,31 @@ def _row_of(replayed: Replayed) -> JournalRow:
     )
 
 
-def lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> FileLock:
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Within the block, this process has the upload's lock; raises as `lock` does."""
+    held = lock(path)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> ProcessLock:
     """Take an upload in hand; let go of it with `.release()`, or by dying.
 
     Raises:
         UploadBusy: someone else has it; the message says who.
         OSError: nothing can be locked in that folder.
     """
-    held = FileLock(_lock_path(path), mode=0o600, thread_local=False)
-    try:
-        held.acquire(timeout=wait_s, poll_interval=0.02)
-    except Timeout:
+    held = ProcessLock.take(_lock_path(path), wait_s)
+    if held is None:
         holder = _holder(path)
         raise UploadBusy(f"The upload {path.stem} is being sent by {holder}.").hint(
             "`running_uploads()` returns its handle: await it, or stop it."
             if isinstance(holder, Holder) and holder.is_this_process
             else "Let it finish, or stop it there; then the same call goes on from here."
-        ) from None
+        )
     return held
 
 

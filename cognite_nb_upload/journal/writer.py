@@ -27,8 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from filelock import FileLock
-
+from cognite_nb_upload import process
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState, advance
@@ -54,6 +53,7 @@ from cognite_nb_upload.journal.format import (
     plain,
     replay,
 )
+from cognite_nb_upload.journal.lock import ProcessLock
 
 __all__ = [
     "Fingerprint",
@@ -96,7 +96,7 @@ class Journal:
         warning: what a reader of the screen should know; "" while everything is on disk.
     """
 
-    def __init__(self, lock: FileLock | None, replayed: Replayed | None, now: Clock) -> None:
+    def __init__(self, lock: ProcessLock | None, replayed: Replayed | None, now: Clock) -> None:
         self.path: Path | None = None
         self.replayed = replayed if replayed and replayed.opened else None
         self.intent = replayed.intent if replayed else None
@@ -192,8 +192,10 @@ class Journal:
 
     def archive(self, outcome: str) -> None:
         """It has ended: keep what is worth knowing, without the URLs, and let go of it."""
+        if not self._is_mine():
+            return
         with self._mutex:
-            if self.path and self._is_mine() and self._was_opened():
+            if self.path and self._was_opened():
                 self._flush()
                 self._close_file()
                 journal_folder.archive(self.path, outcome, self._now())
@@ -205,9 +207,9 @@ class Journal:
 
     def close(self) -> None:
         """Let go of it; it stays unfinished, or is forgotten if CDF can have opened nothing."""
+        if not self._is_mine():
+            return
         with self._mutex:
-            if not self._is_mine():
-                return
             self._close_file()
             path, self.path = self.path, None
             if path and not self._was_opened() and self.intent is None:
@@ -230,6 +232,7 @@ class Journal:
     def _begun(self, path: Path, header: Mapping[str, Any] | None) -> Journal:
         try:
             self._fd = journal_folder.open_file(path, new=self._end == 0)
+            process.own(self._fd)
             self.path = path
             if header is not None:
                 self._add("Journal", header)
@@ -244,7 +247,7 @@ class Journal:
         return self
 
     def _is_mine(self) -> bool:
-        """Not in a forked child, whose copy of this is not to be used."""
+        """Not in a forked child, whose copy is not used: another thread may have its mutex."""
         return os.getpid() == self._pid
 
     def _was_opened(self) -> bool:
@@ -350,7 +353,7 @@ def _no_journal(folder: Path, error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def _released_on_error(lock: FileLock) -> Iterator[None]:
+def _released_on_error(lock: ProcessLock) -> Iterator[None]:
     try:
         yield
     except BaseException:

@@ -22,6 +22,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.concurrency import MOST, Concurrency
 from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import UploadStopped, UsageError
+from cognite_nb_upload.process import PerProcess
 
 # A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
 _PIECE_S: Final = 0.1
@@ -47,51 +48,65 @@ def ended_by(stop: CancelToken) -> Iterator[None]:
         raise UploadStopped(f"The upload was {stop.reason}.")
 
 
+class _Bucket:
+    """What one process may send now, and has sent."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.tokens = 0.0
+        self.at_s = time.monotonic()
+        self.moved = 0
+
+
 class Bandwidth:
     """A token bucket in bytes per second, for any number of threads; None is no limit.
 
-    Whoever takes may run into debt by one piece, and the next one waits until it is paid.
+    Whoever takes may run into debt by one piece, and the next one waits until it is paid. A forked
+    child has the same limit, and a bucket of its own.
     """
 
     def __init__(self, rate: float | None = None) -> None:
-        self._lock = threading.Lock()
-        self._rate: float | None = None
-        self._tokens = 0.0
-        self._at_s = time.monotonic()
-        self.moved = 0
-        self.set(rate)
+        self._rate = checked_bandwidth(rate)
+        self._bucket = PerProcess(_Bucket)
 
     @property
     def rate(self) -> float | None:
         """Bytes per second; None is no limit."""
         return self._rate
 
+    @property
+    def moved(self) -> int:
+        """Bytes that have gone in this process."""
+        return self._bucket.get().moved
+
     def set(self, rate: float | None) -> None:
         """Another limit, from now on."""
         rate = checked_bandwidth(rate)
-        with self._lock:
-            self._rate, self._tokens, self._at_s = rate, 0.0, time.monotonic()
+        bucket = self._bucket.get()
+        with bucket.lock:
+            self._rate, bucket.tokens, bucket.at_s = rate, 0.0, time.monotonic()
 
     def take(self, wanted: int, stop: CancelToken) -> int:
         """Wait until some of the `wanted` bytes may go; returns how many, at least 1."""
+        bucket = self._bucket.get()
         while True:
-            with self._lock:
-                wait_s, granted = self._grant(wanted)
-                self.moved += granted
+            with bucket.lock:
+                wait_s, granted = self._grant(bucket, wanted)
+                bucket.moved += granted
             if granted or stop.wait(min(wait_s, _SLICE_S)):
                 return granted or wanted
 
-    def _grant(self, wanted: int) -> tuple[float, int]:
+    def _grant(self, bucket: _Bucket, wanted: int) -> tuple[float, int]:
         if self._rate is None:
             return 0.0, wanted
         now_s = time.monotonic()
         most = self._rate * _PIECE_S
-        self._tokens = min(most, self._tokens + (now_s - self._at_s) * self._rate)
-        self._at_s = now_s
-        if self._tokens < 0:
-            return -self._tokens / self._rate, 0
+        bucket.tokens = min(most, bucket.tokens + (now_s - bucket.at_s) * self._rate)
+        bucket.at_s = now_s
+        if bucket.tokens < 0:
+            return -bucket.tokens / self._rate, 0
         granted = min(wanted, max(_SMALLEST, int(most)))
-        self._tokens -= granted
+        bucket.tokens -= granted
         return 0.0, granted
 
 
@@ -187,4 +202,9 @@ class SharedLimits:
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
-        self.lanes = Slots(self.bandwidth)
+        self._lanes = PerProcess(lambda: Slots(self.bandwidth))
+
+    @property
+    def lanes(self) -> Slots:
+        """Those of this process: a forked child counts none of its parent's parts."""
+        return self._lanes.get()

@@ -26,6 +26,7 @@ from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.process import Home
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import UploadSpec
 
@@ -102,11 +103,13 @@ class Upload(Awaitable[Uploaded]):
         self.last_words = ""  # what a reader should know where it was cancelled
         self._work = work
         self._limits = limits
-        self._lock = threading.Lock()
+        self._home = Home()
+        self._mutex = threading.Lock()
         self._go_on = CancelToken()
         self._paused = self._interrupted = self._closing = False
         self._ended_by = "stopped"
-        self._done: Future[Uploaded] = Future()
+        self._ended = False
+        self._outcome_to_come: Future[Uploaded] = Future()
         self._running: Future[None] = background.start(self._run)
 
     # --- what it is -------------------------------------------------------------------------
@@ -140,7 +143,8 @@ class Upload(Awaitable[Uploaded]):
             text += f", {show_bytes(state.rate)}/s"
         if state.waiting_for or state.error:
             text += f", {state.error or state.waiting_for}"
-        return plain(f"{text}{_told(self.notes)}>")
+        elsewhere = "" if self._home.is_here else f", in process {self._home.pid}"
+        return plain(f"{text}{elsewhere}{_told(self.notes)}>")
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: live, with its buttons; in a terminal its repr."""
@@ -265,10 +269,25 @@ class Upload(Awaitable[Uploaded]):
             max_bandwidth: bytes per second, shared by all uploads of this client; `math.inf` is
                 no limit.
         """
+        self._check_home()
         if max_concurrency is not None:
             self.max_concurrency = checked_concurrency(max_concurrency)
         if max_bandwidth is not None:
             self._limits.bandwidth.set(max_bandwidth)
+
+    def _check_home(self) -> None:
+        if not self._ended:
+            self._home.check(f"The upload of {self.name}")
+
+    @property
+    def _done(self) -> Future[Uploaded]:
+        self._check_home()  # a forked child would wait for ever
+        return self._outcome_to_come
+
+    @property
+    def _lock(self) -> threading.Lock:
+        self._check_home()
+        return self._mutex
 
     # --- for the work -----------------------------------------------------------------------
 
@@ -330,6 +349,8 @@ class Upload(Awaitable[Uploaded]):
             self._done.set_exception(self._stopped() if self._closing else error)
         else:
             self._done.set_result(result)
+        finally:
+            self._ended = True
 
     def _stopped(self) -> UploadStopped:
         error = UploadStopped(

@@ -35,30 +35,29 @@ def there(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Emul
         yield cdf, environment
 
 
+SLOW = [(how, 12) for how in ("idle", "one", "eight", "all", "thread", "c")]
+
+
 @pytest.mark.parametrize(
-    "how",
-    [
-        "idle",
-        pytest.param("thread", marks=pytest.mark.slow),
-    ],
+    ("how", "count"),
+    [("idle", 6), ("all", 6), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)],
 )
 def test_31_whatever_the_parent_does_its_forked_workers_and_itself_send_the_right_bytes(
-    how: str, there: tuple[Emulator, dict], tmp_path: Path
+    how: str, count: int, there: tuple[Emulator, dict], tmp_path: Path
 ) -> None:
     cdf, environment = there
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAM, how, "12", tmp_path],
+        [sys.executable, "-W", "ignore::DeprecationWarning", PROGRAM, how, str(count), tmp_path],
         env=environment, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]
     told = json.loads(ended.stdout)
     workers = {int(seed): number for seed, number in told["workers"].items()}
     assert {seed: cdf.sha256(number) for seed, number in workers.items()} == {
-        seed: sha256(content_of(2, seed)) for seed in range(12)
+        seed: sha256(content_of(2, seed)) for seed in range(count)
     }
     parent = {int(seed): number for seed, number in told["parent"].items()}
-    count = {"one": 1, "eight": 1, "all": 4, "c": 4}.get(how, 0)
-    assert len(parent) == count
+    assert len(parent) == {"one": 1, "eight": 1, "all": 4, "c": 4}.get(how, 0)
     for seed, number in parent.items():
         parts = [content_of(1, seed + no) for no in range(8 if how == "eight" else 1)]
         assert cdf.sha256(number) == sha256(b"".join(parts))
