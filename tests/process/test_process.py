@@ -147,7 +147,7 @@ def sockets():
         try:
             peer = socket.socket(fileno=os.dup(fd))
             with peer:
-                if peer.family == socket.AF_INET and peer.getpeername()[1] == int(sys.argv[2]):
+                if peer.family == socket.AF_INET and peer.getpeername():
                     found.add(fd)
         except OSError:
             pass
@@ -168,7 +168,7 @@ print(json.dumps([before, children, after]))
 def test_31_a_child_closes_inherited_connections_and_the_parent_keeps_them(
     cdf: Emulator, tmp_path: Path
 ) -> None:
-    before, children, after = json.loads(run(cdf, SOCKETS, file_of(tmp_path, 4), cdf.port))
+    before, children, after = json.loads(run(cdf, SOCKETS, file_of(tmp_path, 4)))
     assert len(before) >= 3  # to CDF and to the store
     assert after == before
     for mine in children:
