@@ -182,6 +182,54 @@ def raw(api, body, encoding):
     return api.http.post(url, content=body, headers=headers)
 
 
+DEEP = b"[" * 5000 + b"]" * 5000
+NAMED = b'{"name": "a", "geoLocation": {"type": "Feature", "geometry": %s}}'
+NOT_TO_BE_STORED = [
+    ("files/initmultipartupload", b'{"name": "\\ud800"}'),
+    ("files/initmultipartupload", '{"name": "\ud800"}'.encode("utf-8", "surrogatepass")),
+    ("files/initmultipartupload", b'{"name": "a", "metadata": {"\\udfff": "v"}}'),
+    ("files/initmultipartupload", b'{"name": "a", "sourceCreatedTime": ' + b"9" * 5000 + b"}"),
+    ("files/initmultipartupload", b'{"name": "a", "metadata": ' + DEEP + b"}"),
+    ("files/initmultipartupload", NAMED % b'{"type": {}, "coordinates": [1, 2]}'),
+    ("files/initmultipartupload", NAMED % b'{"type": "Point", "coordinates": [NaN, 2]}'),
+    ("files/initmultipartupload", NAMED % b'{"type": "Point", "coordinates": [1e400, 2]}'),
+    ("files/initmultipartupload", NAMED % b'{"type": "Point", "coordinates": [1, -Infinity]}'),
+    ("files/initmultipartupload", NAMED % (b'{"type": "Polygon", "coordinates": ' + DEEP + b"}")),
+    ("files/list", b'{"partition": []}'),
+    ("files/list", b'{"partition": "1/0"}'),
+    ("files/list", b'{"filter": {"metadata": []}}'),
+    ("files/list", b'{"filter": {"labels": {"containsAny": "raw"}}}'),
+    ("files/list", b'{"filter": {"directoryPrefix": 7}}'),
+    ("files/list", b'{"cursor": "w6TDpA=="}'),
+    ("files/search", b'{"search": {"name": []}}'),
+    ("files/update", b'{"items": [{"id": 8000000000001, "update": {"metadata": {"add": "ab"}}}]}'),
+    ("files/update", b'{"items": [{"id": 8000000000001, "update": {"labels": {"add": {}}}}]}'),
+    ("files/byids", b'{"items": [{"instanceId": {"space": [], "externalId": {}}}]}'),
+    ("labels/byids", b'{"items": [{"externalId": []}]}'),
+    ("datasets", b'{"items": [{"metadata": {"a": {}}}]}'),
+    ("assets", b'{"items": [{"name": "a", "parentId": "1000"}]}'),
+    ("assets", b'{"items": [{"name": "a", "externalId": "a", "parentExternalId": "a"}]}'),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), NOT_TO_BE_STORED)
+def test_what_could_not_be_shown_again_is_refused(api, path, body):
+    url = f"{api.cdf.base_url}/api/v1/projects/demo/{path}?parts=1"
+    response = api.http.post(
+        url, content=body, headers={"authorization": f"Bearer {api.cdf.token}"}
+    )
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["message"]
+    for each in ("files", "labels", "datasets", "assets"):
+        assert api.ok(f"/{each}/list", {"limit": 1000})["items"]
+
+
+def test_a_number_of_the_query_is_written_in_plain_digits(api):
+    for parts in ("²", "٣", "9" * 5000, "1e2", "+1"):
+        api.no(400, "/files/initmultipartupload", {"name": "a"}, parts=parts)
+    assert api.get(f"/files/{'9' * 5000}").status_code == 400
+
+
 def test_only_this_machine_is_answered(api):
     url = api.cdf.base_url + "/api/v1/token/inspect"
     token = {"authorization": f"Bearer {api.cdf.token}"}
