@@ -31,6 +31,7 @@ from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.transfer.files import (
     AsyncFiles,
     DryRun,
@@ -121,7 +122,7 @@ class Files(_Face[AsyncManyFiles]):
 
         Interrupting it stops the upload; the same call goes on from the journal.
         """
-        if dry_run:
+        if as_flag("dry_run", dry_run):
             return self._twin.upload(content, dry_run=True, **fields)
         return self._twin.upload(content, **fields).finish()
 
@@ -154,7 +155,7 @@ class Files(_Face[AsyncManyFiles]):
         **fields: Unpack[UploadContentFields],
     ) -> Uploaded | DryRun:
         """Upload the content of a file that exists, and wait; as `AsyncFiles.upload_content`."""
-        if dry_run:
+        if as_flag("dry_run", dry_run):
             return self._twin.upload_content(content, dry_run=True, **fields)
         return self._twin.upload_content(content, **fields).finish()
 

@@ -34,7 +34,8 @@ import anyio
 from anyio import to_thread
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import MIB, show_bytes, whole
+from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
 from cognite_nb_upload.process import PerProcess
 

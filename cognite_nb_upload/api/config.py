@@ -16,9 +16,10 @@ from cognite_nb_upload.api.values import (
     cleaned_token,
     trimmed,
 )
+from cognite_nb_upload.core.numbers import as_seconds
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import REDACTED
-from cognite_nb_upload.errors import ConfigError
+from cognite_nb_upload.errors import ConfigError, UsageError
 from cognite_nb_upload.http import checked_base_url, redacted
 
 _TOKENS: Final = frozenset({"CDF_TOKEN", "COGNITE_TOKEN"})
@@ -75,6 +76,8 @@ class ClientConfig:
             raise ConfigError("Give either base_url or cluster, and not both.")
         url = self.base_url or _url_of_cluster(checked_cluster(self.cluster))
         object.__setattr__(self, "base_url", _checked_root(url, "base_url"))
+        for name in ("timeout_s", "transfer_timeout_s", "stall_timeout_s"):
+            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
         headers = dict(cleaned_header(name, value) for name, value in self.headers.items())
         object.__setattr__(self, "headers", headers)
 
@@ -111,6 +114,13 @@ class ClientConfig:
         given: dict[str, Any] = {"client_name": "cognite_nb_upload", **settings}
         found = {"project": project, "base_url": base_url, "credentials": credentials}
         return cls(**{**found, **given})
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        return as_seconds(name, value)
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
 
 
 class _Variables(Mapping[str, str]):

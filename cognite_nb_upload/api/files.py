@@ -20,6 +20,7 @@ from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.core.feed import Feed
+from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
@@ -32,6 +33,7 @@ from cognite_nb_upload.models import (
     as_node_id,
     same_fields,
 )
+from cognite_nb_upload.models.fields import checked_id, normalised
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.store.download import Download
@@ -138,7 +140,7 @@ class FileEndpoints:
             UsageError: something is outside CDF's limits; every field is named, nothing was sent.
             APIError: CDF refused (on awaiting or entering).
         """
-        parts = checked_part_count(parts)
+        parts, overwrite = checked_part_count(parts), as_flag("overwrite", overwrite)
         about = FileMetadata.of(
             name=name,
             external_id=external_id,
@@ -317,7 +319,7 @@ class FileEndpoints:
 
     async def retrieve_all(self, ids: Sequence[int]) -> list[CDFFile]:
         """Files by their ids, at most 1000; those that CDF does not know are left out."""
-        items = [{"id": one} for one in ids]
+        items = [{"id": checked_id("ids", one)} for one in ids]
         reply = await self._rpc.post(
             "/files/byids", {"items": items, "ignoreUnknownIds": True}, what="to look up files"
         )
@@ -391,7 +393,7 @@ def identifier(
     """Exactly one of the ids, as CDF's JSON names it.
 
     Raises:
-        UsageError: none was given, or more than one.
+        UsageError: none was given, more than one, or what is none.
     """
     given: dict[str, Any] = {"id": id, "externalId": external_id, "instanceId": instance_id}
     found = {name: value for name, value in given.items() if value is not None}
@@ -399,6 +401,10 @@ def identifier(
         raise UsageError(
             f"Give exactly one of id, external_id and instance_id, not {len(found)} of them."
         )
+    if "id" in found:
+        found["id"] = checked_id("id", id)
+    if "externalId" in found:
+        found["externalId"] = normalised("external_id", external_id)
     if "instanceId" in found:
         found["instanceId"] = as_node_id(found["instanceId"]).to_cdf()
     return found

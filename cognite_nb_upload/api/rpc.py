@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import platform
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from numbers import Real
 from typing import Any, Final
 
 import anyio
@@ -27,8 +29,9 @@ from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import ticking
+from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.errors import APIError, CDFUnreachable
+from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import PerProcess
 
@@ -105,6 +108,7 @@ class Rpc:
         self, path: str, body: Mapping[str, Any] | None, limit: int | None
     ) -> list[dict[str, Any]]:
         """All items behind `path`, page by page, at most `limit`; GET where there is no body."""
+        limit = _checked_limit(limit)
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while limit is None or len(found) < limit:
@@ -167,7 +171,7 @@ class Rpc:
             content = None
             if send.body is not None:
                 content = json.dumps(
-                    send.body, separators=(",", ":"), allow_nan=False, default=_revealed
+                    send.body, separators=(",", ":"), allow_nan=False, default=_as_json
                 ).encode()
                 headers["content-type"] = "application/json"
                 if len(content) >= _GZIP_FROM:
@@ -314,10 +318,17 @@ def _hidden(facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _revealed(value: object) -> str:
+def _as_json(value: object) -> object:
+    """A secret in clear; a number of numpy's as Python has it."""
     if isinstance(value, Secret):
         return value.reveal()
-    raise TypeError(f"{type(value).__name__} is not JSON.")
+    if (number := whole(value)) is not None:
+        return number
+    if isinstance(value, Real):
+        return float(value)
+    raise UsageError(
+        f"A request holds a {type(value).__name__}, and CDF takes text, numbers, lists and dicts."
+    )
 
 
 def _api_error(reply: httpx.Response, what: str) -> APIError:
@@ -334,6 +345,16 @@ def _api_error(reply: httpx.Response, what: str) -> APIError:
         duplicated=_dicts(facts.get("duplicated")),
         what=what,
     )
+
+
+def _checked_limit(limit: Any) -> int | None:
+    """How many items at most; None, and what the official SDK takes for it, is all of them."""
+    if limit is None or (isinstance(limit, Real) and limit in (-1, math.inf)):
+        return None
+    number = whole(limit)
+    if number is None or number < 0:
+        raise UsageError(f"limit is a whole number, or None for all, not {limit!r}.")
+    return number
 
 
 def _tries(count: int) -> str:

@@ -24,7 +24,8 @@ from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.plan import check_part, whole
+from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.plan import check_part
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError

@@ -6,10 +6,10 @@ is larger than 5 MiB; none is above 4000 MiB; there are at most 250. Sizes are b
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Final
 
+from cognite_nb_upload.core.numbers import as_size, whole
 from cognite_nb_upload.errors import PlanError
 
 KIB: Final = 1024
@@ -63,12 +63,15 @@ class Plan:
         return f"<Plan {show_bytes(self.size)} in {show_parts(len(self.parts), self.part_size)}>"
 
 
-def plan_parts(size: int, part_size: int | None = None, *, limits: PartLimits = LIMITS) -> Plan:
+def plan_parts(
+    size: int, part_size: float | str | None = None, *, limits: PartLimits = LIMITS
+) -> Plan:
     """Cut a file of `size` bytes into parts.
 
     Args:
         size: bytes of the file, 0 or more. An empty file is one part of 0 bytes.
-        part_size: bytes of each part but the last; chosen to suit the size when None.
+        part_size: bytes of each part but the last, such as 67108864 or "64 MiB"; chosen to suit
+            the size when None.
         limits: what the service allows.
 
     Raises:
@@ -82,11 +85,13 @@ def plan_parts(size: int, part_size: int | None = None, *, limits: PartLimits = 
             f"{limits.largest_file} bytes ({limits.parts} parts of {show_bytes(limits.most)})."
         ).hint("Split the file, and upload the pieces as files of their own.")
     if part_size is None:
-        part_size = choose_part_size(size, limits=limits)
-    _check_part_size(size, part_size, limits)
-    starts = range(0, size, part_size) if size else (0,)
-    parts = tuple(Part(no, at, min(part_size, size - at)) for no, at in enumerate(starts))
-    return Plan(size, part_size, parts)
+        length = choose_part_size(size, limits=limits)
+    else:
+        length = as_size("part_size", part_size)
+    _check_part_size(size, length, limits)
+    starts = range(0, size, length) if size else (0,)
+    parts = tuple(Part(no, at, min(length, size - at)) for no, at in enumerate(starts))
+    return Plan(size, length, parts)
 
 
 def choose_part_size(size: int, *, limits: PartLimits = LIMITS) -> int:
@@ -144,16 +149,6 @@ def _check_part_size(size: int, part_size: int, limits: PartLimits) -> None:
         raise PlanError(
             f"part_size {part_size} cuts {size} bytes into {count} parts; CDF takes {limits.parts}."
         ).hint(f"Use part_size={choose_part_size(size, limits=limits)} or more, or leave it out.")
-
-
-def whole(value: object) -> int | None:
-    """An int, or what stands for one (numpy's do), as an int; None for all else, bools included."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)  # type: ignore[arg-type] # that is what is asked
-    except TypeError:
-        return None
 
 
 def show_bytes(size: float) -> str:

@@ -128,7 +128,12 @@ def _pair_bytes(field: str, key: object, text: object) -> int:
     return size + value_size
 
 
-def _id(field: str, value: object) -> int:
+def checked_id(field: str, value: object) -> int:
+    """One of CDF's ids, also as numpy and pandas have it.
+
+    Raises:
+        UsageError: it is none.
+    """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         todo = ": use int(value)" if isinstance(value, str | float) else ""
         raise UsageError(f"{field} is a whole number, not {_kind(value)}{todo}.")
@@ -141,7 +146,7 @@ def _id(field: str, value: object) -> int:
 def _ids(most: int) -> Check:
     def check(field: str, value: object) -> tuple[int, ...]:
         items = _list(field, value, "[7]", most)
-        return tuple(_id(f"{field}[{no}]", item) for no, item in enumerate(items))
+        return tuple(checked_id(f"{field}[{no}]", item) for no, item in enumerate(items))
 
     return check
 
@@ -254,7 +259,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "metadata": _metadata,
     "directory": _text(512, _absolute),
     "asset_ids": _asset_ids,
-    "data_set_id": _id,
+    "data_set_id": checked_id,
     "labels": _labels,
     "geo_location": _geo_location,
     "source_created_time": _time,

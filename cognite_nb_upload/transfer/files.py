@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.session import OpenUpload
+from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
@@ -28,7 +29,7 @@ from cognite_nb_upload.sources import (
 )
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.transfer import running
-from cognite_nb_upload.transfer.limits import SharedLimits, checked_bandwidth
+from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
@@ -38,18 +39,24 @@ Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
 # Of the keywords of `upload`, those that say how it is sent.
-_OPTIONS: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
+_READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "part_size": as_size,
+    "max_concurrency": lambda _, value: checked_concurrency(value),
+    "resume": as_flag,
+    "verify": lambda _, value: _checked_mode(value),
+    "max_bandwidth": as_rate,
+}
 
 
 class UploadFields(MetadataFields, total=False):
     """The keywords of `upload`: the file's metadata, and how it is sent."""
 
-    part_size: int | None
+    part_size: float | str | None
     max_concurrency: int | None
     overwrite: bool
     resume: bool
     verify: Verify
-    max_bandwidth: float | None
+    max_bandwidth: float | str | None
 
 
 class UploadContentFields(TypedDict, total=False):
@@ -57,11 +64,11 @@ class UploadContentFields(TypedDict, total=False):
 
     external_id: str | None
     instance_id: NodeIdLike | None
-    part_size: int | None
+    part_size: float | str | None
     max_concurrency: int | None
     resume: bool
     verify: Verify
-    max_bandwidth: float | None
+    max_bandwidth: float | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +140,22 @@ class AsyncFiles(FileEndpoints):
             **fields: the metadata of `multipart_upload_session` (`name` is the file's own unless
                 given; `mime_type` is guessed from it), and:
 
-                - `part_size`: bytes of each part but the last; above 5 MiB, at most 4000 MiB.
+                - `part_size`: bytes of each part but the last, such as 67108864 or "64 MiB"; above
+                  5 MiB, at most 4000 MiB.
                 - `max_concurrency`: parts at once, 1 to 16 (8). The engine starts low, adds while
                   the rate grows, and halves when the store asks for less.
                 - `overwrite`: replace the file that has this external id.
                 - `resume`: False begins anew, whatever is known of an earlier call.
                 - `verify`: "size" asks the store; "checksum" compares MD5 and CRC32C of each part;
                   "download" reads everything back; "none".
-                - `max_bandwidth`: bytes per second, shared by all uploads of this client.
+                - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
+                  by all uploads of this client.
 
         Raises:
             UsageError: something cannot be; every field is named, and nothing was sent.
         """
         order = self._order(content, dict(fields))
-        if dry_run:
+        if as_flag("dry_run", dry_run):
             query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
             return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
         return self._start(order)
@@ -178,11 +187,11 @@ class AsyncFiles(FileEndpoints):
         *,
         external_id: str | None = None,
         instance_id: NodeIdLike | None = None,
-        part_size: int | None = None,
+        part_size: float | str | None = None,
         max_concurrency: int | None = None,
         resume: bool = True,
         verify: Verify = "size",
-        max_bandwidth: float | None = None,
+        max_bandwidth: float | str | None = None,
         dry_run: bool = False,
     ) -> Upload | DryRun:
         """Upload the content of a file that exists already, data-model files among them.
@@ -195,7 +204,7 @@ class AsyncFiles(FileEndpoints):
             max_concurrency: parts at once, 1 to 16.
             resume: False begins anew.
             verify: "size", "checksum", "download" or "none".
-            max_bandwidth: bytes per second.
+            max_bandwidth: bytes per second, such as 1e7 or "10 MB/s".
             dry_run: return the plan and the request bodies, and send nothing.
 
         Raises:
@@ -211,8 +220,9 @@ class AsyncFiles(FileEndpoints):
                 "max_bandwidth": max_bandwidth,
             }
         )
+        part_size = how["asked"].get("part_size")
         order = self._content_order(_opened(content, ""), target, part_size)
-        if dry_run:
+        if as_flag("dry_run", dry_run):
             link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
             return _dry_run(order, link, {"items": [target]})
         return self._start(replace(order, **how))
@@ -249,8 +259,8 @@ class AsyncFiles(FileEndpoints):
     # --- behind them ------------------------------------------------------------------------
 
     def _order(self, source: Uploadable, fields: dict[str, Any]) -> UploadSpec:
-        how = _options({name: fields.pop(name) for name in _OPTIONS if name in fields})
-        overwrite = bool(fields.pop("overwrite", False))
+        how = _options({name: fields.pop(name) for name in _READ_OPTION if name in fields})
+        overwrite = as_flag("overwrite", fields.pop("overwrite", False))
         name = fields.pop("name", None) or own_name(source)
         if not name and not isinstance(source, str | os.PathLike):
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
@@ -282,7 +292,7 @@ class AsyncFiles(FileEndpoints):
         )
 
     def _content_order(
-        self, source: Source, target: Mapping[str, Any], part_size: int | None
+        self, source: Source, target: Mapping[str, Any], part_size: float | str | None
     ) -> UploadSpec:
         def link(parts: int) -> Awaitable[OpenUpload]:
             return self.open_existing(target, parts)
@@ -347,18 +357,21 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: one of them cannot be.
     """
-    asked = {name: value for name, value in given.items() if value is not None}
-    most = checked_concurrency(asked.get("max_concurrency", DEFAULT_CONCURRENCY))
-    verify = given.get("verify", "size")
-    check_mode(verify)
-    checked_bandwidth(asked.get("max_bandwidth"))
+    asked = {
+        name: _READ_OPTION[name](name, value) for name, value in given.items() if value is not None
+    }
     return {
-        "max_concurrency": most,
+        "max_concurrency": asked.get("max_concurrency", DEFAULT_CONCURRENCY),
         "max_bandwidth": asked.get("max_bandwidth"),
-        "verify": verify,
-        "resume": bool(given.get("resume", True)),
+        "verify": asked.get("verify", "size"),
+        "resume": asked.get("resume", True),
         "asked": asked,
     }
+
+
+def _checked_mode(verify: Any) -> Verify:
+    check_mode(verify)
+    return cast("Verify", verify)
 
 
 @contextmanager

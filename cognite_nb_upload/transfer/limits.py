@@ -20,8 +20,9 @@ import anyio
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.concurrency import MOST, Concurrency
+from cognite_nb_upload.core.numbers import as_rate
 from cognite_nb_upload.core.plan import KIB
-from cognite_nb_upload.errors import UploadStopped, UsageError
+from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
 
 # A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
@@ -79,7 +80,7 @@ class Bandwidth:
         """Bytes that have gone in this process."""
         return self._bucket.get().moved
 
-    def set(self, rate: float | None) -> None:
+    def set(self, rate: float | str | None) -> None:
         """Another limit, from now on."""
         rate = checked_bandwidth(rate)
         bucket = self._bucket.get()
@@ -184,15 +185,14 @@ class Slots:
             turn.came.set()
 
 
-def checked_bandwidth(rate: float | None) -> float | None:
+def checked_bandwidth(rate: float | str | None) -> float | None:
     """Bytes per second; None for no limit, which `math.inf` says, too.
 
     Raises:
-        UsageError: it is not above 0.
+        UsageError: it is no rate, or not above 0.
     """
-    if rate is not None and not rate > 0:
-        raise UsageError(f"max_bandwidth is bytes per second, above 0, not {rate!r}.")
-    return None if rate == math.inf else rate
+    number = math.inf if rate is None else as_rate("max_bandwidth", rate)
+    return None if number == math.inf else number
 
 
 class SharedLimits:

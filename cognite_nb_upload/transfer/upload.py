@@ -21,7 +21,8 @@ import anyio
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.plan import show_bytes, show_parts, whole
+from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.plan import show_bytes, show_parts
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
@@ -260,7 +261,7 @@ class Upload(Awaitable[Uploaded]):
             self._done.exception()
 
     def set_limits(
-        self, *, max_concurrency: int | None = None, max_bandwidth: float | None = None
+        self, *, max_concurrency: int | None = None, max_bandwidth: float | str | None = None
     ) -> None:
         """Change the limits while it runs.
 
