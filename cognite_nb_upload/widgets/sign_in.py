@@ -25,7 +25,7 @@ from cognite_nb_upload.errors import APIError, ConfigError, UsageError
 from cognite_nb_upload.models.show import escaped, plain
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.unfinished import as_async_client
-from cognite_nb_upload.widgets.panel.style import panel_style
+from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
@@ -118,7 +118,9 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._need.add_class("cnbu-note")
         self._inputs = box(ipywidgets.VBox, [box(ipywidgets.VBox, rows, "cnbu-grid"), self._need])
         foot = box(ipywidgets.HBox, [self.note, self.anew], "cnbu-tools")
-        super().__init__([panel_style(), self._inputs, foot])
+        page = Page()
+        super().__init__([page, self._inputs, foot])
+        page.guard(self)
         self.add_class("cnbu-signin")
         self.add_class("cnbu-form")
         hide(self.anew, True)

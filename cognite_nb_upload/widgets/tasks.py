@@ -34,11 +34,12 @@ class Tasks:
             await anyio.sleep(after_s)
             await work()
 
+        # Starting and cancelling wait for the loop, which may want the lock: neither holds it.
+        future = _start(later)
         with self._lock:
-            before = self._futures.pop(name, None)
-            if before is not None:
-                before.cancel()
-            self._futures[name] = _start(later)
+            before, self._futures[name] = self._futures.get(name), future
+        if before is not None:
+            before.cancel()
 
     def stop(self, name: str) -> None:
         """End the work of that name, if there is any."""

@@ -60,8 +60,8 @@ def test_enter_picks_by_the_whole_text_and_not_by_older_lines(
     chooser: FileChooser, folder: Path
 ) -> None:
     type_in(chooser, f"{folder}/s")
-    chooser.input._handle_custom_msg({"event": "submit"}, [])
-    chooser.input.value = f"{folder}/note"  # a page holds keys back, and sends Enter at once
+    chooser.input.value = f"{folder}/note"
+    chooser.input._handle_custom_msg({"event": "submit"}, [])  # before it is looked up
     assert chooser.tasks.wait()
     assert chooser.file is not None
     assert chooser.file.content == folder / "notes.txt"

@@ -63,3 +63,26 @@ def test_work_can_be_started_from_the_packages_own_loop() -> None:
 
     background.call(outer)
     assert done.wait(10)
+
+
+def test_a_task_may_start_another_while_it_is_replaced() -> None:
+    """Ending the one before waits for the loop, so it must not hold what the loop may want."""
+    tasks = Tasks()
+    rounds = 300
+
+    async def starts_another() -> None:
+        tasks.start("other", nothing)
+
+    async def nothing() -> None: ...
+
+    def replace() -> None:
+        for _ in range(rounds):
+            tasks.start("one", starts_another)
+
+    threads = [threading.Thread(target=replace, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert tasks.wait()

@@ -35,7 +35,8 @@ from cognite_nb_upload.widgets.form.geo import GeoField
 from cognite_nb_upload.widgets.form.pairs import PairsField
 from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.form.section import Section
-from cognite_nb_upload.widgets.style import box, close_all, say, style_sheet
+from cognite_nb_upload.widgets.page import Page
+from cognite_nb_upload.widgets.style import box, close_all, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 
@@ -48,6 +49,7 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         client: ours or an official one, blocking or async: lists and the check of the external id
             come from there, in the background. Without one, ids are typed.
         value: what the form is filled with.
+        styled: bring along what the page needs; False inside of what has it.
 
     Attributes:
         value: `FileMetadata`, or None whenever the form is not valid. Observable; assigning fills
@@ -67,14 +69,19 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
     reason = traitlets.Unicode()
     loading = traitlets.Bool(False)
 
-    def __init__(self, client: object = None, value: FileMetadata | None = None) -> None:
+    def __init__(
+        self, client: object = None, value: FileMetadata | None = None, *, styled: bool = True
+    ) -> None:
         self.tasks = Tasks()
         self.client: AsyncCogniteClient | None = None
         self._filling = 0
         self._named: str | None = None  # the name that the MIME type was guessed from
         self._make_fields()
-        super().__init__(self._sections())
+        page = Page() if styled else None
+        super().__init__([*([page] if page else []), *self._sections()])
         self.add_class("cnbu-form")
+        if page is not None:
+            page.guard(self)
         traitlets.link((self, "overwrite"), (self.external_id.overwrite, "value"))
         for field in self.fields.values():
             field.update()
@@ -211,7 +218,7 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             Section("Metadata", (self.pairs,)),
         )
         grid = box(ipywidgets.VBox, [field.widget for field in more], "cnbu-grid")
-        return [style_sheet(), self._banner, grid, *(fold.widget for fold in self.folds)]
+        return [self._banner, grid, *(fold.widget for fold in self.folds)]
 
     # --- when something changes --------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from cognite_nb_upload.models import LIMITS
 from cognite_nb_upload.models.parse import Pair, pairs_of
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.form.field import Field
-from cognite_nb_upload.widgets.style import box, button, close_all, hide
+from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide
 
 _PAGE: Final = 8
 
@@ -107,7 +107,7 @@ class PairsField(Field):
         self.rows.append(Row(self, ("", "")))
         self._page = (len(self.rows) - 1) // _PAGE
         self._draw()
-        self.rows[-1].key.focus()
+        focus(self.rows[-1].key)
 
     def remove(self, row: Row) -> None:
         """Take a row away; one is always there to type in."""
@@ -119,7 +119,7 @@ class PairsField(Field):
         self._draw()
         row.close()
         shown = self.rows[_PAGE * self._page :][:_PAGE]
-        shown[min(at - _PAGE * self._page, len(shown) - 1)].key.focus()
+        focus(shown[min(at - _PAGE * self._page, len(shown) - 1)].key)
         self.edited()
 
     def add(self, given: object) -> None:
@@ -144,7 +144,7 @@ class PairsField(Field):
     def _paste_open(self, opened: bool) -> None:
         hide(self._paste_box, not opened)
         if opened:
-            self.paste.focus()
+            focus(self.paste)
 
     def add_pasted(self) -> None:
         """Add what is in the box to paste in, or say why not."""

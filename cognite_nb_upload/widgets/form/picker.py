@@ -29,8 +29,7 @@ from cognite_nb_upload.widgets.form.choices import (
 )
 from cognite_nb_upload.widgets.form.field import Field
 from cognite_nb_upload.widgets.form.picker_spec import PickerSpec, typed_ids
-from cognite_nb_upload.widgets.form.submit import SubmitAfterTyping
-from cognite_nb_upload.widgets.style import box, button, hide
+from cognite_nb_upload.widgets.style import box, button, focus, hide, on_enter
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _PAGE: Final = 8
@@ -70,7 +69,7 @@ class Picker(Field):
         inputs = [row, self.lines.widget, self.chips.widget]
         super().__init__(name, label, *inputs, limit="one" if kind.most == 1 else None)
         self.search.observe(self._typed, "value")
-        SubmitAfterTyping(self.search, tasks, name, self._entered)
+        on_enter(self.search, self.enter)
         self._no_list("There is no client")
 
     # --- where the choices come from ---------------------------------------------------------
@@ -195,7 +194,7 @@ class Picker(Field):
     def _go_on(self) -> None:
         """Something was picked or taken away: go on typing in an empty box."""
         self._empty_box()
-        self.search.focus()
+        focus(self.search)
         self._draw()
         self.edited()
 
@@ -222,9 +221,6 @@ class Picker(Field):
                 self._tasks.start(self.name, lambda: self._search_for(text), after_s=_PAUSE_S)
         self._draw()
         self.edited()
-
-    async def _entered(self) -> None:
-        self.enter()
 
     # --- what the field is -------------------------------------------------------------------
 

@@ -25,8 +25,7 @@ from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.files import BrowserFiles
 from cognite_nb_upload.widgets.controls import Buttons, Line
 from cognite_nb_upload.widgets.form.choices import shortened
-from cognite_nb_upload.widgets.form.submit import SubmitAfterTyping
-from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, on_enter, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _PAGE: Final = 10
@@ -98,6 +97,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     Attributes:
         file: the file that is chosen, or None. Observable.
         reason: why none is, in one sentence; "" where one is. Observable.
+        looking: whether the disk is being asked for what is typed. Observable.
         input: the box one types in.
         lines: what can be picked now, a page of it.
         browser: where files of one's own computer are dropped; hidden until it is asked for.
@@ -105,6 +105,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     file = traitlets.Instance(ChosenFile, allow_none=True)
     reason = traitlets.Unicode("Choose a file.")
+    looking = traitlets.Bool(False)
 
     def __init__(self, recent: Callable[[], Iterable[str]] = tuple) -> None:
         self.tasks = Tasks()
@@ -128,7 +129,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         super().__init__([row, self.lines.widget, self.note, self._drop_zone])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
-        SubmitAfterTyping(self.input, self.tasks, "file", self._entered)
+        on_enter(self.input, lambda: self.tasks.start("enter", self._entered))
         self.browser.observe(self._dropped, "files")
 
     def choose(self, file: str | os.PathLike[str] | BrowserFile) -> None:
@@ -151,6 +152,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def show_recent(self) -> None:
         """Show the files that were uploaded lately."""
         self._say("Looking…", "busy")
+        self.looking = False  # what is typed is no longer looked up
         self.tasks.start("look", self._look_at_recent)
 
     def show_browser(self) -> None:
@@ -182,6 +184,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _typed(self, _: object) -> None:
         if not self._quiet:
             self._open, self._page = True, 0
+            self.tasks.stop("enter")  # it was about another text
             self._look_up(_PAUSE_S)
 
     def _go(self, text: str, opened: bool) -> None:
@@ -207,6 +210,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._show(Look("", said="Choose a file."))
             return
         page = self._page
+        self.looking = True
         self.tasks.start("look", lambda: self._look_at(text, page), after_s)
 
     async def _look_at(self, text: str, page: int) -> None:
@@ -270,6 +274,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._say("" if look.file or (look.entries and self._open) else look.said)
         self.reason = "" if look.file else look.said
         self.file = look.file
+        self.looking = False
 
     def _list(self, look: Look) -> None:
         lines = [self._line(entry, entry.text) for entry in look.entries]

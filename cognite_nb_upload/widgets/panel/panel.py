@@ -33,10 +33,10 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.form.form import MetadataForm
+from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
 from cognite_nb_upload.widgets.panel.code import upload_code
 from cognite_nb_upload.widgets.panel.options import UploadOptions
-from cognite_nb_upload.widgets.panel.style import panel_style
 from cognite_nb_upload.widgets.panel.unfinished import Unfinished
 from cognite_nb_upload.widgets.panel.view import UploadView
 from cognite_nb_upload.widgets.sign_in import SignIn, connect
@@ -84,6 +84,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         super().__init__(self._sections())
         self.add_class("cnbu-form")
         self.add_class("cnbu-panel")
+        self._page.guard(self)
         self._watch()
         self._connect(client)
 
@@ -131,7 +132,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _make(self) -> None:
         self.files = FileChooser(_recent)
-        self.form = MetadataForm()
+        self.form = MetadataForm(styled=False)
         self.sending = UploadOptions()
         self.unfinished = Unfinished(self._resume, self._shown_paths, self.tasks)
         self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
@@ -141,7 +142,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._code = ipywidgets.HTML()
         self._why.add_class("cnbu-reason")
         self._code.add_class("cnbu-code")
-        self._code_open = False
+        self._code_open = self._pressed = self._refused = False
         self._signing = box(ipywidgets.VBox, [])
         self._cards = box(ipywidgets.VBox, [])
 
@@ -150,11 +151,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             ipywidgets.HBox, [self.start, self.show_code, self._why], "cnbu-tools", "cnbu-actions"
         )
         # In a page that shows the panel, the copy that is kept for a saved notebook is hidden.
-        style = panel_style(f".{self._saved_class}{{display:none}}")
+        self._page = Page(more_css=f".{self._saved_class}{{display:none}}")
         about = box(ipywidgets.VBox, [self.form], "cnbu-section")
         return [
-            style, self._head, self._signing, self.files, self._plan, about, self.sending.widget,
-            actions, self._wrong, self._code, self._cards, self.unfinished.widget,
+            self._page, self._head, self._signing, self.files, self._plan, about,
+            self.sending.widget, actions, self._wrong, self._code, self._cards,
+            self.unfinished.widget,
         ]  # fmt: skip
 
     @property
@@ -163,7 +165,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _watch(self) -> None:
         self.files.observe(self._file_chosen, "file")
-        self.files.observe(self._changed, "reason")
+        self.files.observe(self._changed, ["reason", "looking"])
         self.form.observe(self._changed, ["value", "reason", "overwrite"])
         self.sending.listen(lambda: self._changed(None))
 
@@ -227,6 +229,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._why.value = say(self.reason, "info")
             self._plan.value = self._plan_html()
             self._show_code()
+            if self._refused and not self.reason:
+                self._refused, self._wrong.value = False, ""
+            pressed = self._pressed and not self.files.looking
+            self._pressed = self._pressed and not pressed
+        if pressed:
+            self.tasks.start("press", lambda: to_thread.run_sync(self._start))
 
     def _why_not(self) -> str:
         if self.client is None:
@@ -276,7 +284,13 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     # --- uploading ---------------------------------------------------------------------------
 
     def _start(self) -> None:
-        if self._why_not():
+        """Upload was pressed; the kernel may hear of it together with what was typed before."""
+        if self.files.looking:
+            self._pressed = True  # it counts once it is known what the path is
+            return
+        if why := self._why_not():
+            self._refused = True
+            self._wrong.value = say(f"Not started. {why}", "error", "alert")
             return
         said = file, fields = self._said()
         self._begin(partial(self._call, file.content, fields), file.real, said)

@@ -1,0 +1,149 @@
+// What a top-level widget does in the page, besides its style sheet: typed text reaches the kernel
+// before the press that acts on it, and the keyboard's focus is neither lost nor taken away.
+
+// --- typed text goes ahead of a press ------------------------------------------------------------
+//
+// ipywidgets holds text back until the kernel has taken the text before it (`_msg_buffer`, one for
+// each model), and sends a click or Enter at once. So all text within `root` that is held back is
+// sent just before a press, as ipywidgets does it itself. The two fields are private, and the same
+// from @jupyter-widgets/base 4.1 to 6.0.12; where they have other names, nothing is sent earlier.
+
+const PRESSES = ["click", "change", "drop", "keydown"];
+
+function sendNow(model) {
+  const state = model._msg_buffer;
+  if (!state) return;
+  const callbacks = model._msg_buffer_callbacks;
+  model._msg_buffer = model._msg_buffer_callbacks = null;
+  model.rememberLastUpdateFor(model.send_sync_message(state, callbacks));
+}
+
+function sendWithin(model) {
+  sendNow(model);
+  for (const child of model.get("children") ?? []) sendWithin(child);
+}
+
+// Presses elsewhere count too: a cell that is run next sees what was typed.
+function onPress(event, root) {
+  if (event.type === "keydown") {
+    if (event.key !== "Enter" || event.isComposing) return;
+    // A box that tells its text when it is left tells it on Enter as well.
+    if (event.target.matches?.(".cnbu-form input[type=text]"))
+      event.target.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  try {
+    sendWithin(root);
+  } catch (error) {
+    console.warn("Typed text could not be sent ahead of a press.", error);
+  }
+}
+
+async function sendAhead(model, signal) {
+  const id = model.get("root");
+  if (!id || !model.widget_manager) return;
+  const root = await model.widget_manager.get_model(id.replace("IPY_MODEL_", ""));
+  const press = (event) => onPress(event, root);
+  for (const name of PRESSES) document.addEventListener(name, press, { capture: true, signal });
+}
+
+// --- the focus -----------------------------------------------------------------------------------
+//
+// What has the focus may be hidden, disabled or removed by what it did. The focus then falls to the
+// page's body, where JupyterLab takes letters for commands, so it goes to what is next to that place.
+// Where the kernel asks for it (`cnbu-focus`), it is given only if the person who pressed something
+// has not gone elsewhere meanwhile: an answer may be late.
+
+const FOCUSABLE = "button:enabled, input:enabled, select:enabled, textarea:enabled, summary";
+const PLACES = ".cnbu-field, .cnbu-card, .cnbu-section, .cnbu-form";
+
+function outermost(element) {
+  let found = null;
+  for (let at = element; at; at = at.parentElement) if (at.classList.contains("cnbu-form")) found = at;
+  return found;
+}
+
+const isFree = () => !document.activeElement || document.activeElement === document.body;
+
+class Focus {
+  constructor(el) {
+    this.el = el;
+    this.trail = []; // what has the focus, and what is around it
+    this.pressed = null;
+    this.observer = new MutationObserver((changes) => this.changed(changes));
+  }
+
+  get top() {
+    return outermost(this.el);
+  }
+
+  watch(signal) {
+    const on = (name, listener) =>
+      document.addEventListener(name, listener, { capture: true, signal });
+    on("focusin", (event) => this.came(event.target));
+    on("click", (event) => this.press(event.target));
+    on("keydown", (event) => event.key === "Enter" && this.press(event.target));
+    signal.addEventListener("abort", () => this.observer.disconnect());
+  }
+
+  came(element) {
+    const top = this.top;
+    this.trail = [];
+    if (!top?.contains(element)) return;
+    for (let at = element; at !== top; at = at.parentElement) this.trail.push(at);
+    this.trail.push(top);
+    const all = { subtree: true, childList: true, attributeFilter: ["class", "disabled"] };
+    this.observer.observe(top, { attributes: true, ...all });
+  }
+
+  press(element) {
+    this.pressed = this.top?.contains(element) ? element.closest("button, input, select") : null;
+  }
+
+  changed(changes) {
+    const asked = changes.flatMap(({ target, type, addedNodes }) =>
+      type === "attributes" ? [target] : [...addedNodes].filter((node) => node.querySelector));
+    for (const element of asked) this.grant(element);
+    // A page notices in its next frame that what has the focus cannot have it any more.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.recover()));
+  }
+
+  grant(element) {
+    const box = element.matches(".cnbu-focus") ? element : element.querySelector(".cnbu-focus");
+    if (!box || !this.pressed || !(isFree() || document.activeElement === this.pressed)) return;
+    const wanted = box.matches(FOCUSABLE) ? box : box.querySelector(FOCUSABLE);
+    if (wanted?.checkVisibility()) wanted.focus({ preventScroll: true });
+  }
+
+  recover() {
+    const lost = this.trail[0];
+    if (!lost || !isFree() || (lost.isConnected && lost.checkVisibility() && !lost.disabled)) return;
+    for (const around of this.trail.slice(1)) {
+      if (!around.isConnected || !around.checkVisibility()) continue;
+      const next = nextIn(around, lost);
+      if (!next && !around.matches(PLACES)) continue;
+      if (!next) around.tabIndex = -1;
+      (next ?? around).focus({ preventScroll: true });
+      return;
+    }
+  }
+}
+
+function nextIn(around, lost) {
+  const all = [...around.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
+  const follows = (one) => lost.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING;
+  return all.find(follows) ?? all.at(-1);
+}
+
+// --- the widget ----------------------------------------------------------------------------------
+
+function render({ model, el }) {
+  const ending = new AbortController();
+  const style = document.createElement("style");
+  style.textContent = model.get("more_css");
+  el.classList.add("cnbu-none");
+  el.append(style);
+  sendAhead(model, ending.signal);
+  new Focus(el).watch(ending.signal);
+  return () => ending.abort();
+}
+export default { render };

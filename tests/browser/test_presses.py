@@ -1,0 +1,156 @@
+"""What is sent is what the boxes show, however late or busy the kernel is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hands import PANEL, Panel, a_file
+from jupyter_app import JupyterApp, Notebook
+from late import LateLine
+from playwright.sync_api import Page, expect
+from support import until
+
+from cognite_nb_upload.emulator import Emulator
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
+
+# An answer of the kernel is this late, in seconds.
+LATE_S = 0.3
+BUSY = "import os, time\nwhile not os.path.exists('enough'):\n    time.sleep(0.1)"
+TYPED = {
+    "Name": "Nordvik survey 2026.segy",
+    "MIME type": "application/x-segy",
+    "External id": "nordvik-survey-of-2026",
+    "Directory": "/surveys/nordvik/2026",
+    "Source": "acquisition, vessel Aurora",
+    "Latitude": "60.1234567",
+    "Longitude": "2.7654321",
+    "Key 1": "survey",
+    "Value 1": "NV-26, the second one",
+}
+
+OpenNotebook = Callable[[str], Notebook]
+
+
+@pytest.fixture(params=["busy", "late", "busy and late"])
+def open_slow(request: pytest.FixtureRequest, page: Page, lab: JupyterApp) -> Iterator[Any]:
+    """Opens a panel, and makes its kernel busy, or its answers late; gives the panel."""
+    (lab.root / "enough").unlink(missing_ok=True)
+    with LateLine(urlsplit(lab.url).port or 0) as line:
+        through = copy.copy(lab)
+        through.url = lab.url.replace(f":{urlsplit(lab.url).port}", f":{line.port}")
+
+        def make(cells: list[str], prepare: Callable[[Panel], None]) -> Panel:
+            panel = Panel(Notebook.open(page, through, [*cells, BUSY]))
+            prepare(panel)
+            if "busy" in request.param:
+                panel.notebook.run_cell(len(cells), wait=False)
+            if "late" in request.param:
+                line.delay_s = LATE_S / 2
+            return panel
+
+        yield make
+        line.delay_s = 0
+        (lab.root / "enough").touch()
+
+
+def shown(panel: Panel) -> dict[str, str]:
+    """What the boxes show, by label."""
+    return {label: panel.box(label).input_value() for label in TYPED}
+
+
+@both
+def test_upload_sends_what_the_boxes_show(
+    open_slow: Any, lab: JupyterApp, lab_cdf: Emulator, request: pytest.FixtureRequest
+) -> None:
+    name = request.node.name
+    a_file(lab.root, "pressed.bin", size=1000)
+
+    def prepare(panel: Panel) -> None:
+        panel.choose("pressed.bin")
+        panel.unfold("Labels, assets and security", "Time and place", "Metadata", "How it is sent")
+        panel.button("Paste…").click()
+        expect(panel.box("Pairs to paste")).to_be_visible()
+
+    panel = open_slow([PANEL], prepare)
+    typed = TYPED | {"External id": name[:255]}
+    for label, text in typed.items():
+        panel.type(label, text)
+    panel.type("Labels", "raw", then="Enter")
+    panel.type("Data set", "7", then="Enter")
+    panel.type("Pairs to paste", "vessel, Aurora\nstreamers, 12")
+    panel.button("Add these rows").click()
+    panel.type("Part size, MiB", "6.5")
+    assert shown(panel) == typed
+    panel.start.click()
+    until(lambda: [one for one in lab_cdf.files() if one.get("externalId") == name[:255]], 30)
+
+    (file,) = [one for one in lab_cdf.files() if one.get("externalId") == name[:255]]
+    assert file["name"] == typed["Name"]
+    assert file["mimeType"] == typed["MIME type"]
+    assert (file["directory"], file["source"]) == (typed["Directory"], typed["Source"])
+    assert file["geoLocation"]["geometry"]["coordinates"] == [2.7654321, 60.1234567]
+    assert file["labels"] == [{"externalId": "raw"}]
+    assert file["dataSetId"] == 7
+    assert file["metadata"] == {
+        "survey": "NV-26, the second one", "vessel": "Aurora", "streamers": "12"
+    }  # fmt: skip
+    expect(panel.view).to_contain_text("Uploaded")
+    expect(panel.box("Pairs to paste")).to_be_hidden()
+    for picker in ("Labels", "Data set"):  # what was picked does not come back
+        expect(panel.box(picker)).to_have_value("")
+
+
+@both
+def test_a_path_that_is_typed_and_sent_at_once(
+    open_slow: Any, lab: JupyterApp, lab_cdf: Emulator, request: pytest.FixtureRequest
+) -> None:
+    """The Upload button is still that of the file that was chosen before."""
+    a_file(lab.root, "before.bin", size=1000)
+    name = f"after {len(request.node.name)} {lab.kind}.bin"
+    a_file(lab.root, name, size=2000)
+    panel = open_slow([PANEL], lambda panel: panel.choose("before.bin"))
+    panel.put("File", str(lab.root / name))
+    panel.start.click()
+    expect(panel.view).to_contain_text(f"Uploaded {name}")
+    assert "before.bin" not in {one["name"] for one in lab_cdf.files()}
+
+
+SPY = """
+import anywidget, traitlets
+
+class Spy(anywidget.AnyWidget):
+    _esm = '''
+    export default {
+        async render({ model }) {
+            window.spied = await model.widget_manager.get_model(model.get("spied"));
+        }
+    }
+    '''
+    spied = traitlets.Unicode("").tag(sync=True)
+
+Spy(spied=panel.form.fields["source"].input.model_id)
+"""
+
+
+@both
+@pytest.mark.parametrize("open_slow", ["busy"], indirect=True)
+def test_text_is_held_back_where_this_package_looks_for_it(open_slow: Any, lab: JupyterApp) -> None:
+    """Early warning: the private names of ipywidgets that `page.js` relies on."""
+
+    def prepare(panel: Panel) -> None:
+        panel.notebook.run_cell(1)
+        panel.page.wait_for_function("window.spied")
+
+    panel = open_slow([PANEL, SPY], prepare)
+    panel.box("Source").click()
+    assert panel.page.evaluate("window.spied._msg_buffer") is None
+    panel.page.keyboard.type("ab")
+    panel.page.wait_for_function("window.spied._msg_buffer?.value === 'ab'")
+    for name in ("send_sync_message", "rememberLastUpdateFor"):
+        assert panel.page.evaluate(f"typeof window.spied.{name}") == "function"
