@@ -276,10 +276,11 @@ def test_6_a_date_in_retry_after_is_waited_by_the_servers_clock(
     assert fired(cdf) == [("status", "part")]
 
 
-@pytest.mark.parametrize("header", ["soon", "-5", "", "Mon, 99 Foo", "1e999", http_date(-3600)])
+@pytest.mark.parametrize("header", ["soon", "-5", "", "Mon, 99 Foo", "1e999", "an hour ago"])
 def test_6_nonsense_or_a_past_date_in_retry_after_means_our_own_wait(
     header: str, cdf: Emulator, client: CogniteClient
 ) -> None:
+    header = http_date(-3600) if header == "an hour ago" else header
     cdf.inject(Fault("status", "part", status=503, retry_after=header))
     watched = Watched(client)
     watched.send(b"x")
