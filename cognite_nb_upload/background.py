@@ -97,6 +97,15 @@ def in_own_loop() -> bool:
     return threading.get_ident() == _loop.get().thread
 
 
+def in_any_loop() -> bool:
+    """True in a thread that runs an event loop now, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 async def until_done(future: Future[Any]) -> None:
     """Wait in the caller's own loop; giving up the wait leaves the future alone."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -158,6 +167,20 @@ async def in_thread(
         elif unused is not None:
             unused()
         raise
+
+
+async def apart(call: Callable[[], object]) -> None:
+    """Call what may block, or calls others back, in a worker thread; being cancelled waits for it.
+
+    At the interpreter's end, when no thread can be started, it is called here.
+    """
+    with CancelScope(shield=True):
+        try:
+            await to_thread.run_sync(call)
+        except RuntimeError as error:
+            if "thread" not in str(error):
+                raise
+            call()
 
 
 def _end(pid: int, manager: AbstractContextManager[BlockingPortal]) -> None:

@@ -30,6 +30,7 @@ class Completion:
         upload_id: of the multipart upload.
         emit: is told what happens.
         earlier: what is known of a session of an earlier process, which may have asked already.
+        settle: waits until what was told is remembered for good; CDF is asked after that.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Completion:
         upload_id: Secret,
         emit: Callable[[ev.Event], None],
         earlier: UploadState | None = None,
+        settle: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.file = file
         self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
+        self._settle = settle
         self._uploaded_before = file.uploaded_time
         self._unsure = earlier is not None and not earlier.missing_parts
         self._taken = earlier is not None and earlier.accepted
@@ -54,6 +57,8 @@ class Completion:
             CDFUnreachable: no answer says whether it is complete.
         """
         self._emit(ev.Completing())
+        if self._settle is not None:
+            await self._settle()
         try:
             if not self._taken:
                 await self._tell_cdf()

@@ -47,6 +47,7 @@ class OpenUpload:
     Attributes:
         after: is awaited with the file once it is complete, and returns it as it is then.
         again: it was opened before, and its state is known already.
+        settle: is awaited before CDF is told to complete: what has happened is on disk then.
     """
 
     file: models.CDFFile
@@ -54,6 +55,7 @@ class OpenUpload:
     urls: tuple[Secret, ...]
     after: Callable[[models.CDFFile], Awaitable[models.CDFFile]] | None = None
     again: bool = False
+    settle: Callable[[], Awaitable[None]] | None = None
 
 
 class FileMultipartUploadSession:
@@ -92,6 +94,7 @@ class FileMultipartUploadSession:
             opened.upload_id,
             self._feed.emit,
             self._feed.state if opened.again else None,
+            opened.settle,
         )
         self._refused: PartFailed | SourceChanged | None = None
         self._finished = False
@@ -122,6 +125,10 @@ class FileMultipartUploadSession:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(state, event)` for what happens from now on; returns what ends it."""
         return self._feed.listen(listener)
+
+    def before_end(self, wait: Callable[[], None]) -> None:
+        """Have `wait()` called in a thread before `complete` returns; for listeners that draw."""
+        self._feed.before_end(wait)
 
     def __repr__(self) -> str:
         stored = self.parts - len(self.missing_parts)
@@ -337,6 +344,16 @@ class FileMultipartUploadSession:
         if self._finished and self.state.phase is Phase.DONE:
             return self.file_metadata
         self._check_home()
+        try:
+            await self._complete(verify, wait_s)
+        finally:
+            for wait in self._feed.last_waits:
+                await background.apart(wait)
+        return self.file_metadata
+
+    async def _complete(
+        self, verify: Callable[[models.CDFFile], Awaitable[str]] | None, wait_s: float | None
+    ) -> None:
         emit, work = self._feed.emit, self._completion
         uploaded = await work.run(self._rpc.config.uploaded_wait_s if wait_s is None else wait_s)
         self._finished = True
@@ -345,7 +362,6 @@ class FileMultipartUploadSession:
             self.file_metadata = await self._opened.after(work.file)
         if uploaded:
             emit(ev.Completed(verified=await verify(work.file) if verify else ""))
-        return self.file_metadata
 
 
 class Opening(Awaitable[FileMultipartUploadSession]):

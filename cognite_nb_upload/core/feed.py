@@ -42,6 +42,7 @@ class Feed:
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.RLock()
         self._teller: int | None = None
+        self.last_waits: tuple[Callable[[], None], ...] = ()
 
     @property
     def state(self) -> UploadState:
@@ -72,6 +73,14 @@ class Feed:
                 self._listeners = tuple(one for one in self._listeners if one is not listener)
 
         return stop
+
+    def before_end(self, wait: Callable[[], None]) -> None:
+        """Have `wait()` called, in a thread of its own, before the end is told to who waits for it.
+
+        So a listener that draws has its last picture on the screen by then. It ends by itself.
+        """
+        with self._lock:
+            self.last_waits = (*self.last_waits, wait)
 
     def emit(self, event: Event) -> None:
         """Apply an event, stamped with the clock, and tell everyone."""

@@ -333,7 +333,6 @@ def _write_whole(path: Path, lines: list[Secret]) -> None:
         fd = open_file(new, new=True)
         try:
             write(fd, lines)
-            sync(fd)
         finally:
             os.close(fd)
         os.replace(new, path)
@@ -355,10 +354,7 @@ def _default_folder() -> Path:
 def open_file(path: Path, *, new: bool) -> int:
     """A descriptor that appends to a file of mode 0600; it must be there, or must not (`new`)."""
     flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    fd = os.open(path, flags | (os.O_CREAT | os.O_EXCL if new else 0), 0o600)
-    if new:
-        _sync_folder(path.parent)
-    return fd
+    return os.open(path, flags | (os.O_CREAT | os.O_EXCL if new else 0), 0o600)
 
 
 def write(fd: int, lines: list[Secret]) -> int:
@@ -379,7 +375,7 @@ def sync(fd: int) -> None:
             raise
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """So that the file's name, too, outlives a power cut."""
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)

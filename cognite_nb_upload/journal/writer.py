@@ -5,11 +5,11 @@ this file writes them.
 
 Rules of this file:
 
-- Nothing is written that could not be replayed. What cannot be written now (a full disk) is cut
-  off, kept in memory and written with the next fact, in order. The upload goes on, with a warning.
-- A fact is with the kernel before `record` returns, so it outlives a kill. It is on the disk then,
-  too (fdatasync), but for stored parts, which wait for each other for up to a second: after a power
-  cut, the parts of the last second are sent again.
+- Nothing is written that could not be replayed. What cannot be written now (a full disk) is written
+  with the next fact, in order (`file`). The upload goes on, with a warning.
+- A fact is with the kernel before `record` returns, so it outlives a kill. The disk has it within a
+  second, synced in another thread: after a power cut, the parts of the last second are sent again.
+  Who opens or completes an upload waits for the disk (`settle`).
 - Whoever writes holds the lock beside the file. A forked child writes nothing.
 - Upload URLs are a week's write access: they are in the 0600 file while the upload is unfinished,
   are left out when it is archived, and are nowhere else.
@@ -24,15 +24,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from cognite_nb_upload import process
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState, advance
 from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.file import JournalFile
 from cognite_nb_upload.journal.fingerprint import Fingerprint, sample_blocks, sample_hashes
 from cognite_nb_upload.journal.folder import (
     STATE_VARIABLE,
@@ -76,9 +77,6 @@ __all__ = [
 
 Clock = Callable[[], datetime]
 
-# Stored parts reach the disk together, at most this many seconds late.
-_SYNC_EVERY_S: Final = 1.0
-
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -105,14 +103,10 @@ class Journal:
         self._now = now
         self._pid = os.getpid()
         self._mutex = threading.RLock()
-        self._fd: int | None = None
+        self._file: JournalFile | None = None
         self._warned = False
         self._state = replayed.state if replayed else UploadState()
-        self._end = replayed.end if replayed else 0  # bytes of the file that are sound
-        self._torn = True  # there may be more, which is not
-        self._pending: list[Secret] = []  # lines that are not in the file yet
-        self._crc = replayed.crc if replayed else 0  # the checksum after those
-        self._synced_s = 0.0
+        self._crc = replayed.crc if replayed else 0  # the checksum after the last line
 
     @classmethod
     def open(
@@ -152,9 +146,11 @@ class Journal:
             journal._warn(_no_journal(folder, error))
             return journal
         with _released_on_error(lock):
-            journal = cls(lock, _claim(path, fingerprint, resume, now), now)
+            known = _claim(path, fingerprint, resume, now)
+        journal = cls(lock, known, now)
         header = _header(fingerprint, metadata or {}, overwrite)
-        return journal._begun(path, None if journal.replayed else header)
+        end = known.end if known else 0
+        return journal._begun(path, None if journal.replayed else header, end)
 
     @classmethod
     def reopen(
@@ -174,12 +170,12 @@ class Journal:
             raise UsageError(f"The upload {upload_id} has ended; there is nothing to go on with.")
         lock = journal_folder.lock(path)
         with _released_on_error(lock):
-            journal = cls(lock, replay(path), now)
-        return journal._begun(path, None)
+            known = replay(path)
+        return cls(lock, known, now)._begun(path, None, known.end)
 
     def record(self, state: UploadState, event: ev.Event) -> None:
-        """Write what matters for resuming; a listener. 30 us, or as long as the disk syncs."""
-        if self._fd is None or type(event).__name__ not in KEPT or not self._is_mine():
+        """Write what matters for resuming; a listener. About 30 us: the disk is not waited for."""
+        if self._file is None or type(event).__name__ not in KEPT or not self._is_mine():
             return
         with self._mutex:
             if isinstance(event, ev.Beginning):
@@ -187,8 +183,14 @@ class Journal:
             before, self._state = self._state, advance(self._state, event)
             if isinstance(event, ev.PartStarted) and _same(before, self._state):
                 return
-            self._add(type(event).__name__, plain(event))
-            self._flush(sync=self._is_urgent(event), at_s=event.at_s)
+            line = self._line(type(event).__name__, plain(event))
+            self._file.add(line)
+
+    def settle(self) -> None:
+        """Wait until the disk has all that was recorded; where it cannot, a warning says so."""
+        file = self._file
+        if file is not None and self._is_mine():
+            file.settle()
 
     def archive(self, outcome: str) -> None:
         """It has ended: keep what is worth knowing, without the URLs, and let go of it."""
@@ -196,8 +198,7 @@ class Journal:
             return
         with self._mutex:
             if self.path and self._was_opened():
-                self._flush()
-                self._close_file()
+                self._close_file(keep=False)
                 journal_folder.archive(self.path, outcome, self._now())
             self.close()
 
@@ -210,9 +211,10 @@ class Journal:
         if not self._is_mine():
             return
         with self._mutex:
-            self._close_file()
             path, self.path = self.path, None
-            if path and not self._was_opened() and self.intent is None:
+            keep = self._was_opened() or self.intent is not None
+            self._close_file(keep=keep)
+            if path and not keep:
                 journal_folder.delete(path)
             if self._lock is not None:
                 self._lock.release()
@@ -229,16 +231,15 @@ class Journal:
         where = self.path or "no file"
         return f"<Journal {self._state.phase.value}, {stored} of {parts} parts stored: {where}>"
 
-    def _begun(self, path: Path, header: Mapping[str, Any] | None) -> Journal:
+    def _begun(self, path: Path, header: Mapping[str, Any] | None, end: int) -> Journal:
         try:
-            self._fd = journal_folder.open_file(path, new=self._end == 0)
-            process.own(self._fd)
+            self._file = JournalFile(path, end, partial(self._on_trouble, path))
             self.path = path
             if header is not None:
-                self._add("Journal", header)
+                self._file.add(self._line("Journal", header))
             me = Holder.me(self._now())
-            self._add("Held", {"pid": me.pid, "host": me.host, "notebook": me.notebook})
-            self._flush(sync=True)
+            held = {"pid": me.pid, "host": me.host, "notebook": me.notebook}
+            self._file.add(self._line("Held", held))
         except OSError as error:
             self._warn(_no_journal(path.parent, error))
         except BaseException:
@@ -254,44 +255,20 @@ class Journal:
         """True where CDF has made a file, of which something may have been sent."""
         return bool(self._state.parts)
 
-    def _is_urgent(self, event: ev.Event) -> bool:
-        if isinstance(event, ev.PartStored):
-            return event.at_s - self._synced_s >= _SYNC_EVERY_S
-        return not isinstance(event, ev.Beginning | ev.PartStarted | ev.Paused | ev.Resumed)
-
-    def _add(self, kind: str, fact: Mapping[str, Any]) -> None:
+    def _line(self, kind: str, fact: Mapping[str, Any]) -> Secret:
         fact = {"fact": kind, "at": self._now().isoformat(), **fact}
         line, self._crc = line_of(fact, self._crc)
-        self._pending.append(line)
+        return line
 
-    def _flush(self, *, sync: bool = False, at_s: float = 0.0) -> None:
-        """Write what is pending, all or nothing."""
-        if self._fd is None:
+    def _on_trouble(self, path: Path, error: OSError | None) -> None:
+        """Lines are not on disk, or are again."""
+        if error is None:
+            self.warning = ""
             return
-        try:
-            if self._torn:
-                os.ftruncate(self._fd, self._end)
-            self._torn = True
-            written = journal_folder.write(self._fd, self._pending)
-            if sync:
-                journal_folder.sync(self._fd)
-                self._synced_s = at_s
-        except OSError as error:
-            self._cut_off(error)
-            return
-        self._torn = False
-        self._end += written
-        self._pending.clear()
-        self.warning = ""
-
-    def _cut_off(self, error: OSError) -> None:
-        if self._fd is not None:
-            with contextlib.suppress(OSError):  # then it is done before the next write
-                os.ftruncate(self._fd, self._end)
         self._warn(
-            f"The journal {self.path} cannot be written: {journal_folder.said(error)}. The upload "
-            "goes on; if this process ends before that is mended, parts stored from now on are "
-            "sent again."
+            f"The journal {path} cannot be written: {journal_folder.said(error)}. The upload goes "
+            "on; if this process ends before that is mended, parts stored from now on are sent "
+            "again."
         )
 
     def _warn(self, text: str) -> None:
@@ -300,10 +277,10 @@ class Journal:
             self._warned = True
             warnings.warn(JournalWarning(text), stacklevel=2)
 
-    def _close_file(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+    def _close_file(self, *, keep: bool) -> None:
+        if self._file is not None:
+            (self._file.close if keep else self._file.close_now)()
+            self._file = None
 
 
 def _same(one: UploadState, two: UploadState) -> bool:

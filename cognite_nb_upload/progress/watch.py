@@ -1,8 +1,8 @@
 """`bars`: watch an upload, and draw it now and then from a thread of its own.
 
 Rules of this file: a listener only keeps the newest snapshot, so that no transfer waits for a
-screen (but for its last picture: at most `_LAST_S`); all drawing happens in one thread; an error in
-it ends the drawing and nothing else.
+screen; who waits for the end also waits for its last picture, at most `_LAST_S`; all drawing
+happens in one thread; an error in it ends the drawing and nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TextIO
 
+from cognite_nb_upload import background
 from cognite_nb_upload.core.events import Event, PartLost
 from cognite_nb_upload.core.feed import Observable
 from cognite_nb_upload.core.state import PartPhase, UploadState
@@ -126,6 +127,9 @@ class Bars:
         self._again_at_s: dict[int, float] = {}
         self._state, self._state_s = observed.state, clock()
         self._stop = observed.listen(self._hear) if face else lambda: None
+        before_end = getattr(observed, "before_end", None)
+        if face and before_end is not None:
+            before_end(self._last_picture)
         self._begin(observed)
 
     @property
@@ -192,10 +196,17 @@ class Bars:
             self._wake()
 
     def _wake(self) -> None:
-        if self._last:
-            self._settle()
-        elif self._idle or self._thread is None:
+        wanted = not self._settled if self._last else self._idle or self._thread is None
+        if wanted:
             self._start()
+        if self._last and not background.in_any_loop():
+            self._settle()
+
+    def _last_picture(self) -> None:
+        """Wait a little for the picture of the end, if that has come."""
+        with self._news:
+            if self._last:
+                self._settle()
 
     def _settle(self) -> None:
         """Have the last picture drawn, and wait a little for it."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -123,6 +124,10 @@ class Upload(Awaitable[Uploaded]):
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(state, event)` from now on, from other threads; returns what ends it."""
         return self.feed.listen(listener)
+
+    def before_end(self, wait: Callable[[], None]) -> None:
+        """Have `wait()` called in a thread before the end is told; for listeners that draw."""
+        self.feed.before_end(wait)
 
     def done(self) -> bool:
         """True once it is complete, has failed, or was cancelled or stopped."""
@@ -344,14 +349,21 @@ class Upload(Awaitable[Uploaded]):
         try:
             result = await self._work(self)
         except asyncio.CancelledError:
-            self._done.set_exception(self._stopped())
+            await self._ends(partial(self._done.set_exception, self._stopped()))
             raise
         except BaseException as error:
-            self._done.set_exception(self._stopped() if self._closing else error)
+            failure = self._stopped() if self._closing else error
+            await self._ends(partial(self._done.set_exception, failure))
         else:
-            self._done.set_result(result)
+            await self._ends(partial(self._done.set_result, result))
         finally:
             self._ended = True
+
+    async def _ends(self, tell: Callable[[], None]) -> None:
+        """Tell the end, off this loop: those who hear of it draw their last picture first."""
+        for wait in self.feed.last_waits:
+            await background.apart(wait)
+        await background.apart(tell)
 
     def _stopped(self) -> UploadStopped:
         error = UploadStopped(

@@ -80,7 +80,8 @@ class UploadTask:
             self._tell_end(error)
             raise
         finally:
-            self._source.close()
+            with CancelScope(shield=True):  # to delete a large temporary file takes a while
+                await to_thread.run_sync(self._source.close)
 
     @property
     def _state(self) -> UploadState:
@@ -386,7 +387,9 @@ class UploadTask:
         self, known: Replayed, opened: ev.Opened, file: CDFFile
     ) -> FileMultipartUploadSession:
         self._upload.feed.restore(known.state)
-        handed_out = OpenUpload(file, opened.upload_id, opened.urls, self._order.after, again=True)
+        handed_out = OpenUpload(
+            file, opened.upload_id, opened.urls, self._order.after, again=True, settle=self._settled
+        )
         self._restored_id = file.id
         return self._files.session(handed_out, feed=self._upload.feed)
 
@@ -403,7 +406,7 @@ class UploadTask:
                 error.hint(note)
             raise
         self._opening = False
-        return self._session_of(opened)
+        return await self._session_of(opened)
 
     async def _claim(self) -> Claim | None:
         """By what a file is known that this call or an earlier one began, journalled first."""
@@ -420,10 +423,17 @@ class UploadTask:
         left = await to_thread.run_sync(files_left_by, self._mark, order.folder)
         return Claim(absent_ms, left)
 
-    def _session_of(self, opened: OpenUpload) -> FileMultipartUploadSession:
-        opened = replace(opened, after=self._order.after)
+    async def _session_of(self, opened: OpenUpload) -> FileMultipartUploadSession:
+        opened = replace(opened, after=self._order.after, settle=self._settled)
         sizes = tuple(part.size for part in self._plan.parts)
-        return self._files.session(opened, feed=self._upload.feed, sizes=sizes)
+        session = self._files.session(opened, feed=self._upload.feed, sizes=sizes)
+        await self._settled()  # a part that is stored is of use only if its URL is remembered
+        return session
+
+    async def _settled(self) -> None:
+        """Wait until the disk has what happened so far."""
+        with suppress(JournalWarning):  # where warnings are errors, the upload goes on
+            await to_thread.run_sync(self._journal.settle)
 
     async def _begin_anew(self, why: str, left: str = "") -> FileMultipartUploadSession:
         self._note(f"Began anew: {why}; parts that were stored are sent again{left}.")
@@ -435,7 +445,7 @@ class UploadTask:
             left = f", as another file: CDF deletes the unfinished one, id {self._state.file_id}"
             return await self._begin_anew(why, left)
         self._note(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
-        return self._session_of(await self._order.reopener(len(self._plan.parts)))
+        return await self._session_of(await self._order.reopener(len(self._plan.parts)))
 
     async def _after_failure(self, error: PartFailed) -> FileMultipartUploadSession:
         """A session that is over earns a fresh one, which has to get further than the last."""

@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ from journals import (
 )
 
 from cognite_nb_upload.core import events as ev
-from cognite_nb_upload.core.state import UploadState, advance
+from cognite_nb_upload.core.state import Phase, UploadState, advance
 from cognite_nb_upload.errors import UploadBusy
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import (
@@ -265,9 +267,13 @@ def test_without_room_for_the_history_the_urls_are_deleted_all_the_same(folder: 
 
 SYNCING = """
 import warnings
+from cognite_nb_upload.journal.file import JournalFile
+JournalFile._start = lambda self: None  # only this thread syncs, so that the syncs are counted
 with warnings.catch_warnings(record=True) as caught:
     journal = Journal.open(mark(), folder)
+    journal.settle()
     state = record(journal, opened())
+    journal.settle()
 print("ready", [str(one.message) for one in caught], flush=True)
 cut = journal.path.read_bytes().count(b"\\n")
 record(journal, stored(0), since=state)
@@ -473,25 +479,84 @@ def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(
 # --- what a stored part costs ---------------------------------------------------------------------
 
 
-def test_stored_parts_wait_for_each_other_at_the_disk_and_a_session_does_not(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), real(fd)))
+@pytest.fixture
+def slow_disk(monkeypatch: pytest.MonkeyPatch) -> SlowDisk:
+    """A disk that syncs nothing before the test lets it."""
+    disk = SlowDisk()
+    monkeypatch.setattr(journal_folder, "sync", disk.sync)
+    return disk
+
+
+class SlowDisk:
+    """Counts the bytes that it has of each file; each sync waits for `let`."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.asked = threading.Event()
+        self._synced: Counter[int] = Counter()
+
+    def sync(self, fd: int) -> None:
+        file = os.fstat(fd)
+        self.asked.set()
+        assert self.let.wait(30)
+        self._synced[file.st_ino] = max(self._synced[file.st_ino], file.st_size)
+
+    def has(self, folder: Path) -> int:
+        return self._synced[journal_file(folder).stat().st_ino]
+
+
+def test_nobody_who_records_waits_for_the_disk(folder: Path, slow_disk: SlowDisk) -> None:
     with Journal.open(mark(), folder) as journal:
-        assert len(synced) == 1
-        journal.record(UploadState(), _at(opened(), 100.0))
-        assert len(synced) == 2
-        for no, at_s in enumerate((100.1, 100.9, 101.0, 101.5)):
-            journal.record(UploadState(), _at(stored(no), at_s))
-        assert len(synced) == 3
-        journal.record(UploadState(), _at(ev.Completing(), 101.6))
-        assert len(synced) == 4
+        record(journal, opened(), *map(stored, range(4)), ev.Completing())
+        assert slow_disk.asked.wait(30)
+        assert slow_disk.has(folder) == 0  # the disk has nothing
+        assert replay(journal_file(folder)).state.phase is Phase.COMPLETING  # the kernel has all
+        slow_disk.let.set()
+        journal.settle()
+        assert slow_disk.has(folder) == journal_file(folder).stat().st_size
 
 
-def _at(event: ev.Event, at_s: float) -> ev.Event:
-    return replace(event, at_s=at_s)
+def test_who_opens_or_completes_waits_for_the_disk(folder: Path, slow_disk: SlowDisk) -> None:
+    with Journal.open(mark(), folder) as journal, ThreadPoolExecutor(1) as pool:
+        record(journal, opened())
+        waiting = pool.submit(journal.settle)
+        assert slow_disk.asked.wait(30)
+        assert not waiting.done()
+        slow_disk.let.set()
+        waiting.result(30)
+        assert slow_disk.has(folder) == journal_file(folder).stat().st_size
+
+
+def test_what_is_recorded_reaches_the_disk_soon_without_another_event(
+    folder: Path, slow_disk: SlowDisk
+) -> None:
+    slow_disk.let.set()
+    with Journal.open(mark(), folder) as journal:
+        record(journal, opened(), stored(0))
+        size = journal_file(folder).stat().st_size
+        for _ in range(3000):
+            if slow_disk.has(folder) == size:
+                break
+            time.sleep(0.01)
+        assert slow_disk.has(folder) == size
+
+
+def test_what_is_closed_reaches_the_disk_too_and_lets_another_go_on_meanwhile(
+    folder: Path, slow_disk: SlowDisk
+) -> None:
+    journal = Journal.open(mark(), folder)
+    record(journal, opened(), stored(0))
+    journal.close()
+    size = journal_file(folder).stat().st_size
+    with Journal.open(mark(), folder) as again:
+        assert again.replayed is not None
+        assert again.replayed.state.missing_parts == (1, 2, 3)
+        slow_disk.let.set()
+    for _ in range(3000):
+        if slow_disk.has(folder) >= size:
+            break
+        time.sleep(0.01)
+    assert slow_disk.has(folder) >= size
 
 
 def test_a_file_system_that_cannot_sync_is_good_enough_and_one_that_fails_is_not() -> None:
