@@ -45,7 +45,7 @@ class JournalFile:
         self._unsynced: list[Secret] = []  # lines in the file that may not be on disk
         self._end = self._synced_end = end
         self._torn = True  # there may be more than `_end` bytes
-        self._troubled = False
+        self._troubled = self._released = False  # released: the file may be another writer's
         self._syncing = threading.Lock()  # one sync at a time; taken before `_mutex`
         self._wake = threading.Condition()
         self._asked = self._closed = False
@@ -82,9 +82,10 @@ class JournalFile:
                 os.close(fd)
 
     def close(self) -> None:
-        """Close it; what is not on disk yet is synced in the background."""
+        """Write no more; what the disk does not have yet is synced in the background."""
         with self._mutex:
-            left = self._fd is not None and bool(self._unsynced or self._pending)
+            self._released = True
+            left = self._fd is not None and bool(self._unsynced)
         with self._wake:
             self._closed = True
             if left:
@@ -110,7 +111,7 @@ class JournalFile:
 
     def _write(self) -> None:
         """Write what is pending, all or nothing."""
-        if self._fd is None or not self._pending:
+        if self._fd is None or self._released or not self._pending:
             return
         try:
             if self._torn:
@@ -147,7 +148,7 @@ class JournalFile:
     def _take_back(self, error: OSError) -> None:
         """Write again what the disk failed to take: after that, nobody knows what it has."""
         with self._mutex:
-            if self._fd is None:  # closed meanwhile, to be deleted
+            if self._fd is None or self._released:
                 return
             self._pending = self._unsynced + self._pending
             self._unsynced = []

@@ -296,8 +296,8 @@ def _claim(path: Path, mark: Fingerprint, resume: bool, now: Clock) -> Replayed 
         if resume:
             raise
         known = None
-    if known is None:
-        journal_folder.delete(path, keep_lock=True)  # damaged, or without a whole line
+    if known is None or not (known.opened or known.intent):
+        journal_folder.delete(path, keep_lock=True)  # damaged, or CDF had been asked for nothing
         return None
     if known.opened is None:  # nothing was sent; what CDF was asked for is kept
         return known
