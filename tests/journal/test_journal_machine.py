@@ -17,6 +17,7 @@ from journals import PART, files_of_at_most, known, mark, opened, stored
 
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import ImpossibleEvent, Phase, UploadState, advance
+from cognite_nb_upload.journal.file import JournalFile
 from cognite_nb_upload.journal.writer import (
     Journal,
     JournalDamaged,
@@ -63,6 +64,11 @@ class JournalMachine(RuleBasedStateMachine):
 
     @initialize()
     def new_upload(self) -> None:
+        self.patched = pytest.MonkeyPatch()
+        # The thread that syncs writes what is pending, too, at moments that no model knows.
+        self.patched.setattr(
+            JournalFile, "_start", lambda one: one.close_now() if one._closed else None
+        )
         self.folder = Path(tempfile.mkdtemp(prefix="journal-", dir=MEMORY))
         self._open()
         assert self.journal.replayed is None
@@ -70,6 +76,7 @@ class JournalMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "journal"):
             self.journal.close()
+            self.patched.undo()
             shutil.rmtree(self.folder)
 
     @rule(event=EVENTS)
