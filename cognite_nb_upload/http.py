@@ -20,12 +20,11 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 from urllib.request import getproxies
 
 import httpx
 
-from cognite_nb_upload import process
 from cognite_nb_upload.core.retry import Retry, http_date, parse_retry_after
 from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
@@ -289,12 +288,6 @@ def _host_and_port(text: str) -> tuple[str, str]:
         host, _, port = text.partition(":")
         return host, port
     return text, ""
-
-
-async def own_connection(event: str, info: Mapping[str, Any]) -> None:
-    """A trace of httpcore's: a connection that was just made belongs to this process."""
-    if event.endswith(".connect_tcp.complete"):
-        process.own(info["return_value"].get_extra_info("socket").fileno())
 
 
 class Sealed:

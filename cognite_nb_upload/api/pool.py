@@ -12,10 +12,13 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import httpx
+from anyio import CapacityLimiter
 
 from cognite_nb_upload import http
+from cognite_nb_upload.api.answer import timeouts
 
 _AT_ONCE: Final = 40
+_SIGNING_IN: Final = 8
 _LIMITS: Final = httpx.Limits(max_connections=1, keepalive_expiry=20)
 
 
@@ -26,6 +29,8 @@ class Pool:
         self._base_url = base_url
         self._timeout_s = timeout_s
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        # Of its own: credentials that are slow leave the threads of everything else free.
+        self.signing_in = CapacityLimiter(_SIGNING_IN)
         self._idle: list[httpx.AsyncClient] = []
         self._all: list[httpx.AsyncClient] = []
 
@@ -43,7 +48,7 @@ class Pool:
     def _new(self) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
             verify=http.tls_context(),
-            timeout=self._timeout_s,
+            timeout=timeouts(self._timeout_s),
             limits=_LIMITS,
             proxy=http.httpx_proxy(self._base_url),
             trust_env=False,

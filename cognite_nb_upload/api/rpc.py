@@ -24,7 +24,8 @@ from anyio import to_thread
 
 from cognite_nb_upload import http
 from cognite_nb_upload._version import __version__
-from cognite_nb_upload.api.auth import Token
+from cognite_nb_upload.api.answer import HEADERS, Answer, NoAnswer, NotInTime, ask_async
+from cognite_nb_upload.api.auth import OAuthClientCredentials, Token, TokenNotInTime
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
@@ -132,6 +133,8 @@ class Rpc:
             attempt += 1
             try:
                 reply = await self._once(send)
+            except NoAnswer as error:
+                raise _not_cdfs(error, send.what) from None
             except (httpx.RequestError, CDFUnreachable) as error:
                 wait_s = self._wait_after(error, send, attempt, time.monotonic() - began)
                 reason = http.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
@@ -148,7 +151,7 @@ class Rpc:
             await anyio.sleep(wait_s)
             send.tell("")
 
-    def _hear(self, reply: httpx.Response) -> None:
+    def _hear(self, reply: Answer) -> None:
         """Remember CDF's clock, as it answers."""
         if (now := http.server_time(reply.headers)) is not None and now.tzinfo is not None:
             self._heard = now, time.monotonic()
@@ -164,7 +167,7 @@ class Rpc:
         date, heard_s = self._heard
         return to_ms(date) - round(1000 * max(0.0, heard_s - (heard_s if at_s is None else at_s)))
 
-    async def _once(self, send: _Send) -> httpx.Response:
+    async def _once(self, send: _Send) -> Answer:
         with http.Sealed():
             name, value = await self._authorization()
             headers = {**self._headers(), name: value}
@@ -178,18 +181,14 @@ class Rpc:
                     content = gzip.compress(content, 6, mtime=0)
                     headers["content-encoding"] = "gzip"
             async with self._pool().client() as client:
-                return await client.request(
-                    send.method,
-                    send.url,
-                    params=send.params,
-                    content=content,
-                    headers=headers,
-                    extensions={"trace": http.own_connection},
+                request = client.build_request(
+                    send.method, send.url, params=send.params, content=content, headers=headers
                 )
+                return await ask_async(client, request, self.config.timeout_s)
 
     def _headers(self) -> dict[str, str]:
         return {
-            "accept": "application/json",
+            **HEADERS,
             "cdf-version": "20230101",
             "x-cdp-sdk": f"CogniteNbUpload:{__version__}",
             "x-cdp-app": self.config.client_name,
@@ -213,16 +212,22 @@ class Rpc:
 
     async def _authorization(self) -> tuple[str, str]:
         credentials = self.config.credentials
-        if isinstance(credentials, Token) and credentials.is_at_hand:
-            return credentials.authorization_header()
-        given = await to_thread.run_sync(credentials.authorization_header, abandon_on_cancel=True)
+        if isinstance(credentials, Token | OAuthClientCredentials) and (
+            header := credentials.header_at_hand()
+        ):
+            return header
+        given = await to_thread.run_sync(
+            credentials.authorization_header,
+            abandon_on_cancel=True,
+            limiter=self._pool().signing_in,
+        )
         return cleaned_header(*given)
 
     async def _refresh(self) -> bool:
         """Have the credentials fetch another token, where they can."""
         refresh = getattr(self.config.credentials, "refresh", None)
         if callable(refresh):
-            await to_thread.run_sync(refresh)
+            await to_thread.run_sync(refresh, limiter=self._pool().signing_in)
         return True
 
     def _wait_after(self, error: Exception, send: _Send, attempt: int, elapsed_s: float) -> float:
@@ -235,6 +240,14 @@ class Rpc:
             raise CDFUnreachable("The proxy refused the connection with 407.").hint(
                 http.PROXY_HINT
             ) from None
+        if isinstance(error, NotInTime):
+            kind = CDFUnreachable if send.repeatable else Unanswered
+            raise kind(
+                f"{self._host} gave no whole answer within {self.config.timeout_s:g} s, asked "
+                f"{send.what}."
+            ).hint("Something answered too slowly: a proxy? timeout_s is a setting.") from None
+        if isinstance(error, TokenNotInTime):
+            raise error
         retry = self.config.retry
         unsent = isinstance(error, CDFUnreachable) or http.never_connected(error)
         said = str(error) if isinstance(error, CDFUnreachable) else http.in_words(error)
@@ -251,7 +264,7 @@ class Rpc:
             ).hint("Check the network, the proxy and base_url.") from None
         return wait_s
 
-    def _wait_after_status(self, reply: httpx.Response, send: _Send, attempt: int) -> float:
+    def _wait_after_status(self, reply: Answer, send: _Send, attempt: int) -> float:
         """Seconds until the next try after a refusal; raises where there is none."""
         status = reply.status_code
         asked = reply.headers.get("cdf-is-auto-retryable", "").lower() == "true"
@@ -297,16 +310,23 @@ class _Send:
             self._waiting(reason)
 
 
-def _object(reply: httpx.Response, send: _Send) -> dict[str, Any]:
+def _object(reply: Answer, send: _Send) -> dict[str, Any]:
     try:
         facts = reply.json()
+    except NoAnswer as error:
+        raise _not_cdfs(error, send.what) from None
     except ValueError:
         facts = None
     if not isinstance(facts, dict):
-        raise APIError(
-            "the answer is not the JSON that CDF gives", code=reply.status_code, what=send.what
-        ).hint("Is base_url right, and is there a login page between you and CDF?")
+        why = NoAnswer("is not the JSON that CDF gives", reply.status_code)
+        raise _not_cdfs(why, send.what)
     return _hidden(facts)
+
+
+def _not_cdfs(error: NoAnswer, what: str) -> APIError:
+    return APIError(str(error), code=error.code, what=what).hint(
+        "Is base_url right, and is there a login page between you and CDF?"
+    )
 
 
 def _hidden(facts: dict[str, Any]) -> dict[str, Any]:
@@ -331,7 +351,7 @@ def _as_json(value: object) -> object:
     )
 
 
-def _api_error(reply: httpx.Response, what: str) -> APIError:
+def _api_error(reply: Answer, what: str) -> APIError:
     try:
         error = reply.json()["error"]
     except (ValueError, KeyError, TypeError):
