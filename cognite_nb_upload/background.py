@@ -10,18 +10,21 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.process import PerProcess
 
 T = TypeVar("T")
+_Work = Callable[[], Coroutine[Any, Any, None]]
 
 # How long what was interrupted may take to put its house in order, in seconds.
 _GRACE_S: Final = 5.0
@@ -38,13 +41,25 @@ class _Loop:
         self.lock = threading.Lock()
         self.portal: BlockingPortal | None = None
         self.thread: int | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.queue: asyncio.Queue[_Work] | None = None
 
     def start(self) -> BlockingPortal:
         manager = start_blocking_portal(name=_NAME)
-        self.portal = manager.__enter__()
-        self.thread = self.portal.call(threading.get_ident)
+        portal = manager.__enter__()
+        self.thread = portal.call(threading.get_ident)
+        portal.start_task(self._start_each)
+        self.portal = portal
         atexit.register(_end, os.getpid(), manager)
-        return self.portal
+        return portal
+
+    async def _start_each(self, *, task_status: TaskStatus[None]) -> None:
+        """Start what is put into the queue, for as long as the loop runs."""
+        self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue()
+        async with create_task_group() as group:
+            task_status.started()
+            while True:
+                group.start_soon(await self.queue.get())
 
 
 # Reloading this module keeps the loop that runs: its namespace stays.
@@ -58,9 +73,54 @@ def portal() -> BlockingPortal:
         return loop.portal or loop.start()
 
 
+def _started() -> _Loop:
+    portal()
+    return _loop.get()
+
+
 def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
-    """Run `function(*args)` on the package's loop, and return its future at once."""
-    return portal().start_task_soon(function, *args)
+    """Run `function(*args)` on the package's loop, and return its future at once.
+
+    It does not wait for that loop, as a portal would: the loop may be busy, and the caller's own
+    is not to stand still for it. Cancelling the future cancels the work.
+    """
+    future: Future[T] = Future()
+    loop = _started()
+    assert loop.loop is not None and loop.queue is not None  # noqa: S101, PT018 # it was started
+    loop.loop.call_soon_threadsafe(
+        loop.queue.put_nowait, partial(_fulfil, future, function, *args)
+    )
+    return future
+
+
+async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *args: object) -> None:
+    """Put into the future what becomes of the work; its errors end there."""
+    loop = asyncio.get_running_loop()
+
+    def cancel(ended: Future[T]) -> None:
+        if ended.cancelled():
+            with suppress(RuntimeError):  # that loop is gone, and the work with it
+                loop.call_soon_threadsafe(scope.cancel)
+
+    with CancelScope() as scope:
+        future.add_done_callback(cancel)
+        if future.cancelled():
+            return
+        try:
+            result = await function(*args)
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        except Exception as error:
+            with suppress(InvalidStateError):  # it was cancelled meanwhile
+                future.set_exception(error)
+        except BaseException as error:
+            with suppress(InvalidStateError):
+                future.set_exception(error)
+            raise
+        else:
+            with suppress(InvalidStateError):
+                future.set_result(result)
 
 
 def call(function: Callable[..., Awaitable[T]], *args: object) -> T:

@@ -30,6 +30,7 @@ from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.files import AsyncManyFiles
+from cognite_nb_upload.batch.options import ManyFields
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.transfer.files import (
@@ -159,27 +160,13 @@ class Files(_Face[AsyncManyFiles]):
             return self._twin.upload_content(content, dry_run=True, **fields)
         return self._twin.upload_content(content, **fields).finish()
 
-    def start_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> Batch:
+    def start_many(self, files: object, **how: Unpack[ManyFields]) -> Batch:
         """Start many uploads and return their handle at once; as `AsyncFiles.start_many`."""
-        return self._twin.start_many(files, recursive=recursive, hidden=hidden, **defaults)
+        return self._twin.start_many(files, **how)
 
-    def check_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> pd.DataFrame:
+    def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
-        return self._twin.check_many(files, recursive=recursive, hidden=hidden, **defaults)
+        return self._twin.check_many(files, **how)
 
     def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Uploaded:
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""

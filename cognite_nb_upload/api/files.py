@@ -38,6 +38,7 @@ from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.store.download import Download
 
+_IDS: Final = 1000
 _NO_RIGHTS: Final = "insufficient access rights"
 _WHOSE: Final = (
     "whose content is not uploaded. It may be an upload of somebody else that still runs, or one "
@@ -207,12 +208,18 @@ class FileEndpoints:
         """Begin the upload of content for a file that exists (multiuploadlink)."""
         return _opened(await self._link(target, parts), parts, None)
 
-    async def open_whole(self, about: FileMetadata, overwrite: bool) -> tuple[CDFFile, Secret]:
+    def cdf_ms(self) -> int | None:
+        """CDF's clock now, in ms since 1970; None before its first answer."""
+        return self._rpc.cdf_ms()
+
+    async def open_whole(
+        self, about: FileMetadata, overwrite: bool, claim: Claim | None = None
+    ) -> tuple[CDFFile, Secret]:
         """Begin the upload of a file in one PUT of at most 5 000 000 000 bytes (POST /files).
 
         There is nothing to complete: the file and the URL for it are all that is handed out.
         """
-        reply = await self._init(about, None, overwrite)
+        reply = await self._init(about, None, overwrite, claim)
         url = reply.get("uploadUrl")
         if not isinstance(url, Secret):
             raise APIError("it handed out no upload URL", code=201, what="a usable answer")
@@ -325,6 +332,31 @@ class FileEndpoints:
         )
         return [CDFFile.from_cdf(item) for item in reply["items"]]
 
+    async def retrieve_named(self, external_ids: Sequence[str]) -> dict[str, CDFFile]:
+        """Files by their external ids, a thousand a request; those CDF has not are left out."""
+        found: dict[str, CDFFile] = {}
+        for at in range(0, len(external_ids), _IDS):
+            items = [{"externalId": one} for one in external_ids[at : at + _IDS]]
+            reply = await self._rpc.post(
+                "/files/byids", {"items": items, "ignoreUnknownIds": True}, what="to look up files"
+            )
+            for file in map(CDFFile.from_cdf, reply["items"]):
+                if file.external_id is not None:
+                    found[file.external_id] = file
+        return found
+
+    async def ids_of(self, kind: str, external_ids: Sequence[str]) -> dict[str, int]:
+        """The ids of `datasets` or `assets`, by their external ids; a thousand a request."""
+        found: dict[str, int] = {}
+        for at in range(0, len(external_ids), _IDS):
+            items = [{"externalId": one} for one in external_ids[at : at + _IDS]]
+            reply = await self._rpc.post(
+                f"/{kind}/byids", {"items": items, "ignoreUnknownIds": True},
+                what=f"to look up {kind}",
+            )  # fmt: skip
+            found |= {item["externalId"]: item["id"] for item in reply["items"]}
+        return found
+
     async def list(
         self, filter: Mapping[str, Any] | None = None, limit: int | None = 100
     ) -> list[CDFFile]:
@@ -385,6 +417,16 @@ class FileEndpoints:
         )
         url: Secret = reply["items"][0]["downloadUrl"]
         return url
+
+    async def download_urls(self, ids: Sequence[int]) -> dict[int, Secret]:
+        """A signed URL for each of at most 100 files, by id (downloadlink)."""
+        reply = await self._rpc.post(
+            "/files/downloadlink",
+            {"items": [{"id": one} for one in ids]},
+            params={"extendedExpiration": "true"},
+            what="to give download links",
+        )
+        return {item["id"]: item["downloadUrl"] for item in reply["items"]}
 
 
 def identifier(

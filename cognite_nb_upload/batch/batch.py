@@ -1,49 +1,28 @@
-"""Many files: a DataFrame in, the same DataFrame out, with what became of each row.
+"""`Batch`: the handle of many files on their way, for one who awaits, watches or stops them.
 
-Rules of this file: one bad row stops no other; workers take rows from one iterator; a small file is
-one request and one PUT, a large one is an `Upload` with all that it can do; CDF is asked for all
-files at once, at the end, whether it has them.
+Rules of this file: nothing here waits for the package's loop or for the disk but `result` and
+`stop`; listeners hear of changes a few times a second, however many files there are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from anyio import to_thread
 
 from cognite_nb_upload import background
-from cognite_nb_upload.batch.rows import DONE, Row, write_rows
-from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.batch.rows import DONE, SKIPPED, BatchRow, Table
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
-from cognite_nb_upload.errors import UploadStopped, UploadToolkitError
 from cognite_nb_upload.process import Home
-from cognite_nb_upload.sources import FileSource
-from cognite_nb_upload.store.part import PartJob, PartSender
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from cognite_nb_upload.transfer.files import AsyncFiles
-
-_log = logging.getLogger(__name__)
-
-# Small files wait for answers most of the time; large ones share the lanes of the client.
-SMALL_AT_ONCE: Final = 32
-_LARGE_AT_ONCE: Final = 2
-_THREADS: Final = 16
-_IDS: Final = 1000
-# After the last file, wait so long, in seconds, for CDF to say `uploaded` of all of them.
-_WAIT_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +36,29 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """A snapshot of a batch: files and bytes, in all and so far, and the files on their way."""
+    """A snapshot of a batch: files and bytes, in all and so far, and the files on their way.
 
-    files: int
-    size: int
+    Attributes:
+        files: rows that are valid.
+        size: bytes of those that were looked at so far and are to be sent.
+        done: files that CDF has, those of an earlier run and those left as they are included.
+        skipped: of these, those that were left as they are.
+        failed: files that were not sent; those that were stopped are not among them.
+        stopped: files that were not sent because the batch was stopped.
+        sent: bytes.
+        planned: every row was checked, and the sending has begun.
+        over: it has ended.
+    """
+
+    files: int = 0
+    size: int = 0
     done: int = 0
+    skipped: int = 0
     failed: int = 0
+    stopped: int = 0
     sent: int = 0
     active: tuple[InFlight, ...] = ()
+    planned: bool = False
     over: bool = False
 
 
@@ -74,51 +68,86 @@ BatchListener = Callable[[BatchState], None]
 class Batch(Awaitable["pd.DataFrame"]):
     """Many files on their way: await it, or wait with `result()`, for the frame.
 
-    Interrupting either stops the batch; the frame it has so far is `.frame()`, and given back in,
-    only what is not done is sent.
+    Interrupting either stops the batch; the frame it has so far is on the exception as `.frame`,
+    and `.frame()` gives it. The same call sends what is not done.
     """
 
-    def __init__(
-        self,
-        files: AsyncFiles,
-        frame: pd.DataFrame,
-        rows: list[Row],
-        how: Mapping[str, Any],
-    ) -> None:
-        self.rows = rows
-        self._files, self._frame, self._how = files, frame, dict(how)
-        self._todo = [row for row in rows if row.status == "waiting"]
-        self._state = BatchState(len(self._todo), sum(row.size or 0 for row in self._todo))
-        self._active: dict[int, InFlight] = {}
-        self._listeners: tuple[BatchListener, ...] = ()
+    def __init__(self, work: Callable[[Batch], Awaitable[Table]], *, hold: bool = False) -> None:
+        """Begin at once, or with `go()` where `hold` is given."""
+        self.stop_switch = CancelToken()
+        self.job_id = ""
+        self.notes: tuple[str, ...] = ()
+        self._table: Table | None = None
         self._home = Home()
         self._mutex = threading.RLock()
-        self._stop = CancelToken()
-        self._ended = False
-        self._outcome: Future[None] = Future()
+        self._counts = dict.fromkeys(("files", "size", "done", "skipped", "failed", "stopped"), 0)
+        self._sent = 0
+        self._active: dict[int, InFlight] = {}
+        self._planned_now = self._over = self._changed = False
+        self._listeners: tuple[BatchListener, ...] = ()
+        self._may_begin = threading.Event()
+        self._planned: Future[Table] = Future()
+        self._result: Future[pd.DataFrame] = Future()
+        if not hold:
+            self.go()
+        self._work = work
         background.start(self._run)
 
     def _check_home(self) -> None:
-        if not self._ended:
+        if not self._over:
             self._home.check("The batch")
 
     @property
-    def _done(self) -> Future[None]:
+    def _done(self) -> Future[pd.DataFrame]:
         self._check_home()  # a forked child would wait for ever
-        return self._outcome
+        return self._result
 
     @property
     def _lock(self) -> threading.RLock:
         self._check_home()
         return self._mutex
 
+    # --- what it is -------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> list[BatchRow]:
+        """Its rows; waits until they are read and checked.
+
+        Raises:
+            UsageError: there is nothing to upload, or a column is no field.
+        """
+        return self.planned().rows
+
     @property
     def state(self) -> BatchState:
         """A snapshot of now."""
-        return self._state
+        with self._lock:
+            return BatchState(
+                **self._counts,
+                sent=self._sent,
+                active=tuple(self._active.values()),
+                planned=self._planned_now,
+                over=self._over,
+            )
+
+    def planned(self) -> Table:
+        """The checked rows; waits for them. Nothing is sent before `go()`."""
+        self._check_home()
+        try:
+            return self._planned.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def go(self) -> None:
+        """Begin to send."""
+        self._may_begin.set()
 
     def listen(self, listener: BatchListener) -> Callable[[], None]:
-        """Call `listener(state)` from now on, from other threads; returns what ends it."""
+        """Call `listener(state)` from now on, from other threads, a few times a second.
+
+        Returns what ends it.
+        """
         with self._lock:
             self._listeners = (*self._listeners, listener)
 
@@ -130,12 +159,21 @@ class Batch(Awaitable["pd.DataFrame"]):
 
     def frame(self) -> pd.DataFrame:
         """The frame that was given, with what became of each row so far."""
-        return write_rows(self._frame.copy(), self.rows)
+        return self.planned().frame()
 
     def __repr__(self) -> str:
-        state = self._state
-        failed = f", {state.failed} failed" if state.failed else ""
-        return f"<Batch: {state.done} of {state.files} files done{failed}>"
+        state = self.state
+        more = [
+            f"{count} {word}"
+            for count, word in (
+                (state.skipped, "skipped"), (state.failed, "failed"), (state.stopped, "stopped")
+            )
+            if count
+        ]  # fmt: skip
+        told = "".join(f", {one}" for one in more)
+        return f"<Batch: {state.done} of {state.files} files done{told}>"
+
+    # --- waiting for it ---------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, pd.DataFrame]:
         return self._wait().__await__()
@@ -143,174 +181,114 @@ class Batch(Awaitable["pd.DataFrame"]):
     async def _wait(self) -> pd.DataFrame:
         try:
             await background.until_done(self._done)
-        except asyncio.CancelledError:
-            self._stop.set("interrupted")
+        except asyncio.CancelledError as error:
+            self.stop_switch.set("interrupted")
+            self._give_frame(error)
             raise
-        self._done.result()
-        return self.frame()
+        return self._outcome()
 
     def result(self) -> pd.DataFrame:
         """Wait for the end; an interrupt stops the batch."""
         try:
-            self._done.result()
-        except BaseException:
+            self._done.exception()
+        except BaseException as error:
             self.stop()
+            self._give_frame(error)
             raise
-        return self.frame()
+        return self._outcome()
+
+    def _outcome(self) -> pd.DataFrame:
+        error = self._done.exception()
+        if error is not None:
+            raise error.with_traceback(None)
+        return self._done.result()
+
+    def _give_frame(self, error: BaseException) -> None:
+        """Who was interrupted finds the frame on the exception."""
+        if self._planned.done() and self._planned.exception() is None:
+            error.frame = self._planned.result().frame()  # type: ignore[attr-defined]
 
     def stop(self) -> None:
         """End it; returns when no byte will follow."""
         self._check_home()
-        self._stop.set("stopped")
+        self.stop_switch.set("stopped")
+        self.go()
         if not background.in_own_loop():
-            self._done.exception()
+            with suppress(BaseException):
+                self._done.exception()
 
-    # --- at work ----------------------------------------------------------------------------
+    # --- for the work -----------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        try:
-            await self._send_all()
-            await self._ask_for_all()
-        except BaseException as error:
-            self._done.set_exception(error)
-            raise
-        else:
-            self._done.set_result(None)
-        finally:
-            self._ended = True
-            self._tell(over=True)
+    def table_is(self, table: Table) -> None:
+        """The rows are read and checked."""
+        self._table = table
+        with self._lock:
+            self._counts["files"] = sum(row.status != "invalid" for row in table.rows)
+            self._planned_now = self._changed = True
+        self._planned.set_result(table)
 
-    async def _send_all(self) -> None:
-        small = iter([row for row in self._todo if _is_small(row)])
-        large = iter([row for row in self._todo if not _is_small(row)])
-        self._threads = anyio.CapacityLimiter(_THREADS)
-        async with anyio.create_task_group() as group:
-            for _ in range(SMALL_AT_ONCE):
-                group.start_soon(self._work, small, self._send_small)
-            for _ in range(_LARGE_AT_ONCE):
-                group.start_soon(self._work, large, self._send_large)
+    def until_begun(self) -> None:
+        """Wait until it may send; blocks."""
+        self._may_begin.wait()
 
-    async def _work(self, rows: Iterator[Row], send: Callable[[Row], Awaitable[None]]) -> None:
-        for row in rows:
-            began_s = time.monotonic()
-            row.attempts += 1
-            try:
-                if self._stop:
-                    raise UploadStopped(f"The batch was {self._stop.reason}.")
-                await send(row)
-                row.status, row.error = DONE, ""
-            except UploadStopped as error:
-                row.fail(str(error), "stopped")
-            except UploadToolkitError as error:
-                row.fail(str(error))
-            except Exception as error:
-                _log.exception("A file of the batch failed; the others go on.")
-                row.fail(f"{type(error).__name__}: {error}")
-            row.seconds = round(time.monotonic() - began_s, 3)
-            self._count(row)
+    def looked_at(self, row: BatchRow) -> None:
+        """A file's size is known, and it is to be sent."""
+        with self._lock:
+            self._counts["size"] += row.size or 0
+            self._changed = True
 
-    async def _send_small(self, row: Row) -> None:
-        """One PUT, sent from a thread; the URL for it is all that CDF is asked for."""
-        assert row.about is not None  # noqa: S101 # rows without it are invalid, and not here
-        source = FileSource.open(row.path)
-        try:
-            file, url = await self._files.open_whole(row.about, row.overwrite)
-            row.id = file.id
-            whole = PartJob(
-                0, url, source, 0, source.size,
-                pace=self._files.limits.bandwidth.take, content_type=file.mime_type,
-            )  # fmt: skip
-            await background.in_thread(
-                lambda own: self._put(row, whole, own), self._stop, self._threads
-            )
-            if row.overwrite:
-                await self._files.mend_overwritten(file, row.about)
-        finally:
-            source.close()
-
-    def _put(self, row: Row, whole: PartJob, stop: CancelToken) -> None:
-        def tell(event: ev.Event) -> None:
-            if isinstance(event, ev.PartStarted):
-                row.attempts = event.attempt
-            elif isinstance(event, ev.PartSent):
-                self._moved(row, event.sent)
-            elif isinstance(event, ev.PartLost):
-                self._moved(row, 0)
-            elif isinstance(event, ev.PartStored):
-                self._moved(row, event.size)
-
-        retry = self._files.config.retry
-        PartSender(
-            whole, self._files.storage, retry, stop=stop, emit=tell, missing=lambda: 1
-        ).run()  # fmt: skip
-
-    async def _send_large(self, row: Row) -> None:
-        """An upload of its own, with its journal."""
-        assert row.about is not None  # noqa: S101 # rows without it are invalid, and not here
-        fields = {**self._how, **row.about.to_kwargs(), "overwrite": row.overwrite}
-        # Opening a file may block, and this is the loop that everything else runs on.
-        upload = await to_thread.run_sync(lambda: self._files.upload(row.path, **fields))
-        upload.listen(lambda state, _: self._moved(row, state.sent))
-        with self._stop.waking(upload.stop):
-            try:
-                row.id = (await upload).id
-            finally:
-                row.attempts = max((part.attempts for part in upload.state.parts), default=1)
-
-    async def _ask_for_all(self) -> None:
-        """Ask CDF for all files at once until it says `uploaded` of each, or time is up."""
-        waiting = {row.id: row for row in self._todo if row.status == DONE and row.id is not None}
-        pause_s, until_s = 0.2, time.monotonic() + _WAIT_S
-        while waiting and not self._stop:
-            for uploaded in await self._uploaded(list(waiting)):
-                del waiting[uploaded]
-            if not waiting or time.monotonic() + pause_s > until_s:
-                return
-            await anyio.sleep(pause_s)
-            pause_s = min(5.0, pause_s * 1.6)
-
-    async def _uploaded(self, ids: list[int]) -> list[int]:
-        found: list[int] = []
-        for at in range(0, len(ids), _IDS):
-            with suppress(UploadToolkitError):  # what was completed is with CDF, seen or not
-                files = await self._files.retrieve_all(ids[at : at + _IDS])
-                found += [file.id for file in files if file.uploaded and file.id is not None]
-        return found
-
-    def _moved(self, row: Row, sent: int) -> None:
+    def moved(self, row: BatchRow, sent: int) -> None:
         """A file's bytes went on, or were lost again."""
         with self._lock:
             was = self._active.get(row.no)
             if was is None or was.sent != sent:
-                self._active[row.no] = InFlight(row.path.name, sent, row.size or 0)
-                self._tell(sent=sent - (was.sent if was else 0))
+                name = row.path.rpartition("/")[2]
+                self._active[row.no] = InFlight(name, sent, row.size or 0)
+                self._sent += sent - (was.sent if was else 0)
+                self._changed = True
 
-    def _count(self, row: Row) -> None:
-        """A file has ended; what failed takes its bytes back."""
-        done = row.status == DONE
+    def ended(self, row: BatchRow) -> None:
+        """A row has ended; what was not sent takes its bytes back."""
         with self._lock:
             was = self._active.pop(row.no, None)
-            back = 0 if done or was is None else was.sent
-            self._tell(sent=-back, done=int(done), failed=int(not done))
+            kind = DONE if row.status in (DONE, SKIPPED, "assembling") else row.status
+            if kind == DONE and row.status == SKIPPED:
+                self._counts["skipped"] += 1
+            elif kind != DONE and was is not None:
+                self._sent -= was.sent
+            if kind == "invalid":
+                self._counts["files"] -= 1
+            else:
+                self._counts[kind] += 1
+            self._changed = True
 
-    def _tell(self, *, sent: int = 0, done: int = 0, failed: int = 0, over: bool = False) -> None:
+    def tell(self) -> None:
+        """Tell listeners what has changed."""
         with self._lock:
-            was = self._state
-            self._state = replace(
-                was,
-                sent=was.sent + sent,
-                done=was.done + done,
-                failed=was.failed + failed,
-                active=tuple(self._active.values()),
-                over=over or was.over,
-            )
-            for listener in self._listeners:
-                with suppress(Exception):
-                    listener(self._state)
+            if not self._changed:
+                return
+            self._changed, listeners = False, self._listeners
+            state = self.state
+        for listener in listeners:
+            with suppress(Exception):
+                listener(state)
 
+    async def _run(self) -> None:
+        try:
+            table = await self._work(self)
+            frame = await to_thread.run_sync(table.frame)
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None, frame)
 
-def _is_small(row: Row) -> bool:
-    """True where one PUT will do. Its type is a header there, which not every text can be."""
-    mime_type = (row.about.mime_type if row.about is not None else None) or ""
-    fits = mime_type.isascii() and mime_type.isprintable()
-    return fits and (row.size or 0) <= DEFAULT_PART_SIZE
+    def _end(self, error: BaseException | None, frame: pd.DataFrame | None = None) -> None:
+        with self._lock:
+            self._over = self._changed = True
+        self.tell()
+        if error is not None and not self._planned.done():
+            self._planned.set_exception(error)
+        if error is not None:
+            self._done.set_exception(error)
+        elif frame is not None:
+            self._done.set_result(frame)

@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from cognite_nb_upload.batch.batch import Batch
-from cognite_nb_upload.batch.rows import frame_of, read_rows, write_rows
-from cognite_nb_upload.transfer.files import AsyncFiles, UploadFields
+from cognite_nb_upload.batch.options import JobOptions, ManyFields
+from cognite_nb_upload.batch.rows import read_table
+from cognite_nb_upload.batch.task import look_at
+from cognite_nb_upload.batch.work import BatchWork
+from cognite_nb_upload.transfer.files import AsyncFiles
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Of the keywords of `upload`, those that are not the file's metadata.
-_SENDING: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
 
 
 class AsyncManyFiles(AsyncFiles):
     """Files in CDF: upload one or many, look up, download, delete."""
 
-    def start_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> Batch:
+    def start_many(self, files: object, **how: Unpack[ManyFields]) -> Batch:
         """Upload many files; returns at once what can be awaited for the frame.
+
+        The rows are read and checked in the background; `await` tells what is wrong with the whole.
+        The same call again sends what is not done yet.
 
         Args:
             files: a DataFrame with a column `path` and one for each metadata field that differs
-                between files; or paths, a glob, a folder. The result of an earlier call sends only
-                what is not done yet.
-            recursive: also the folders in a folder. Symlinks are never followed.
-            hidden: also what begins with a dot.
-            **defaults: metadata for all rows, and how large files are sent, as in `upload`.
+                between files; or paths, a glob, a folder. Symlinks are never followed.
+            **how: the keywords of `upload_many`.
 
         Raises:
-            UsageError: nothing to upload, no column `path`, or a misspelt one. What is wrong with
-                a row is said in its `error` instead.
+            UsageError: a keyword cannot be.
         """
-        how = _sending(defaults)
-        if how.get("max_bandwidth") is not None:
-            self.limits.bandwidth.set(how.pop("max_bandwidth"))
-        frame = frame_of(files, recursive=recursive, hidden=hidden)
-        return Batch(self, frame, read_rows(frame, defaults), how)
+        return self.begin_many(files, how)
 
-    def check_many(
-        self,
-        files: object,
-        *,
-        recursive: bool = False,
-        hidden: bool = False,
-        **defaults: Unpack[UploadFields],
-    ) -> pd.DataFrame:
+    def begin_many(self, files: object, how: Any, *, hold: bool = False) -> Batch:
+        """`start_many`; held back until `go()` where `hold` is given."""
+        return Batch(BatchWork(self, files, JobOptions.of(how)), hold=hold)
+
+    def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
-        _sending(defaults)
-        frame = frame_of(files, recursive=recursive, hidden=hidden)
-        return write_rows(frame, read_rows(frame, defaults))
-
-
-def _sending(fields: Any) -> dict[str, Any]:
-    """Take from the keywords of `upload` those that say how, and leave the file's metadata."""
-    return {name: fields.pop(name) for name in _SENDING if name in fields}
+        options = JobOptions.of(how)
+        table = read_table(
+            files, options.defaults, options.walk, naming=options.naming, keep=options.keep
+        )
+        for row in table.rows:
+            look_at(row, options.part_size)
+        return table.frame()

@@ -1,203 +1,405 @@
-"""A table of files to upload: read from a frame, paths, a glob or a folder, and checked row by row.
+"""A table of files to upload, checked as a whole before anything is sent, and what became of it.
 
-Rules of this file: every row is looked at before anything is sent; a bad row says why in its own
-`error` and stops no other; folders are walked in order, without symlinks, and without hidden files
-unless asked for.
+Rules of this file: a bad row says why in its own `error` and stops no other; no file is touched
+here, so that a hundred thousand rows are checked in seconds; of a row only what is its own is held.
 """
 
 from __future__ import annotations
 
-import difflib
-import glob
+import hashlib
+import json
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cognite_nb_upload.core.plan import plan_parts
+from cognite_nb_upload.batch.columns import (
+    OVERWRITE,
+    PATH,
+    RESULT,
+    CellReader,
+    Keep,
+    checked_defaults,
+    fields_of_columns,
+)
+from cognite_nb_upload.batch.folders import Walk, absolute, find, shown, unreadable, written
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
-from cognite_nb_upload.models import FIELDS, FileMetadata, guess_mime_type
+from cognite_nb_upload.models import FileMetadata, guess_mime_type
+from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.models.file import to_json
+from cognite_nb_upload.models.parse import missing
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What an upload adds to the frame; given back in, they are not fields.
-RESULT: Final = ("status", "id", "size", "seconds", "attempts", "error")
 DONE: Final = "done"
-_KNOWN: Final = frozenset((*FIELDS, *RESULT, "path", "overwrite"))
-_INTEGERS: Final = frozenset({"data_set_id", "source_created_time", "source_modified_time"})
+SKIPPED: Final = "skipped"
+WAITING: Final = "waiting"
+INVALID: Final = "invalid"
+# A table that came from here says so, and which of its columns are ours.
+_MARK: Final = "cognite_nb_upload"
+_TYPES: Final = {
+    "status": "string", "id": "Int64", "size": "Int64", "seconds": "Float64",
+    "attempts": "Int64", "verified": "string", "note": "string", "error": "string",
+}  # fmt: skip
+
+# What names a file in CDF, made of its path from the top of the folder.
+Naming = str | Callable[[str], str] | None
 
 
 @dataclass(slots=True)
-class Row:
-    """One file of a batch, and what became of it. `size` is bytes, `seconds` how long it took."""
+class BatchRow:
+    """One file of a job, and what became of it.
+
+    Attributes:
+        no: its place in the table, counted from 0.
+        path: the file.
+        key: 32 hex digits that say which file and which request it is, whatever call it is in.
+        status: waiting, done, skipped, failed, invalid, stopped, assembling.
+        id: CDF's, once it is known.
+        size: bytes, once the file was looked at; `mtime_ns` likewise.
+        seconds: how long it took.
+        attempts: of the part that took most.
+        verified: what was verified, and by what.
+        note: what a reader should know.
+        error: why it did not work.
+    """
 
     no: int
-    path: Path
-    about: FileMetadata | None = None
-    overwrite: bool = False
-    status: str = "waiting"
+    path: str
+    key: str = ""
+    status: str = WAITING
     id: int | None = None
     size: int | None = None
+    mtime_ns: int = 0
     seconds: float | None = None
     attempts: int = 0
+    verified: str = ""
+    note: str = ""
     error: str = ""
 
     def fail(self, why: str, status: str = "failed") -> None:
         """It did not work, said in a sentence."""
         self.status, self.error = status, why
 
+    def add_note(self, text: str) -> None:
+        """Add what a reader should know."""
+        if text and text not in self.note:
+            self.note = f"{self.note}; {text}" if self.note else text
 
-def frame_of(given: object, *, recursive: bool = False, hidden: bool = False) -> pd.DataFrame:
-    """A frame with a `path` column of what was given.
+
+class Table:
+    """The rows of a job: what each asks for, and what became of it.
+
+    Attributes:
+        rows: one for each line of the frame.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        columns: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        *,
+        derived: Mapping[str, Sequence[Any]] | None = None,
+        errors: Mapping[int, str] | None = None,
+        first: int = 0,
+    ) -> None:
+        """Check every row.
+
+        Args:
+            frame: what was given.
+            columns: which column each field is in.
+            defaults: fields for all rows, checked.
+            derived: a cell per row for fields that follow from the path.
+            errors: rows that are known to be bad.
+            first: the number of the first row.
+        """
+        self._frame = frame
+        self._defaults = dict(defaults)
+        self._cells: dict[str, Sequence[Any]] = dict(derived or {})
+        self._cells |= {
+            field: frame[column].tolist() for field, column in columns.items() if field != PATH
+        }
+        self._readers = {field: CellReader(field) for field in self._cells}
+        self._first = first
+        self._keys = _Keys()
+        self.rows = [self._row(no, path) for no, path in enumerate(frame[columns[PATH]].tolist())]
+        for no, why in (errors or {}).items():
+            self.rows[no].fail(why, INVALID)
+        self._recognise()
+
+    def fields(self, row: BatchRow) -> dict[str, Any]:
+        """What a row says of its file, and `overwrite`: its own cells, else what holds for all.
+
+        Raises:
+            UsageError: a cell cannot be read.
+        """
+        found, at = dict(self._defaults), row.no - self._first
+        for field, cells in self._cells.items():
+            try:
+                value = self._readers[field](cells[at])
+            except UsageError:
+                raise
+            except (TypeError, ValueError, AttributeError) as error:  # a cell of any kind at all
+                raise UsageError(f"{field} cannot be read: {error}.") from None
+            if value is not None:
+                found[field] = value
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        """The frame that was given, with what became of each row so far."""
+        import pandas as pd
+
+        frame = self._frame.copy()
+        names = _result_names(self._frame)
+        for name, kind in _TYPES.items():
+            values = [getattr(row, name) for row in self.rows]
+            frame[names[name]] = pd.Series(values, index=frame.index, dtype=kind)
+        frame.attrs = {**frame.attrs, _MARK: names}
+        return frame
+
+    def refuse_repeated(self, seen: Seen) -> None:
+        """Two rows that are the same file and request, or would be the same external id."""
+        for row in self.rows:
+            if row.status != WAITING:
+                continue
+            external_id = self.fields(row).get("external_id")
+            clash = seen.clash(row, external_id)
+            if clash:
+                row.fail(clash, INVALID)
+
+    def _row(self, at: int, path: object) -> BatchRow:
+        no = self._first + at
+        if missing(path) or not isinstance(path, str | os.PathLike) or not str(path):
+            row = BatchRow(no, "")
+            row.fail("The path is missing.", INVALID)
+            return row
+        text = os.fspath(path)
+        row = BatchRow(no, text)
+        try:
+            if error := unreadable(text):
+                row.path = shown(text)
+                raise UsageError(error)
+            row.path = absolute(text)
+            fields = self.fields(row)
+            normalised("name", fields.get("name") or os.path.basename(row.path))
+            row.key = self._keys.of(row.path, fields)
+        except UploadToolkitError as error:
+            row.fail(str(error), INVALID)
+        return row
+
+    def _recognise(self) -> None:
+        """Rows that an earlier call has told to be done."""
+        names = _ours(self._frame)
+        if names is None:
+            return
+        told = zip(
+            self.rows,
+            self._frame[names["status"]].tolist(),
+            self._frame[names["id"]].tolist(),
+            *(self._frame[names[name]].tolist() for name in ("size", "verified")),
+            strict=True,
+        )
+        for row, status, file_id, size, verified in told:
+            if status in (DONE, SKIPPED) and row.status == WAITING and not missing(file_id):
+                row.status, row.id = DONE, int(file_id)
+                row.size = None if missing(size) else int(size)
+                row.verified = "" if missing(verified) else str(verified)
+
+
+class Seen:
+    """Which files and external ids a job has had so far."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+        self._external_ids: dict[str, int] = {}
+
+    def clash(self, row: BatchRow, external_id: str | None) -> str:
+        """Why a row cannot be sent beside the earlier ones, in words; "" where it can."""
+        first = self._keys.setdefault(row.key, row.no)
+        if first != row.no:
+            return f"It is the same file and request as row {first}."
+        if external_id is not None:
+            first = self._external_ids.setdefault(external_id, row.no)
+            if first != row.no:
+                return f"external_id {external_id!r} is that of row {first} already."
+        return ""
+
+
+class _Keys:
+    """The keys of rows: a digest of the path and of what is asked of CDF."""
+
+    def __init__(self) -> None:
+        self._last: tuple[dict[str, Any], Any] | None = None
+
+    def of(self, path: str, fields: Mapping[str, Any]) -> str:
+        hashed = self._hashed({**fields, "external_id": None}).copy()
+        hashed.update(f"{fields.get('external_id', '')}\0{path}".encode())
+        return str(hashed.hexdigest())
+
+    def _hashed(self, fields: dict[str, Any]) -> Any:
+        """What was hashed of the request; it is that of the row before, most of the time."""
+        if self._last is None or self._last[0] != fields:
+            text = json.dumps(request_of(fields), sort_keys=True)
+            self._last = fields, hashlib.blake2b(text.encode(), digest_size=16)
+        return self._last[1]
+
+
+def request_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row asks for, as JSON; `read_cell` reads the same of it again."""
+    return {name: to_json(value) for name, value in fields.items() if value is not None}
+
+
+def about(row: BatchRow, fields: Mapping[str, Any]) -> FileMetadata:
+    """What CDF is told of a row's file.
+
+    Raises:
+        UsageError: CDF would refuse it.
+    """
+    name = fields.get("name") or os.path.basename(row.path)
+    given: Any = {key: value for key, value in fields.items() if key != OVERWRITE}
+    given.setdefault("mime_type", guess_mime_type(name))
+    return FileMetadata.of(**{**given, "name": name})
+
+
+# --- what is given ---------------------------------------------------------------------------
+
+
+def read_table(
+    given: object,
+    defaults: Mapping[str, Any],
+    walk: Walk | None = None,
+    *,
+    naming: Naming = None,
+    keep: Keep = (),
+) -> Table:
+    """The table of what was given, every row checked. It touches folders, and no file.
 
     Args:
         given: a DataFrame with a column `path`, a path, a glob, a folder, or several of them.
-        recursive: also the folders in a folder.
-        hidden: also files and folders whose name begins with a dot.
+        defaults: fields for all rows.
+        walk: how folders are walked.
+        naming: "path", or what makes the external id of the path from the top of the folder.
+        keep: columns that are no fields.
 
     Raises:
-        UsageError: there is no `path` column, nothing was found, or a column looks like a field
-            that is misspelt.
+        UsageError: there is no `path` column, nothing was found, a column is no field, or a
+            default cannot be.
     """
     import pandas as pd  # slow to import, and needed by few
 
+    fields = checked_defaults(defaults)
     if isinstance(given, pd.DataFrame):
-        if "path" not in given.columns:
-            raise UsageError("The DataFrame has no column 'path'; add one with each file's path.")
-        _check_columns([str(name) for name in given.columns])
-        return given.copy()
-    several = [given] if isinstance(given, str | os.PathLike) else given
-    if not isinstance(several, Iterable):
+        columns = columns_of(given, keep)
+        relative = [
+            written(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
+            for one in given[columns[PATH]].tolist()
+        ]
+        return _checked(given, columns, fields, {}, relative, {}, naming)
+    found = list(find(_several(given), walk or Walk()))
+    if not found:
+        raise UsageError(f"No file was found at {given!r}.")
+    frame = pd.DataFrame({PATH: pd.Series([one.path for one in found], dtype=object)})
+    derived = {"directory": _directories(found, fields.get("directory"))}
+    errors = {no: one.error for no, one in enumerate(found) if one.error}
+    return _checked(
+        frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors, naming
+    )
+
+
+def columns_of(frame: pd.DataFrame, keep: Keep) -> dict[str, Any]:
+    """Which column each field is in; ours from an earlier call are not among them.
+
+    Raises:
+        UsageError: there is no `path`, or a column is no field.
+    """
+    ours = set((_ours(frame) or {}).values())
+    columns = fields_of_columns((name for name in frame.columns if name not in ours), keep)
+    if PATH not in columns:
+        raise UsageError("The DataFrame has no column 'path'; add one with each file's path.")
+    return columns
+
+
+def _checked(
+    frame: pd.DataFrame,
+    columns: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    derived: Mapping[str, Sequence[Any]],
+    relative: Sequence[str],
+    errors: Mapping[int, str],
+    naming: Naming,
+) -> Table:
+    if naming is not None:
+        if "external_id" in columns:
+            raise UsageError("external_id is a column and a keyword; use one of them.")
+        names, bad = _named(naming, relative)
+        derived, errors = {**derived, "external_id": names}, {**bad, **errors}
+    table = Table(frame, columns, fields, derived=derived, errors=errors)
+    table.refuse_repeated(Seen())
+    return table
+
+
+def _named(naming: Naming, relative: Sequence[str]) -> tuple[list[str | None], dict[int, str]]:
+    """The external id of each file, and what is wrong with those that have none."""
+    if naming == PATH:
+        return list(relative), {}
+    if not callable(naming):  # one for all: `refuse_repeated` tells all rows but the first
+        return [naming] * len(relative), {}
+    names: list[str | None] = []
+    bad = {}
+    for no, path in enumerate(relative):
+        name: Any = None
+        try:
+            name = naming(path)
+        except Exception as error:
+            bad[no] = f"external_id could not be made of {path!r}: {type(error).__name__}: {error}"
+        names.append(name)
+    return names, bad
+
+
+def _several(given: object) -> Iterable[object]:
+    if isinstance(given, str | os.PathLike):
+        return [given]
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(
             f"Give a DataFrame, a path, a glob, a folder or a list of them, not a "
             f"{type(given).__name__}."
         )
-    paths = [path for one in several for path in _found(one, recursive, hidden)]
-    if not paths:
-        raise UsageError(f"No file was found at {given!r}.")
-    return pd.DataFrame({"path": [str(path) for path in paths]})
+    return given
 
 
-def read_rows(frame: pd.DataFrame, defaults: Mapping[str, Any]) -> list[Row]:
-    """Each row of the frame, checked; a bad one has the status `invalid` and says why.
+def _directories(found: Sequence[Any], top: str | None) -> list[str | None]:
+    """A folder's shape: each file's directory, below `top`."""
+    base = (top or "").rstrip("/")
+    return [f"{base}/{one.folder}" if one.folder else None for one in found]
 
-    Args:
-        frame: a column for each metadata field, and `path`; missing values take the default.
-        defaults: metadata fields for all rows, and `overwrite`.
+
+def _result_names(frame: pd.DataFrame) -> dict[str, str]:
+    """What our columns are called in a frame: those of its own keep their names."""
+    known = _ours(frame)
+    if known is not None:
+        return known
+    taken = {str(name) for name in frame.columns}
+    return {name: f"upload_{name}" if name in taken else name for name in RESULT}
+
+
+def _ours(frame: pd.DataFrame) -> dict[str, str] | None:
+    """Our columns of an earlier call; None where the frame did not come from here.
+
+    The mark does not outlive a CSV file, but all of the columns together do.
     """
-    fields = [name for name in (*FIELDS, "overwrite") if name in frame.columns]
-    before = frame["status"].tolist() if "status" in frame.columns else [None] * len(frame)
-    records = frame[["path", *fields]].to_dict("records")
-    rows = [_row(no, one, defaults) for no, one in enumerate(records)]
-    _refuse_repeated(rows)
-    for row, status in zip(rows, before, strict=True):
-        if status == DONE:
-            row.status = DONE
-    return rows
+    columns = {str(name) for name in frame.columns}
+    by_name = {name: f"upload_{name}" if f"upload_{name}" in columns else name for name in RESULT}
+    for names in (frame.attrs.get(_MARK), by_name):
+        if isinstance(names, Mapping) and columns.issuperset(names.values()):
+            return {str(name): str(column) for name, column in names.items()}
+    return None
 
 
-def write_rows(frame: pd.DataFrame, rows: Sequence[Row]) -> pd.DataFrame:
-    """The frame with what became of each row; what was done before stays as it was."""
-    import pandas as pd
-
-    kinds = {"status": "string", "id": "Int64", "size": "Int64", "seconds": "Float64",
-             "attempts": "Int64", "error": "string"}  # fmt: skip
-    for name, kind in kinds.items():
-        old = frame[name].tolist() if name in frame.columns else [None] * len(frame)
-        values = [
-            old[row.no] if row.status == DONE and row.id is None else getattr(row, name)
-            for row in rows
-        ]
-        frame[name] = pd.Series(values, index=frame.index, dtype=kind)
-    return frame
-
-
-def _row(no: int, record: Mapping[Any, Any], defaults: Mapping[str, Any]) -> Row:
-    given = {name: _plain(name, value) for name, value in record.items()}
-    fields = {**defaults, **{name: value for name, value in given.items() if value is not None}}
-    path = fields.pop("path", None)
-    if not isinstance(path, str | os.PathLike) or not str(path):
-        row = Row(no, Path())
-        row.fail("The path is missing.", "invalid")
-        return row
-    row = Row(no, Path(path).expanduser(), overwrite=bool(fields.pop("overwrite", False)))
-    try:
-        row.size = _size(row.path)
-        plan_parts(row.size)
-        name = fields.pop("name", None) or row.path.name
-        fields.setdefault("mime_type", guess_mime_type(name))
-        row.about = FileMetadata.of(name=name, **fields)
-    except UploadToolkitError as error:
-        row.fail(str(error), "invalid")
-    return row
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A cell as Python has it: missing is None, and an integer that pandas made a float is one."""
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    if name in _INTEGERS and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def _size(path: Path) -> int:
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{path} is not a file.")
-    return found.st_size
-
-
-def _refuse_repeated(rows: Iterable[Row]) -> None:
-    """Two rows with one external id would fight for one file."""
-    seen: dict[str, int] = {}
-    for row in rows:
-        external_id = row.about.external_id if row.about else None
-        if external_id is None:
-            continue
-        first = seen.setdefault(external_id, row.no)
-        if first != row.no:
-            row.fail(f"external_id {external_id!r} is that of row {first} already.", "invalid")
-
-
-def _check_columns(names: Iterable[str]) -> None:
-    for name in names:
-        if name in _KNOWN:
-            continue
-        alike = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.85)
-        if alike:
-            raise UsageError(
-                f"The column {name!r} is no field; did you mean {alike[0]!r}? Rename or drop it."
-            )
-
-
-def _found(one: object, recursive: bool, hidden: bool) -> Iterator[Path]:
-    if not isinstance(one, str | os.PathLike):
-        raise UsageError(f"A path is text or a Path, not a {type(one).__name__}.")
-    path = Path(one).expanduser()
-    if path.is_dir():
-        yield from _walk(path, recursive, hidden)
-    elif isinstance(one, str) and glob.has_magic(one) and not path.exists():
-        found = glob.glob(str(path), recursive=True, include_hidden=hidden)
-        yield from (Path(name) for name in sorted(found) if Path(name).is_file())
-    else:
-        yield path  # what is wrong with it is said in its row
-
-
-def _walk(folder: Path, recursive: bool, hidden: bool) -> Iterator[Path]:
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.is_symlink() or (entry.name.startswith(".") and not hidden):
-            continue
-        if entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)
-        elif recursive and entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), recursive, hidden)
+def batches(rows: Sequence[BatchRow], first: int, then: int) -> Iterator[Sequence[BatchRow]]:
+    """Rows in order, few at first, so that the sending begins early."""
+    at, size = 0, first
+    while at < len(rows):
+        yield rows[at : at + size]
+        at, size = at + size, then

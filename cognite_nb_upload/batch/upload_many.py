@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.options import ManyFields
 from cognite_nb_upload.progress.many import BatchBar
-from cognite_nb_upload.transfer.files import UploadFields
 from cognite_nb_upload.unfinished import as_async_client
 
 if TYPE_CHECKING:
@@ -19,40 +20,48 @@ def upload_many(
     client: object,
     files: object,
     *,
-    recursive: bool = False,
-    hidden: bool = False,
     dry_run: bool = False,
     progress: bool = True,
-    **defaults: Unpack[UploadFields],
+    **how: Unpack[ManyFields],
 ) -> pd.DataFrame:
     """Upload many files, and return the frame with what became of each row.
 
-    The frame has `status` (done, failed, invalid, stopped), `id`, `size` (bytes), `seconds`,
-    `attempts` and `error`. Given back in, only rows that are not done are sent. Bad rows are told
-    before anything is sent, and stop no other. Interrupting it stops everything.
+    The frame has `status` (done, skipped, failed, invalid, stopped, assembling), `id`, `size`
+    (bytes), `seconds`, `attempts`, `verified`, `note` and `error`; where it has such a column of
+    its own, ours is `upload_status`. The job is remembered: the same line again sends what is not
+    done, also after an interrupt or a dead kernel, and what was sent only if the file has changed.
+    Bad rows are told before anything is sent, and stop no other. Interrupting it stops everything;
+    the frame so far is on the exception as `.frame`.
 
     Args:
         client: ours or an official one, blocking or async.
         files: a DataFrame with a column `path` and one for each metadata field that differs between
-            files; or paths, a glob, a folder.
-        recursive: also the folders in a folder. Symlinks are never followed.
-        hidden: also what begins with a dot.
+            files, by our names or CDF's; or paths, a glob, a folder, which keeps its shape as
+            `directory`. Symlinks are never followed.
         dry_run: check every row, send nothing, and return the frame.
         progress: show a bar.
-        **defaults: metadata for all rows, and how large files are sent, as in `files.upload`.
+        **how: metadata for all files, how they are sent, and what is done where CDF has a file
+            already: see `ManyFields`.
 
     Raises:
-        UsageError: nothing to upload, no column `path`, or a misspelt one.
+        UsageError: nothing to upload, no column `path`, one that is no field, or a bad keyword.
     """
     twin = as_async_client(client).files
     if dry_run:
-        return twin.check_many(files, recursive=recursive, hidden=hidden, **defaults)
-    batch = twin.start_many(files, recursive=recursive, hidden=hidden, **defaults)
-    bad = [row for row in batch.rows if row.status == "invalid"]
+        return twin.check_many(files, **how)
+    batch = twin.begin_many(files, how, hold=True)
+    return watch(batch, progress=progress)
+
+
+def watch(batch: Batch, *, progress: bool = True) -> pd.DataFrame:
+    """Tell the bad rows of a held batch, let it begin, and wait for it with a bar."""
+    rows = batch.planned().rows
+    bad = [row for row in rows if row.status == "invalid"]
     if bad and progress:
-        print(f"{len(bad)} of {len(batch.rows)} rows cannot be uploaded:")
+        print(f"{len(bad)} of {len(rows)} rows cannot be uploaded:")
         print(*(f"  row {row.no}: {row.error}" for row in bad[:_SHOWN]), sep="\n")
         if len(bad) > _SHOWN:
             print(f"  and {len(bad) - _SHOWN} more, in the column 'error'")
     with BatchBar(batch, disable=not progress):
+        batch.go()
         return batch.result()

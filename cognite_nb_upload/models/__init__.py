@@ -16,6 +16,7 @@ from cognite_nb_upload.models.file import (
     CDFFile,
     FileMetadata,
     MetadataFields,
+    SharedFields,
     same_fields,
 )
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry
@@ -28,6 +29,7 @@ __all__ = [
     "FileMetadata",
     "InvalidMetadata",
     "MetadataFields",
+    "SharedFields",
     "check_field",
     "guess_mime_type",
     "same_fields",

@@ -17,11 +17,10 @@ from cognite_nb_upload.models.show import html_table
 from cognite_nb_upload.models.wire import camel, from_ms, to_ms
 
 
-class MetadataFields(TypedDict, total=False):
-    """The keywords of `FileMetadata.of`, with all that each of them takes."""
+class SharedFields(TypedDict, total=False):
+    """The keywords of `FileMetadata.of` that many files may have alike."""
 
     name: str
-    external_id: str | None
     source: str | None
     mime_type: str | None
     metadata: Mapping[str, str] | None
@@ -33,6 +32,12 @@ class MetadataFields(TypedDict, total=False):
     source_created_time: int | datetime | None
     source_modified_time: int | datetime | None
     security_categories: Iterable[int] | None
+
+
+class MetadataFields(SharedFields, total=False):
+    """The keywords of `FileMetadata.of`, with all that each of them takes."""
+
+    external_id: str | None
 
 
 class FileMetadata(BaseModel):
@@ -95,7 +100,7 @@ class FileMetadata(BaseModel):
 
     def to_cdf(self) -> dict[str, Any]:
         """The JSON that initmultipartupload takes, without the fields left out."""
-        return {camel(field): _to_cdf(value) for field, value in _given(self).items()}
+        return {camel(field): to_json(value) for field, value in _given(self).items()}
 
 
 FIELDS: Final = tuple(FileMetadata.model_fields)
@@ -115,11 +120,12 @@ def _given(of: FileMetadata | CDFFile) -> dict[str, Any]:
     return {field: value for field, value in values if value is not None}
 
 
-def _to_cdf(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """A checked field's value as CDF's JSON has it."""
     if isinstance(value, datetime):
         return to_ms(value)
     if isinstance(value, tuple):
-        return [_to_cdf(item) for item in value]
+        return [to_json(item) for item in value]
     if isinstance(value, dict):
         return dict(value)
     return value.to_cdf() if isinstance(value, Label | GeoLocation) else value

@@ -145,7 +145,7 @@ def fields_of(given: object) -> dict[str, Any]:
     found = {key: named[key] for key in FIELDS if key in named and not missing(named[key])}
     if not found:
         raise UsageError(f"None of its names is a field of a file: {', '.join(FIELDS)}.")
-    return {field: _field_of(field, value) for field, value in found.items()}
+    return {field: read_field(field, value) for field, value in found.items()}
 
 
 def _as_mapping(given: Any) -> Mapping[str, Any]:
@@ -165,7 +165,12 @@ def _as_mapping(given: Any) -> Mapping[str, Any]:
     return given
 
 
-def _field_of(field: str, value: Any) -> Any:
+def read_field(field: str, value: Any) -> Any:
+    """One field's value from what a table or a form has for it.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         return _READ[field](value)
     except UsageError:
@@ -177,7 +182,9 @@ def _field_of(field: str, value: Any) -> Any:
 def moment_of(value: object) -> datetime:
     """A moment from milliseconds since 1970, ISO 8601 or a `datetime`; local if it has no zone."""
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        # 20240131 is a day; what is longer than a day and has digits alone is milliseconds.
+        ms = value.strip().isdecimal() and len(value.strip()) > len("20240131")
+        value = int(value) if ms else datetime.fromisoformat(value)
     elif hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime(warn=False)
     if not isinstance(value, datetime):

@@ -48,8 +48,8 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 }
 
 
-class UploadFields(MetadataFields, total=False):
-    """The keywords of `upload`: the file's metadata, and how it is sent."""
+class SendingFields(TypedDict, total=False):
+    """The keywords that say how a file is sent."""
 
     part_size: float | str | None
     max_concurrency: int | None
@@ -57,6 +57,10 @@ class UploadFields(MetadataFields, total=False):
     resume: bool
     verify: Verify
     max_bandwidth: float | str | None
+
+
+class UploadFields(MetadataFields, SendingFields, total=False):
+    """The keywords of `upload`: the file's metadata, and how it is sent."""
 
 
 class UploadContentFields(TypedDict, total=False):

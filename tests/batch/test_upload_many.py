@@ -7,29 +7,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support import fired, routes, seen, some_bytes
+from support import fired, routes, seen
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, UsageError, upload_many
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.progress.many import BatchBar
-
-
-@pytest.fixture(autouse=True)
-def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "files"
-    (made / "sub").mkdir(parents=True)
-    for no in range(4):
-        (made / f"f{no}.bin").write_bytes(some_bytes(1000 + no, seed=no))
-    (made / ".hidden").write_bytes(b"hidden")
-    (made / "sub" / "deep.bin").write_bytes(b"deep")
-    (made / "link.bin").symlink_to(made / "f0.bin")
-    return made
 
 
 def many(client: object, files: object, **how: Any) -> pd.DataFrame:
@@ -84,7 +67,7 @@ def test_a_column_for_each_field_with_the_keywords_as_defaults(cdf, client, fold
     )
     labels = [one.external_id for one in client.catalog.labels()]
     frame.at[0, "labels"] = labels[:1]
-    result = many(client, frame, data_set_id=7, source="vessel")
+    result = many(client, frame, data_set_id=7, source="vessel", keep=["mine"])
     by_id = {one["externalId"]: one for one in uploaded(cdf)}
     assert by_id["one"]["name"] == "first"
     assert by_id["two"]["name"] == "f1.bin"

@@ -1,0 +1,166 @@
+"""The columns of a table of files: which field each is, and what its cells say.
+
+Rules of this file: a name may be ours or CDF's own (`dataSetId`); what is no field is refused by
+name, unless it is to be kept; a cell from a spreadsheet is read by the rules of the metadata form,
+and text where text belongs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models import FIELDS, CDFFile
+from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.models.parse import missing, read_field
+from cognite_nb_upload.models.wire import camel
+
+# Said by external ids, which CDF translates in one request for many.
+DATA_SET: Final = "data_set_external_id"
+ASSETS: Final = "asset_external_ids"
+# What an upload adds to the table.
+RESULT: Final = (
+    "status", "id", "size", "seconds", "attempts", "verified", "note", "error"
+)  # fmt: skip
+PATH: Final = "path"
+OVERWRITE: Final = "overwrite"
+KNOWN: Final = (*FIELDS, DATA_SET, ASSETS, PATH, OVERWRITE)
+_BY_NAME: Final = {**{camel(name): name for name in KNOWN}, **{name: name for name in KNOWN}}
+# What CDF says of a file and nobody can choose: a manifest has it, and it stays as it is.
+_TOLD: Final = frozenset(
+    name
+    for one in fields(CDFFile)
+    if one.name not in FIELDS
+    for name in (one.name, camel(one.name))
+)
+_TEXT: Final = frozenset({"name", "external_id", "source", "mime_type", "directory", DATA_SET})
+_YES: Final = frozenset({"true", "yes", "1", "on"})
+_NO: Final = frozenset({"false", "no", "0", "off"})
+
+Keep = Iterable[str] | bool
+
+
+def fields_of_columns(names: Iterable[object], keep: Keep = ()) -> dict[str, Any]:
+    """Which column each known field is in.
+
+    Args:
+        names: of the columns.
+        keep: columns that are no fields and stay in the table as they are; True: all of them.
+
+    Raises:
+        UsageError: a column is no field, or two are the same.
+    """
+    kept = {str(one) for one in ([keep] if isinstance(keep, str) else keep or ())} if (
+        not isinstance(keep, bool)
+    ) else set()  # fmt: skip
+    found: dict[str, Any] = {}
+    for name in names:
+        field = _BY_NAME.get(str(name))
+        if str(name) in kept:
+            continue
+        if field is not None:
+            if field in found:
+                raise UsageError(
+                    f"The columns {found[field]!r} and {name!r} are the same field; drop one."
+                )
+            found[field] = name
+        elif keep is not True and str(name) not in _TOLD and str(name) not in RESULT:
+            raise UsageError(_unknown(str(name)))
+    return found
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _BY_NAME, n=1)
+    question = f"; did you mean {near[0]!r}?" if near else "."
+    return (
+        f"The column {name!r} is no field of a file{question} Rename or drop it, or keep it with "
+        f"keep=[{name!r}]."
+    )
+
+
+def read_cell(field: str, value: Any) -> Any:
+    """A cell as the field holds it; None where it is empty.
+
+    Raises:
+        UsageError: it cannot be read, or CDF would refuse it.
+    """
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        return None
+    if field == OVERWRITE:
+        return flag(field, value)
+    if field == DATA_SET:
+        return normalised("external_id", value)
+    if field == ASSETS:
+        return tuple(normalised("external_id", one) for one in _texts(value)) or None
+    return normalised(field, value if field in _TEXT else read_field(field, value))
+
+
+def flag(name: str, value: Any) -> bool:
+    """Yes or no, also as spreadsheets write it.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    text = str(value).strip().casefold()
+    if text not in _YES | _NO:
+        raise UsageError(f"{name} is True or False, not {value!r}.")
+    return text in _YES
+
+
+def _texts(value: Any) -> list[str]:
+    return [label.external_id for label in read_field("labels", value)]
+
+
+class CellReader:
+    """Reads the cells of one column; what stands in many rows is read once."""
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+        self._read: dict[Any, Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """The cell as the field holds it.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        try:
+            key = (type(value), value)
+            if key in self._read:
+                return self._read[key]
+        except TypeError:  # a list, a dict
+            return read_cell(self._field, value)
+        found = read_cell(self._field, value)
+        if len(self._read) < _REMEMBERED:
+            self._read[key] = found
+        return found
+
+
+_REMEMBERED: Final = 1000
+
+
+def checked_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that holds for every file, checked; what is None is left out.
+
+    Raises:
+        UsageError: one is no field, or CDF would refuse it; every bad one is named.
+    """
+    found, wrong = {}, []
+    for name, value in given.items():
+        try:
+            if name not in KNOWN or name == PATH:
+                normalised(name, value)  # names the nearest
+            read = read_cell(name, value) if name in (DATA_SET, ASSETS, OVERWRITE) else (
+                None if value is None else normalised(name, value)
+            )  # fmt: skip
+        except UsageError as error:
+            wrong.append(str(error))
+            continue
+        if read not in (None, "", ()):
+            found[name] = read
+    if wrong:
+        raise UsageError(" ".join(wrong))
+    return found

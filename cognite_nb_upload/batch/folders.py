@@ -1,0 +1,166 @@
+"""The files behind paths, globs and folders.
+
+Rules of this file: folders are walked in order; symlinks are never followed, in globs neither, and
+hidden files are left out unless asked for; what cannot be read is an entry that says so, and ends
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cognite_nb_upload.batch.patterns import MAGIC, Choice, chooser, matcher
+from cognite_nb_upload.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file. `relative` is its path from the top of the folder, with `/`.
+
+    Attributes:
+        folder: the folder it is in, from that top; "" in the top itself, and for a single path.
+        error: why there is no file, in words.
+    """
+
+    path: str
+    relative: str
+    folder: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How folders are walked."""
+
+    recursive: bool = False
+    hidden: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> Choice:
+        """Which files are wanted."""
+        return chooser(self.include, self.exclude)
+
+
+def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
+    """The files behind each path, glob or folder, in order.
+
+    Raises:
+        UsageError: one of them is neither text nor a path.
+    """
+    for one in given:
+        if not isinstance(one, str | os.PathLike):
+            raise UsageError(f"A path is text or a Path, not a {type(one).__name__}.")
+        yield from _found(os.fspath(one), isinstance(one, str), walk)
+
+
+def written(path: str) -> str:
+    """A path as it names a file everywhere: with `/`, in Unicode's composed form (NFC)."""
+    plain = os.path.normpath(path).replace(os.sep, "/")
+    return unicodedata.normalize("NFC", plain).removeprefix("/")
+
+
+def unreadable(path: str) -> str:
+    """Why a path can be no file's, in words; "" where it can."""
+    if "\0" in path:
+        return f"{path!r} holds a NUL, which no file's path has."
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"{shown(path)!r} is not UTF-8, and CDF's names are: rename it."
+    return ""
+
+
+def shown(path: str) -> str:
+    """A path that can be printed and kept in a table, whatever bytes are in it."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _found(given: str, may_be_glob: bool, walk: Walk) -> Iterator[Found]:
+    if error := unreadable(given):
+        yield Found(shown(given), shown(given), error=error)
+        return
+    path = os.path.expanduser(given)
+    if os.path.isdir(path):
+        choice = walk.choice
+        yield from _walk(path, choice.takes, choice.enters, walk.hidden, walk.recursive)
+    elif may_be_glob and MAGIC.search(path) and not os.path.lexists(path):
+        yield from _glob(path, walk)
+    else:
+        yield Found(path, written(path))  # what is wrong with it is said in its row
+
+
+def _glob(pattern: str, walk: Walk) -> Iterator[Found]:
+    """Files that fit; the folder before the first `*`, `?` or `[` is the top."""
+    names = pattern.replace(os.sep, "/").split("/")
+    fixed = next(no for no, name in enumerate(names) if MAGIC.search(name))
+    top, rest = "/".join(names[:fixed]), names[fixed:]
+    if pattern.startswith("/") and not top:
+        top = "/"
+    if not os.path.isdir(top or "."):
+        return
+    fits, choice = matcher("/".join(rest)), walk.choice
+    depth = len(rest) if "**" not in rest else None
+    hidden = walk.hidden or any(name.startswith(".") for name in rest)
+
+    def enters(folder: str) -> bool:
+        return choice.enters(folder) and (depth is None or folder.count("/") + 1 < depth)
+
+    def takes(path: str) -> bool:
+        return bool(fits(path)) and choice.takes(path)
+
+    yield from _walk(top, takes, enters, hidden, recursive=True)
+
+
+def _walk(
+    top: str,
+    takes: Callable[[str], bool],
+    enters: Callable[[str], bool],
+    hidden: bool,
+    recursive: bool,
+) -> Iterator[Found]:
+    """The files of a folder, and of those in it, in order: paths may be deeper than the stack."""
+    below, here = [""], [iter(_entries(top, ""))]
+    while here:
+        one = next(here[-1], None)
+        if one is None:
+            here.pop()
+            below.pop()
+            continue
+        if isinstance(one, Found):
+            yield one
+            continue
+        if one.is_symlink() or (one.name.startswith(".") and not hidden):
+            continue
+        relative = f"{below[-1]}/{one.name}" if below[-1] else one.name
+        if one.is_file(follow_symlinks=False):
+            if takes(relative):
+                yield _file(one.path, relative, below[-1])
+        elif recursive and one.is_dir(follow_symlinks=False) and enters(relative):
+            here.append(iter(_entries(one.path, relative)))
+            below.append(relative)
+
+
+def _entries(path: str, below: str) -> Sequence[os.DirEntry[str] | Found]:
+    try:
+        with os.scandir(path or ".") as scan:
+            return sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        why = f"{shown(path)} cannot be read: {error.strerror}."
+        return [Found(shown(path), written(shown(below)), error=why)]
+
+
+def _file(path: str, relative: str, below: str) -> Found:
+    if error := unreadable(path):
+        return Found(shown(path), shown(relative), error=error)
+    return Found(path, written(relative), unicodedata.normalize("NFC", below))
+
+
+def absolute(path: str) -> str:
+    """Where a file is, whatever the current folder becomes; links are not looked into."""
+    return str(Path(os.path.abspath(os.path.expanduser(path))))

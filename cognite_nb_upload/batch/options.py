@@ -1,0 +1,169 @@
+"""The keywords of `upload_many`: what is sent, how, and what if a file is there already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from cognite_nb_upload.batch.columns import OVERWRITE, Keep, flag
+from cognite_nb_upload.batch.folders import Walk
+from cognite_nb_upload.batch.rows import Naming
+from cognite_nb_upload.core.plan import plan_parts, whole
+from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.models import SharedFields
+from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.transfer.files import SendingFields
+from cognite_nb_upload.transfer.limits import checked_bandwidth
+from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
+from cognite_nb_upload.transfer.verify import Verify, check_mode
+
+IfExists = Literal["error", "skip", "newer", "changed", "overwrite"]
+MODES: Final = ("error", "skip", "newer", "changed", "overwrite")
+# Called with the row, by its columns, and with what is in CDF now.
+OnDone = Callable[[Mapping[str, Any], Uploaded], Awaitable[None] | None]
+
+_SENDING: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
+_WALK: Final = ("recursive", "hidden", "include", "exclude")
+_JOB: Final = ("if_exists", "again", "size_key", "sha256_key", "on_done")
+
+
+class ManyFields(SharedFields, SendingFields, total=False):
+    """The keywords of `upload_many`.
+
+    The metadata of `upload` for all files, how they are sent, and:
+
+    - `external_id`: "path" names each file by its path from the top of the folder, with `/` (of a
+      DataFrame: by its `path`); a function makes the name of that path.
+    - `data_set_external_id`, `asset_external_ids`: in place of the ids.
+    - `recursive`: also the folders in a folder. `hidden`: also what begins with a dot.
+    - `include`, `exclude`: patterns such as `*.las`, `raw/**`, `.git/`.
+    - `keep`: columns that are no fields and stay as they are; True: all of them.
+    - `if_exists`: what is done with a file that CDF has by this external id: "error" lets CDF
+      refuse it, "skip" leaves it, "newer" and "changed" compare the file's modification time with
+      CDF's `sourceModifiedTime`, "overwrite" replaces it.
+    - `size_key`, `sha256_key`: metadata keys that keep a file's size and SHA-256 in CDF, which has
+      neither of its own; "changed" then compares them.
+    - `again`: also send what an earlier run of this job has sent.
+    - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
+    """
+
+    external_id: str | Callable[[str], str] | None
+    data_set_external_id: str | None
+    asset_external_ids: Iterable[str] | None
+    recursive: bool
+    hidden: bool
+    include: str | Iterable[str]
+    exclude: str | Iterable[str]
+    keep: Keep
+    if_exists: IfExists | None
+    size_key: str | None
+    sha256_key: str | None
+    again: bool
+    on_done: OnDone | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How a job is done, checked."""
+
+    defaults: Mapping[str, Any]
+    naming: Naming = None
+    walk: Walk = field(default_factory=Walk)
+    keep: Keep = ()
+    verify: Verify = "size"
+    part_size: int | None = None
+    max_concurrency: int | None = None
+    max_bandwidth: float | None = None
+    resume: bool = True
+    again: bool = False
+    if_exists: IfExists = "error"
+    size_key: str | None = None
+    sha256_key: str | None = None
+    on_done: OnDone | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> JobOptions:
+        """From the keywords of `upload_many`.
+
+        Raises:
+            UsageError: one of them cannot be.
+        """
+        left = dict(given)
+        sending: dict[str, Any] = {name: left.pop(name) for name in _SENDING if name in left}
+        walk: dict[str, Any] = {name: left.pop(name) for name in _WALK if name in left}
+        job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
+        naming, keep = left.pop("external_id", None), left.pop("keep", ())
+        overwrite = flag(OVERWRITE, left.pop(OVERWRITE, False))
+        job["if_exists"] = _if_exists(job.get("if_exists"), overwrite)
+        if job["if_exists"] == "overwrite":
+            left[OVERWRITE] = True
+        _check_sending(sending)
+        for key in ("size_key", "sha256_key"):
+            if job.get(key) is not None:
+                normalised("metadata", {job[key]: ""})
+        for name in ("include", "exclude"):
+            walk[name] = _patterns(name, walk.get(name, ()))
+        return cls(
+            defaults=left, naming=naming, keep=keep, walk=Walk(**walk), **sending, **job
+        )  # fmt: skip
+
+    @property
+    def compares(self) -> bool:
+        """True where CDF is asked what it has already."""
+        return self.if_exists in ("skip", "newer", "changed")
+
+    @property
+    def sets_time(self) -> bool:
+        """True where `source_modified_time` is the file's own, to be compared later."""
+        return self.if_exists != "error"
+
+    def to_json(self) -> dict[str, Any]:
+        """What a resumed job needs to know; the rows' own fields are in their requests."""
+        names = ("verify", "part_size", "max_concurrency", "max_bandwidth", "if_exists",
+                 "size_key", "sha256_key")  # fmt: skip
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _if_exists(given: object, overwrite: bool) -> Any:
+    if given is None:
+        return "overwrite" if overwrite else "error"
+    if given not in MODES:
+        raise UsageError(f"if_exists is one of {', '.join(MODES)}, not {given!r}.")
+    if overwrite and given != "overwrite":
+        raise UsageError(f"overwrite=True and if_exists={given!r} differ; give one of them.")
+    return given
+
+
+def _check_sending(given: dict[str, Any]) -> None:
+    """What one upload would refuse is refused once, whatever the sizes of the files."""
+    if "verify" in given:
+        check_mode(given["verify"])
+    if given.get("part_size") is not None:
+        given["part_size"] = _part_size(given["part_size"])
+    if given.get("max_concurrency") is not None:
+        given["max_concurrency"] = checked_concurrency(given["max_concurrency"])
+    if "max_bandwidth" in given:
+        checked_bandwidth(given["max_bandwidth"])
+    if "resume" in given:
+        given["resume"] = flag("resume", given["resume"])
+
+
+def _part_size(given: object) -> int:
+    size = whole(given)
+    if size is None:
+        raise UsageError(f"part_size is a whole number of bytes, not {given!r}.")
+    return plan_parts(max(size, 0) + 1, size).part_size  # as for a file of two parts
+
+
+def _patterns(name: str, given: object) -> tuple[str, ...]:
+    several = (given,) if isinstance(given, str) else given
+    if not isinstance(several, Iterable):
+        raise UsageError(f"{name} is a pattern or a list of them, not {type(given).__name__}.")
+    found = tuple(os.fspath(one) if isinstance(one, os.PathLike) else one for one in several)
+    for one in found:
+        if not isinstance(one, str):
+            raise UsageError(f"{name} holds {one!r}, which is no pattern such as '*.las'.")
+    return found

@@ -1,0 +1,181 @@
+"""A small file: read whole, sent from memory in one PUT.
+
+Rules of this file: what is sent is what was read at once, its time and size the same before and
+after; so nothing half old and half new can be in CDF. What an interrupted run has begun is gone on
+with, where CDF still takes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from anyio import CapacityLimiter
+
+from cognite_nb_upload import background
+from cognite_nb_upload.api.files import Claim
+from cognite_nb_upload.batch.task import RowTask
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
+from cognite_nb_upload.journal.jobs import JobRecord
+from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.store.part import Checksums, PartJob, PartSender
+from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.transfer.verify import PartDigest
+
+# Up to here a file is held in memory while it is sent.
+SMALLEST: Final = MIB
+# A file that is written to while it is read is read again, so many times.
+_READS: Final = 3
+# What is sent at once in less time than anybody can see is not told piece by piece.
+_TOLD: Final = 64 * KIB
+_GONE: Final = (403, 404, 410)
+
+
+def is_small(task: RowTask) -> bool:
+    """True where one PUT will do. Its type is a header there, which not every text can be."""
+    mime_type = task.about.mime_type or ""
+    fits = mime_type.isascii() and mime_type.isprintable()
+    return fits and (task.row.size or 0) <= SMALLEST
+
+
+class SmallFiles:
+    """Sends small files; the store's answer is compared with what was sent."""
+
+    def __init__(
+        self,
+        files: AsyncFiles,
+        record: Callable[[], JobRecord],
+        stop: CancelToken,
+        moved: Callable[[RowTask, int], None],
+        *,
+        threads: int,
+        verify: str,
+    ) -> None:
+        self._files, self._record, self._stop, self._moved = files, record, stop, moved
+        self._threads = CapacityLimiter(threads)
+        self._digests = None if verify == "none" else PartDigest
+
+    async def send(self, task: RowTask) -> CDFFile:
+        """Send it; CDF may need a while to say `uploaded` after that.
+
+        Raises:
+            UploadToolkitError: it is not in the store.
+        """
+        file, url = await self._opened(task)
+        try:
+            await self._put(task, file, url)
+        except PartFailed as error:
+            if task.known is None or error.status not in _GONE:
+                raise
+            task.known = task.file = None  # the URL of the interrupted run is used up
+            file, url = await self._begun(task)
+            await self._put(task, file, url)
+        if task.overwrite:
+            file = await self._files.mend_overwritten(file, task.about)
+        return file
+
+    async def _opened(self, task: RowTask) -> tuple[CDFFile, Secret]:
+        """What an interrupted run was handed out, or what CDF hands out now."""
+        known, file = task.known, task.file
+        if known is not None and file is not None and known.url is not None:
+            task.row.add_note("went on with what an interrupted run had begun")
+            return file, known.url
+        return await self._begun(task)
+
+    async def _begun(self, task: RowTask) -> tuple[CDFFile, Secret]:
+        row, record, known = task.row, self._record(), task.known
+        if known is not None and known.asked and task.about.external_id is None:
+            row.add_note("an interrupted run may have left an empty file of this name in CDF")
+        claim = None if known is None else Claim(
+            known.since_ms, frozenset() if known.id is None else frozenset({known.id})
+        )  # fmt: skip
+        record.asked(row.key, known.since_ms if known and known.asked else self._files.cdf_ms())
+        file, url = await self._files.open_whole(task.about, task.overwrite, claim)
+        record.began(row.key, file.id, row.size or 0, row.mtime_ns, url)
+        return file, url
+
+    async def _put(self, task: RowTask, file: CDFFile, url: Secret) -> None:
+        task.row.id = file.id
+        proofs: list[Checksums] = []
+
+        def work(stop: CancelToken) -> None:
+            data = self._read(task)
+            job = PartJob(
+                0, url, BytesSource(data), 0, len(data), digests=self._digests,
+                pace=self._files.limits.bandwidth.take, content_type=file.mime_type,
+            )  # fmt: skip
+            retry = self._files.config.retry
+            PartSender(
+                job, self._files.storage, retry, stop=stop, missing=lambda: 1,
+                emit=lambda event: self._hear(task, event, proofs),
+            ).run()  # fmt: skip
+
+        await background.in_thread(work, self._stop, self._threads)
+        names = sorted({algorithm for one in proofs for algorithm, _ in one})
+        task.proof = f"{' and '.join(names)}, by the store's answer" if names else ""
+
+    def _hear(self, task: RowTask, event: ev.Event, proofs: list[Checksums]) -> None:
+        row = task.row
+        if isinstance(event, ev.PartStarted):
+            row.attempts = event.attempt
+            self._moved(task, 0)
+        elif isinstance(event, ev.PartSent) and (row.size or 0) > _TOLD:
+            self._moved(task, event.sent)
+        elif isinstance(event, ev.PartLost):
+            self._moved(task, 0)
+        elif isinstance(event, ev.PartStored):
+            proofs.append(event.checksums)
+            self._moved(task, event.size)
+
+    def _read(self, task: RowTask) -> bytes:
+        """The whole file, as it was at one moment.
+
+        Raises:
+            SourceChanged: somebody keeps writing to it.
+        """
+        path = task.row.path
+        for _ in range(_READS):
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    before = os.fstat(file.fileno())
+                    data = _all_of(file.fileno(), before.st_size)
+                    after = os.fstat(file.fileno())
+            except OSError as error:
+                raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+            if len(data) == before.st_size and _facts(before) == _facts(after):
+                self._is_planned(task, before)
+                return data
+        raise _changed(path, "it is written to all the time")
+
+    def _is_planned(self, task: RowTask, found: os.stat_result) -> None:
+        """What CDF was told of the file must be that of what is sent."""
+        row = task.row
+        if (row.size, row.mtime_ns) != (found.st_size, found.st_mtime_ns):
+            raise _changed(row.path, "it was written to after it was looked at")
+
+
+def _facts(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _all_of(fd: int, size: int) -> bytes:
+    """What the file holds, and a byte more where it has grown."""
+    data = os.read(fd, size + 1)
+    while 0 < len(data) < size:
+        more = os.read(fd, size + 1 - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _changed(path: str, how: str) -> SourceChanged:
+    return SourceChanged(f"{path} changed during the upload: {how}.").hint(
+        "Nothing of it is in CDF. Upload it again once nobody writes to it."
+    )

@@ -1,0 +1,393 @@
+"""The work behind a `Batch`: rows are looked at in chunks, beside the sending of those before.
+
+Rules of this file: one bad row stops no other; what was sent is recorded before it is called done;
+small files go many at a time, large ones as uploads of their own; who stops the batch stops both,
+and the rows that were not sent say so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+from anyio import CancelScope, to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.confirm import Confirming
+from cognite_nb_upload.batch.existing import Existing
+from cognite_nb_upload.batch.options import JobOptions
+from cognite_nb_upload.batch.rows import (
+    DONE,
+    INVALID,
+    SKIPPED,
+    WAITING,
+    BatchRow,
+    Table,
+    batches,
+    read_table,
+    request_of,
+)
+from cognite_nb_upload.batch.small import SmallFiles, is_small
+from cognite_nb_upload.batch.task import RowTask, look_at
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
+from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
+from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.transfer.upload import Uploaded
+
+_log = logging.getLogger(__name__)
+
+# Small files wait for answers most of the time; large ones share the slots of the client.
+SMALL_AT_ONCE: Final = 32
+_THREADS: Final = 32
+# Files of one part, and of several.
+_MIDDLE_AT_ONCE: Final = 6
+_LARGE_AT_ONCE: Final = 2
+# The first files are looked at before anything is sent, so that bad rows are told first.
+_LOOKED_AT: Final = 1000
+_FIRST: Final = 100
+_CHUNK: Final = 500
+_TELL_S: Final = 0.1
+_SYNC_S: Final = 1.0
+
+Send = Callable[[RowTask], Awaitable[None]]
+
+
+class BatchWork:
+    """A job at work; `await work(batch)` gives its table."""
+
+    def __init__(self, files: AsyncFiles, given: object, options: JobOptions) -> None:
+        self._files, self._given, self._options = files, given, options
+        self._folder = journal_folder.state_folder()
+        self._known = Remembered()
+        self._record: JobRecord | None = None
+        self._unfinished: frozenset[int] = frozenset()
+
+    async def __call__(self, batch: Batch) -> Table:
+        """Do it.
+
+        Raises:
+            UploadToolkitError: nothing could be begun; what is wrong with a row is in the row.
+        """
+        self._batch, self._stop = batch, batch.stop_switch
+        table = await to_thread.run_sync(self._planned)
+        batch.table_is(table)
+        await to_thread.run_sync(batch.until_begun, abandon_on_cancel=True)
+        try:
+            await self._sent(table)
+        finally:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(self._put_away, table)
+        return table
+
+    # --- before ---------------------------------------------------------------------------------
+
+    def _planned(self) -> Table:
+        """Read and check the rows, and find what is remembered of them; blocks."""
+        options = self._options
+        table = read_table(
+            self._given, options.defaults, options.walk, naming=options.naming, keep=options.keep
+        )
+        if options.max_bandwidth is not None:
+            self._files.limits.bandwidth.set(options.max_bandwidth)
+        keys = {row.key for row in table.rows if row.status in (WAITING, DONE)}
+        if keys and options.resume:
+            self._known = remembered(self._folder, self._place, keys)
+            rows = journal_folder.unfinished(self._folder)
+            self._unfinished = frozenset(one.file_id for one in rows if one.file_id is not None)
+        if options.compares and not self._known.rows:
+            self._needs_names(table)
+        new = [row for row in table.rows if row.status == WAITING and not self._is_known(row)]
+        if new:
+            self._recorded(table)
+        for row in table.rows[:_LOOKED_AT]:
+            look_at(row, options.part_size)
+        return table
+
+    @property
+    def _place(self) -> Place:
+        config = self._files.config
+        return Place(project=config.project, base_url=config.base_url.rstrip("/"))
+
+    def _is_known(self, row: BatchRow) -> bool:
+        known = self._known.rows.get(row.key)
+        return known is not None and known.done
+
+    def _needs_names(self, table: Table) -> None:
+        """Without a name in CDF and without a record nothing tells what is there already."""
+        for row in table.rows:
+            if row.status == WAITING and table.fields(row).get("external_id") is None:
+                raise UsageError(
+                    f"if_exists={self._options.if_exists!r} needs the external id of each file, "
+                    f"which row {row.no} has not: nothing else tells which file of CDF it is."
+                ).hint("Give external_id='path', a function, or a column external_id.")
+
+    def _recorded(self, table: Table) -> JobRecord:
+        """The job's record; begun when the first row needs it. Blocks."""
+        if self._record is None:
+            known = self._known
+            self._record = JobRecord.open(
+                self._folder, self._place, known,
+                title=_title(self._given), how=self._options.to_json(),
+            )  # fmt: skip
+            self._record.list_rows(
+                (row.key, row.path, request_of(table.fields(row)))
+                for row in table.rows
+                if row.status == WAITING and row.key not in known.listed
+            )
+            self._batch.job_id = self._record.id
+        return self._record
+
+    # --- sending --------------------------------------------------------------------------------
+
+    async def _sent(self, table: Table) -> None:
+        options = self._options
+        self._confirming = Confirming(self._files, options.verify, self._stop, self._confirmed)
+        at_once = min(SMALL_AT_ONCE, options.max_concurrency or SMALL_AT_ONCE)
+        small_files = SmallFiles(
+            self._files, lambda: self._recorded(table), self._stop,
+            lambda task, sent: self._batch.moved(task.row, sent),
+            threads=min(_THREADS, at_once), verify=options.verify,
+        )  # fmt: skip
+        ways: list[tuple[Send, int]] = [
+            (partial(self._send_small, small_files), at_once),
+            (self._send_large, min(_MIDDLE_AT_ONCE, at_once)),
+            (self._send_large, _LARGE_AT_ONCE),
+        ]
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._keep_telling)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._confirming.run)
+                async with anyio.create_task_group() as senders:
+                    queues = []
+                    for send, workers in ways:
+                        queue, tasks = anyio.create_memory_object_stream[RowTask](_CHUNK)
+                        queues.append(queue)
+                        for _ in range(workers):
+                            senders.start_soon(self._work, tasks.clone(), send)
+                        tasks.close()
+                    senders.start_soon(self._look_ahead, table, queues)
+                self._confirming.no_more()
+            beside.cancel_scope.cancel()
+
+    async def _look_ahead(self, table: Table, queues: Sequence[Any]) -> None:
+        """Look at the rows in chunks, and hand out those that are to be sent."""
+        small, middle, large = queues
+        existing = Existing(self._files, self._options, self._known)
+        with small, middle, large:
+            for rows in batches(table.rows, _FIRST, _CHUNK):
+                for task in await self._decided(existing, table, rows):
+                    self._batch.looked_at(task.row)
+                    if task.facts.get("arrived") and self._journal_ended(task):
+                        await self._arrived(task)
+                    elif is_small(task):
+                        await small.send(task)
+                    elif (task.row.size or 0) <= DEFAULT_PART_SIZE:
+                        await middle.send(task)
+                    else:
+                        await large.send(task)
+
+    async def _decided(
+        self, existing: Existing, table: Table, rows: Sequence[BatchRow]
+    ) -> list[RowTask]:
+        """Which of these rows are to be sent; the others have ended."""
+        bad = {row.no for row in rows if row.status == INVALID}
+        if self._stop:
+            for row in rows:
+                if row.status == WAITING:
+                    await self._stopped(row)
+            return []
+        if any(row.size is None for row in rows if row.status == WAITING):
+            await to_thread.run_sync(self._look_at, rows)
+        try:
+            tasks = await existing.decide(table, rows)
+        except UploadToolkitError as error:
+            for row in rows:
+                if row.status == WAITING:
+                    row.fail(str(error))
+            tasks = []
+        sending = {task.row.no for task in tasks}
+        for row in rows:
+            if row.no not in sending and row.no not in bad:
+                await self._ended(row)
+        if tasks and self._record is None:
+            await to_thread.run_sync(self._recorded, table)
+        return tasks
+
+    def _look_at(self, rows: Sequence[BatchRow]) -> None:
+        for row in rows:
+            look_at(row, self._options.part_size)
+
+    def _journal_ended(self, task: RowTask) -> bool:
+        """False where an upload's own journal goes on with it."""
+        return task.known is None or task.known.id not in self._unfinished
+
+    async def _arrived(self, task: RowTask) -> None:
+        """An interrupted run had sent it, and did not hear the end."""
+        assert task.file is not None  # noqa: S101 # that is what `arrived` says
+        task.row.id = task.file.id
+        task.row.add_note("an interrupted run had sent it")
+        self._confirming.add(task, task.file)
+
+    async def _work(self, tasks: MemoryObjectReceiveStream[RowTask], send: Send) -> None:
+        async with tasks:
+            async for task in tasks:
+                row, began_s = task.row, time.monotonic()
+                row.attempts, row.error = 1, ""
+                try:
+                    if self._stop:
+                        raise UploadStopped(f"The batch was {self._stop.reason}.")
+                    await send(task)
+                except UploadStopped as error:
+                    row.fail(str(error), "stopped")
+                except UploadToolkitError as error:
+                    row.fail(_told(error))
+                except Exception as error:
+                    _log.exception("A file of the batch failed; the others go on.")
+                    row.fail(f"{type(error).__name__}: {error}")
+                row.seconds = round(time.monotonic() - began_s, 3)
+                if row.status in ("stopped", "failed"):
+                    await self._ended(row)
+
+    async def _send_small(self, small_files: SmallFiles, task: RowTask) -> None:
+        self._confirming.add(task, await small_files.send(task))
+
+    async def _send_large(self, task: RowTask) -> None:
+        """An upload of its own, with its journal."""
+        row, options = task.row, self._options
+        how = {
+            "part_size": options.part_size,
+            "max_concurrency": options.max_concurrency,
+            "resume": options.resume,
+            "verify": options.verify,
+        }
+        fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
+        # Opening a file may block, and this is the loop that everything else runs on.
+        upload = await to_thread.run_sync(lambda: self._files.upload(Path(row.path), **fields))
+        upload.listen(partial(self._hear, task))
+        with self._stop.waking(upload.stop):
+            try:
+                uploaded = await upload
+            finally:
+                row.attempts = max((part.attempts for part in upload.state.parts), default=1)
+        row.id, row.verified = uploaded.id, uploaded.verified
+        for note in uploaded.notes:
+            row.add_note(note)
+        await self._done(task, uploaded)
+
+    def _hear(self, task: RowTask, state: UploadState, event: ev.Event) -> None:
+        row = task.row
+        if isinstance(event, ev.Opened) and self._record is not None:
+            self._record.began(row.key, event.file_id, row.size or 0, row.mtime_ns)
+        self._batch.moved(row, state.sent)
+
+    # --- what became of it ------------------------------------------------------------------------
+
+    async def _confirmed(self, task: RowTask, file: CDFFile | None, error: str) -> None:
+        """A small file has ended."""
+        row = task.row
+        if error:
+            row.fail(error)
+            if self._record is not None:
+                self._record.again(row.key)
+            await self._ended(row)
+        elif file is None:
+            row.status = "assembling"
+            row.add_note("CDF has not said `uploaded` yet; the same call asks again")
+            await self._ended(row)
+        else:
+            row.id = file.id
+            await self._done(task, Uploaded(
+                file=file, size=row.size or 0, parts=1, seconds=row.seconds or 0.0,
+                retries=max(0, row.attempts - 1), verified=row.verified,
+                notes=tuple(filter(None, [row.note])),
+            ))  # fmt: skip
+
+    async def _done(self, task: RowTask, uploaded: Uploaded) -> None:
+        row = task.row
+        row.status, row.error = DONE, ""
+        if self._record is not None:
+            known = Known(row.id, True, row.size or 0, row.mtime_ns, row.verified)
+            self._record.done(row.key, known)
+        await self._ended(row)
+        if self._options.on_done is not None:
+            await self._call(row, uploaded)
+
+    async def _call(self, row: BatchRow, uploaded: Uploaded) -> None:
+        """The user's own function; its failure is a note of the row, and stops nothing."""
+        on_done = self._options.on_done
+        assert on_done is not None  # noqa: S101 # asked by the caller
+        told = {"path": row.path, "status": row.status, "id": row.id, "size": row.size,
+                "verified": row.verified, "note": row.note}  # fmt: skip
+        try:
+            if inspect.iscoroutinefunction(on_done):
+                await on_done(told, uploaded)
+            else:
+                again = await to_thread.run_sync(on_done, told, uploaded)
+                if inspect.isawaitable(again):
+                    await again
+        except Exception as error:
+            row.add_note(f"on_done failed: {type(error).__name__}: {error}")
+
+    async def _stopped(self, row: BatchRow) -> None:
+        row.fail(f"The batch was {self._stop.reason}.", "stopped")
+        await self._ended(row)
+
+    async def _ended(self, row: BatchRow) -> None:
+        if row.status == "failed" and self._record is not None:
+            self._record.failed(row.key, row.error)
+        self._batch.ended(row)
+
+    async def _keep_telling(self) -> None:
+        """Tell listeners, and have the record reach the disk, beside the sending."""
+        synced_s = time.monotonic()
+        while True:
+            await anyio.sleep(_TELL_S)
+            await to_thread.run_sync(self._batch.tell)
+            if time.monotonic() - synced_s >= _SYNC_S and self._record is not None:
+                await to_thread.run_sync(self._count)
+                synced_s = time.monotonic()
+
+    def _count(self) -> None:
+        state = self._batch.state
+        if self._record is not None:
+            self._record.count(state.files, state.done, state.failed)
+            self._record.sync()
+
+    def _put_away(self, table: Table) -> None:
+        """The record is ended where everything is done; else it waits for the same call."""
+        if self._record is None:
+            return
+        left = any(row.status not in (DONE, SKIPPED, INVALID) for row in table.rows)
+        if left:
+            self._count()
+            self._record.close()
+        else:
+            state = self._batch.state
+            self._record.end(state.files, state.done)
+
+
+def _told(error: UploadToolkitError) -> str:
+    """The error and its next step, in one text."""
+    return " ".join([str(error), *getattr(error, "__notes__", ())])
+
+
+def _title(given: object) -> str:
+    """What was given, in a few words for a list of jobs."""
+    if isinstance(given, str | Path):
+        return str(given)
+    if hasattr(given, "columns"):
+        return f"a table of {len(given)} rows"  # type: ignore[arg-type] # a frame has a length
+    several = list(given) if isinstance(given, Sequence) else []
+    return f"{several[0]} and {len(several) - 1} more" if len(several) > 1 else str(*several[:1])

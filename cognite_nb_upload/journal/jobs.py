@@ -1,0 +1,624 @@
+"""A job of many files remembered on disk: append-only lines, one file per job.
+
+Its lines are those of an upload's journal: a checksum of all JSON so far, a space, JSON. They say
+which files the job is of (`Row`), that CDF has begun one (`Began`), has it (`Done`) or does not
+(`Failed`). A row is known by its key, which says which file and which request it is, whatever call
+it was in; so a job is found again by its rows.
+
+Rules of this file: a line is with the kernel before the next request goes out, so it outlives a
+kill; the disk is waited for beside the sending. Files are read line by line, and of a job only
+what is asked for is held. Upload URLs are in the 0600 file while the job is unfinished, and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cognite_nb_upload import process
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import UploadBusy
+from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.folder import JournalWarning
+from cognite_nb_upload.journal.format import Holder, line_of
+from cognite_nb_upload.journal.lock import ProcessLock
+
+SUFFIX: Final = ".job"
+VERSION: Final = 1
+# How many finished jobs are kept; each file's line has some 150 bytes.
+KEPT: Final = 50
+# The checksum's 8 hex digits and the space.
+_MARGIN: Final = 9
+_LOCK_WAIT_S: Final = 0.2
+# Where the last count of a job is looked for, from its end, in bytes.
+_TAIL: Final = 8192
+_LINES: Final = 1000
+
+Fact = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The project that files go to."""
+
+    project: str
+    base_url: str
+
+
+@dataclass(slots=True)
+class Known:
+    """What is remembered of one file.
+
+    Attributes:
+        done: CDF had it; else it was begun, and how far it came is not known.
+        size: bytes, and `mtime_ns`: of the file that was sent.
+        url: for the one PUT of a small file that was begun.
+        asked: CDF was asked to begin it, and whether it did is not known; `since_ms` is CDF's clock
+            then, in ms since 1970, where it was known.
+    """
+
+    id: int | None
+    done: bool = False
+    size: int = 0
+    mtime_ns: int = 0
+    verified: str = ""
+    url: Secret | None = None
+    asked: bool = False
+    since_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """A row of `unfinished_jobs()`. Times are UTC."""
+
+    id: str
+    title: str = ""
+    project: str = ""
+    base_url: str = ""
+    files: int = 0
+    done: int = 0
+    failed: int = 0
+    state: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    held_by: str = ""
+    note: str = ""
+
+
+@dataclass(slots=True)
+class JobHead:
+    """What a job's first lines say."""
+
+    place: Place
+    title: str
+    how: Mapping[str, Any]
+    created_at: datetime
+    holder: Holder | None = None
+
+
+@dataclass(slots=True)
+class _Sound:
+    """How far a file is sound: bytes of whole lines, and the checksum of the last."""
+
+    end: int = 0
+    crc: int = 0
+    line_no: int = 0
+    fault: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def _facts(path: Path, sound: _Sound) -> Iterator[Fact]:
+    """Each fact of a job, in order; `sound` says how far it goes. The torn end is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            sound.line_no += 1
+            body = line[_MARGIN:-1]
+            crc = zlib.crc32(body, sound.crc)
+            if line[:_MARGIN] != b"%08x " % crc:
+                sound.fault = "its checksum is wrong"
+                return
+            try:
+                fact = json.loads(body)
+            except ValueError:
+                sound.fault = "it makes no sense there"
+                return
+            sound.crc, sound.end = crc, sound.end + len(line)
+            yield fact
+
+
+def _head(path: Path) -> JobHead:
+    """The first line of a job.
+
+    Raises:
+        JournalDamaged: it is not that of a job.
+    """
+    sound = _Sound()
+    first = next(_facts(path, sound), None)
+    if first is None or first.get("fact") != "Job":
+        raise _damaged(path, 1, sound.fault or "it is not the first line of a job")
+    if first["version"] > VERSION:
+        raise JournalTooNew(
+            f"The job {path} is of version {first['version']}; this package reads {VERSION}.",
+            path=path, line_no=1,
+        ).hint("Upgrade cognite_nb_upload to go on with this job.")  # fmt: skip
+    place = Place(project=first["project"], base_url=first["base_url"])
+    at = datetime.fromisoformat(first["at"])
+    return JobHead(place, first["title"], first["how"], at)
+
+
+def _damaged(path: Path, line_no: int, fault: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"The job {path} is damaged in line {line_no}: {fault}. It is not used.",
+        path=path, line_no=line_no,
+    ).hint(
+        f"cognite_nb_upload.forget({path.stem!r}) forgets it; its files are then sent again by the "
+        "same call."
+    )  # fmt: skip
+
+
+def _learn(known: dict[str, Known], fact: Fact) -> None:
+    """What is known of a row after one more fact."""
+    key = fact["k"]
+    match fact["fact"]:
+        case "Asked":
+            known[key] = Known(None, asked=True, since_ms=fact["since"])
+        case "Began":
+            url = Secret(fact["url"]) if fact.get("url") else None
+            known[key] = Known(fact["id"], False, fact["size"], fact["mtime"], url=url)
+        case "Done":
+            known[key] = Known(fact["id"], True, fact["size"], fact["mtime"], fact["verified"])
+        case "Again":
+            known.pop(key, None)
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What earlier jobs know of some rows.
+
+    Attributes:
+        rows: by key.
+        job: the newest job that has one of them; None where there is none.
+        ended: that job has ended.
+        listed: the keys that it has already.
+    """
+
+    rows: dict[str, Known] = field(default_factory=dict)
+    job: Path | None = None
+    ended: bool = False
+    listed: set[str] = field(default_factory=set)
+
+
+def remembered(folder: Path, place: Place, keys: Container[str]) -> Remembered:
+    """What the jobs of a project know of rows with these keys.
+
+    Raises:
+        JournalDamaged: a job of this project cannot be trusted.
+    """
+    found = Remembered()
+    for path in journal_files(folder):
+        try:
+            if _head(path).place != place:
+                continue
+            _look(path, keys, found)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return found
+
+
+def _look(path: Path, keys: Container[str], found: Remembered) -> None:
+    sound, known, listed, ended = _Sound(), dict[str, Known](), set[str](), False
+    for fact in _facts(path, sound):
+        kind = fact["fact"]
+        if kind in ("Ended", "Held"):
+            ended = kind == "Ended"
+        if fact.get("k") in keys:
+            listed.add(fact["k"])
+            _learn(known, fact)
+    if sound.fault:
+        raise _damaged(path, sound.line_no, sound.fault)
+    for key, one in known.items():
+        there = found.rows.get(key)
+        if there is None or (one.done and not there.done):
+            found.rows[key] = one
+    if listed and found.job is None:
+        found.job, found.ended, found.listed = path, ended, listed
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The path and the request of each row of an unfinished job.
+
+    Raises:
+        JournalDamaged: it cannot be trusted.
+    """
+    sound = _Sound()
+    for fact in _facts(path, sound):
+        if fact["fact"] == "Row":
+            yield fact["p"], fact["f"]
+    if sound.fault:
+        raise _damaged(path, sound.line_no, sound.fault)
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """The jobs in a folder, the last touched first."""
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_mtime_ns, path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def jobs(folder: Path | None = None, *, ended: bool = False) -> list[JobRow]:
+    """Unfinished jobs, the last touched first; or those that have ended. It never fails."""
+    rows = (_row(path) for path in journal_files(journal_folder.state_folder(folder)))
+    return [row for row in rows if row is not None and (row.state == "done") == ended]
+
+
+def _row(path: Path) -> JobRow | None:
+    try:
+        head, counts = _head(path), _last_count(path)
+    except JournalDamaged as error:
+        state = "newer" if isinstance(error, JournalTooNew) else "damaged"
+        return JobRow(id=path.stem, state=state, note=str(error))
+    except OSError:
+        return None
+    return JobRow(
+        id=path.stem,
+        title=head.title,
+        project=head.place.project,
+        base_url=head.place.base_url,
+        files=counts.get("files", 0),
+        done=counts.get("done", 0),
+        failed=counts.get("failed", 0),
+        state="done" if counts.get("fact") == "Ended" else "unfinished",
+        created_at=head.created_at,
+        updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+        held_by=_held_by(path),
+    )
+
+
+def _last_count(path: Path) -> Fact:
+    """The last line that counts files; only for show, so its checksum is not looked at."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        lines = file.read().split(b"\n")[:-1]
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            fact: Fact = json.loads(line[_MARGIN:])
+            if isinstance(fact, dict) and fact.get("fact") in ("Count", "Ended"):
+                return fact
+    return _counted(path)
+
+
+def _counted(path: Path) -> Fact:
+    """Counts where a killed process left none: from the whole file."""
+    state: dict[str, str] = {}
+    for fact in _facts(path, _Sound()):
+        if "k" in fact:
+            state[fact["k"]] = fact["fact"]
+    counts = Counter(state.values())
+    return {"files": len(state), "done": counts["Done"], "failed": counts["Failed"]}
+
+
+def path_of_job(job_id: str, folder: Path) -> Path | None:
+    """The file of a job; None where there is none of this id."""
+    path = folder / f"{job_id}{SUFFIX}"
+    return path if job_id.isalnum() and path.exists() else None
+
+
+def forget_job(path: Path) -> None:
+    """Delete what is remembered of a job. CDF is not told.
+
+    Raises:
+        UploadBusy: someone is sending it.
+    """
+    held = _lock(path)
+    path.unlink(missing_ok=True)
+    held.release()
+    with contextlib.suppress(OSError):
+        _lock_path(path).unlink(missing_ok=True)
+
+
+def head_of(path: Path) -> JobHead:
+    """The project, the title and the options of a job.
+
+    Raises:
+        JournalDamaged: it cannot be trusted.
+    """
+    return _head(path)
+
+
+# --- locking ---------------------------------------------------------------------------------
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".joblock")
+
+
+def _lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> ProcessLock:
+    held = ProcessLock.take(_lock_path(path), wait_s)
+    if held is None:
+        raise UploadBusy(
+            f"The job {path.stem}, which has files of this call, is being sent by {_holder(path)}."
+        ).hint("Let it finish, or stop it there; then the same call goes on from here.")
+    return held
+
+
+def _holder(path: Path) -> str:
+    holder: Holder | None = None
+    with contextlib.suppress(OSError, TypeError, ValueError, KeyError):
+        for fact in _facts(path, _Sound()):
+            if fact["fact"] == "Held":
+                at = datetime.fromisoformat(fact["at"])
+                holder = Holder(fact["pid"], fact["host"], at, fact["notebook"])
+    return str(holder or "another process")
+
+
+def _held_by(path: Path) -> str:
+    if not _lock_path(path).exists():
+        return ""
+    try:
+        _lock(path, wait_s=0).release()
+    except UploadBusy:
+        return _holder(path)
+    except OSError:
+        return ""
+    return ""
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+class JobRecord:
+    """The one who writes a job: begun by `open`, ended by `end` or `close`. Any thread may write.
+
+    Attributes:
+        id: 16 hex digits; "" where no record can be kept.
+        warning: what a reader should know; "" while everything is on disk.
+    """
+
+    def __init__(self, path: Path | None, held: ProcessLock | None) -> None:
+        self.path, self.warning = path, ""
+        self.id = path.stem if path else ""
+        self._held = held
+        self._pid = os.getpid()
+        self._mutex = threading.Lock()
+        self._fd: int | None = None
+        self._sound = _Sound()
+        self._dirty = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        place: Place,
+        known: Remembered,
+        *,
+        title: str,
+        how: Mapping[str, Any],
+    ) -> JobRecord:
+        """Take a job: the one that has some of the rows, or a new one.
+
+        Where the folder cannot be written to there is no record; a `JournalWarning` says so.
+
+        Raises:
+            UploadBusy: someone else is sending it; the message says who.
+            JournalDamaged: it cannot be trusted.
+        """
+        path = known.job or folder / f"{secrets.token_hex(8)}{SUFFIX}"
+        try:
+            journal_folder.make_folder(folder)
+            held = _lock(path)
+        except OSError as error:
+            record = cls(None, None)
+            record._warn(_no_record(folder, error))
+            return record
+        record = cls(path, held)
+        try:
+            record._begin(path, place, title, how, new=known.job is None)
+        except OSError as error:
+            record._warn(_no_record(folder, error))
+            record.close()
+        except BaseException:
+            record.close()
+            raise
+        return record
+
+    def _begin(
+        self, path: Path, place: Place, title: str, how: Mapping[str, Any], *, new: bool
+    ) -> None:
+        if not new:
+            for _ in _facts(path, self._sound):
+                pass
+            if self._sound.fault:
+                raise _damaged(path, self._sound.line_no, self._sound.fault)
+        self._fd = journal_folder.open_file(path, new=new)
+        process.own(self._fd)
+        os.ftruncate(self._fd, self._sound.end)
+        facts: list[Fact] = []
+        if new:
+            about = {"version": VERSION, "project": place.project, "base_url": place.base_url}
+            facts.append({"fact": "Job", **about, "title": title, "how": dict(how)})
+        me = Holder.me(datetime.now(UTC))
+        facts.append({"fact": "Held", "pid": me.pid, "host": me.host, "notebook": me.notebook})
+        now = datetime.now(UTC).isoformat()
+        self._write([{**fact, "at": now} for fact in facts])
+        self.sync()
+
+    def list_rows(self, rows: Iterator[tuple[str, str, Mapping[str, Any]]]) -> None:
+        """Write which files the job is of: (key, path, request) each."""
+        facts: list[Fact] = []
+        for key, path, request in rows:
+            facts.append({"fact": "Row", "k": key, "p": path, "f": request})
+            if len(facts) == _LINES:
+                self._write(facts)
+                facts = []
+        self._write(facts)
+
+    def asked(self, key: str, since_ms: int | None) -> None:
+        """CDF is about to be asked to begin a file; its clock says `since_ms`."""
+        self._write([{"fact": "Asked", "k": key, "since": since_ms}])
+
+    def began(
+        self, key: str, file_id: int | None, size: int, mtime_ns: int, url: Secret | None = None
+    ) -> None:
+        """CDF has begun a file; a small one goes to `url`."""
+        fact: Fact = {"fact": "Began", "k": key, "id": file_id, "size": size, "mtime": mtime_ns}
+        self._write([fact | ({"url": url} if url is not None else {})])
+
+    def done(self, key: str, known: Known) -> None:
+        """CDF has a file."""
+        self._write([_done(key, known)])
+
+    def failed(self, key: str, why: str) -> None:
+        """A file was not sent."""
+        self._write([{"fact": "Failed", "k": key, "why": why[:500]}])
+
+    def again(self, key: str) -> None:
+        """What was known of a file no longer holds."""
+        self._write([{"fact": "Again", "k": key}])
+
+    def count(self, files: int, done: int, failed: int) -> None:
+        """How far it is, for those who list jobs."""
+        self._write([{"fact": "Count", "files": files, "done": done, "failed": failed}])
+
+    def sync(self) -> None:
+        """Wait until the disk has it; blocks."""
+        with self._mutex:
+            fd, self._dirty = self._fd if self._dirty else None, False
+            if fd is not None:
+                with contextlib.suppress(OSError):
+                    journal_folder.sync(fd)
+
+    def end(self, files: int, done: int) -> None:
+        """Everything is done: keep what was sent, without URLs and requests; blocks."""
+        if self.path is None or os.getpid() != self._pid:
+            return
+        count = {"fact": "Ended", "files": files, "done": done, "failed": 0}
+        with self._mutex:
+            path = self.path
+            try:
+                _rewrite(path, count)
+            except (OSError, JournalDamaged) as error:
+                why = JournalWarning(f"The job {path.stem} is kept as unfinished: {error}")
+                warnings.warn(why, stacklevel=2)
+        self.close()
+        for old in [one for one in journal_files(path.parent) if _has_ended(one)][KEPT:]:
+            with contextlib.suppress(OSError, UploadBusy):
+                forget_job(old)
+
+    def close(self) -> None:
+        """Release it; it stays unfinished."""
+        if os.getpid() != self._pid:
+            return
+        with self._mutex:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+            if self._held is not None:
+                self._held.release()
+                self._held = None
+
+    def _write(self, facts: list[Fact]) -> None:
+        """All of them or none; what cannot be written is lost, with a warning."""
+        if not facts or os.getpid() != self._pid:
+            return
+        with self._mutex:
+            if self._fd is None:
+                return
+            lines, crc = [], self._sound.crc
+            for fact in facts:
+                line, crc = line_of(_plain(fact), crc)
+                lines.append(line)
+            try:
+                written = journal_folder.write(self._fd, lines)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, self._sound.end)
+                self._warn(_not_written(self.path, error))
+                return
+            self._sound.crc, self._sound.end = crc, self._sound.end + written
+            self._dirty = True
+
+    def _warn(self, text: str) -> None:
+        if not self.warning:
+            warnings.warn(JournalWarning(text), stacklevel=3)
+        self.warning = text
+
+
+def _plain(fact: Fact) -> Fact:
+    """A fact as JSON, its URL in clear."""
+    url = fact.get("url")
+    return {**fact, "url": url.reveal()} if isinstance(url, Secret) else fact
+
+
+def _done(key: str, known: Known) -> Fact:
+    return {
+        "fact": "Done", "k": key, "id": known.id, "size": known.size, "mtime": known.mtime_ns,
+        "verified": known.verified,
+    }  # fmt: skip
+
+
+def _has_ended(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return _last_count(path).get("fact") == "Ended"
+    return False
+
+
+def _rewrite(path: Path, last: Fact) -> None:
+    """The job as what it has sent; the caller holds the lock."""
+    sound, known = _Sound(), dict[str, Known]()
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    for fact in _facts(path, sound):
+        if "k" in fact:
+            _learn(known, fact)
+    if sound.fault:
+        raise _damaged(path, sound.line_no, sound.fault)
+    first = next(_facts(path, _Sound()))
+    lines, crc = [], 0
+    fd = journal_folder.open_file(new, new=True)
+    try:
+        done = (_done(key, one) for key, one in known.items() if one.done)
+        for fact in (first, *done, last):
+            line, crc = line_of(fact, crc)
+            lines.append(line)
+            if len(lines) == _LINES:
+                journal_folder.write(fd, lines)
+                lines = []
+        journal_folder.write(fd, lines)
+        journal_folder.sync(fd)
+    finally:
+        os.close(fd)
+    os.replace(new, path)
+
+
+def _no_record(folder: Path, error: OSError) -> str:
+    return (
+        f"The job cannot be remembered in {folder}: {journal_folder.said(error)}. It goes on; if "
+        "this process ends, its files are sent again. Set the environment variable "
+        f"{journal_folder.STATE_VARIABLE} to a folder that can be written to."
+    )
+
+
+def _not_written(path: Path | None, error: OSError) -> str:
+    return (
+        f"The job's record {path} cannot be written: {journal_folder.said(error)}. It goes on; if "
+        "this process ends before that is mended, files sent from now on are sent again."
+    )

@@ -1,0 +1,141 @@
+"""Columns by any name, cells as spreadsheets have them; nothing is dropped without a word."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from support import seen
+
+from cognite_nb_upload import CogniteClient, UsageError
+from cognite_nb_upload.emulator import Emulator
+
+Many = Callable[..., pd.DataFrame]
+
+
+def file_of(cdf: Emulator, result: pd.DataFrame, no: int = 0) -> dict[str, Any]:
+    return next(one for one in cdf.files() if one["id"] == result["id"][no])
+
+
+def test_cells_of_a_csv_are_read_as_the_form_reads_them(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    label = client.catalog.labels()[0].external_id
+    head = "path,dataSetId,mimeType,labels,metadata,assetIds,overwrite,sourceCreatedTime"
+    text = f"""{head},externalId
+{folder}/f0.bin,7,text/x,"{label}","{{""a"": 1}}","",False,2024-01-01T00:00:00Z,
+{folder}/f1.bin,,,,"b=2; c","",no,1704067200000,
+"""
+    frame = pd.read_csv(io.StringIO(text), dtype=str)
+    result = many(frame)
+    assert list(result["status"]) == ["done", "done"], list(result["error"])
+    first, second = file_of(cdf, result), file_of(cdf, result, 1)
+    assert (first["dataSetId"], first["mimeType"]) == (7, "text/x")
+    assert first["metadata"] == {"a": "1"}
+    assert first["labels"] == [{"externalId": label}]
+    assert "assetIds" not in first
+    assert "externalId" not in first
+    assert first["sourceCreatedTime"] == second["sourceCreatedTime"] == 1704067200000
+
+
+@pytest.mark.parametrize("no", ["False", "no", "0", 0, False, None, float("nan"), ""])
+def test_what_means_no_overwrites_nothing(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path, no: Any
+) -> None:
+    kept = client.files.upload(folder / "f0.bin", external_id="keep")
+    frame = pd.DataFrame({"path": [folder / "f1.bin"], "external_id": ["keep"]})
+    frame["overwrite"] = pd.Series([no], dtype=object)
+    assert list(many(frame)["status"]) == ["failed"]
+    assert cdf.content(kept.id) == (folder / "f0.bin").read_bytes()
+
+
+def test_what_is_neither_yes_nor_no_is_refused(cdf: Emulator, many: Many, folder: Path) -> None:
+    result = many(pd.DataFrame({"path": [folder / "f0.bin"], "overwrite": ["perhaps"]}))
+    assert list(result["status"]) == ["invalid"]
+    with pytest.raises(UsageError, match="overwrite is True or False"):
+        many(folder, overwrite="perhaps")
+
+
+def test_a_column_that_is_no_field_is_refused_by_name_unless_it_is_kept(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], "data_setid": [7], "mine": ["x"]})
+    with pytest.raises(UsageError, match=r"'data_setid' is no field.*did you mean 'data_set_id'"):
+        many(frame)
+    with pytest.raises(UsageError, match=r"'mine' is no field of a file\. .*keep="):
+        many(frame.drop(columns="data_setid"))
+    assert not cdf.requests()
+    assert list(many(frame, keep=True)["mine"]) == ["x"]
+
+
+def test_a_field_that_is_named_twice_is_refused(many: Many, folder: Path) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], "dataSetId": [7], "data_set_id": [7]})
+    with pytest.raises(UsageError, match="are the same field"):
+        many(frame)
+
+
+def test_bad_keywords_are_refused_at_once(many: Many, folder: Path) -> None:
+    for how in ({"data_set_id": "x"}, {"data_setid": 7}, {"verify": "sha"}, {"part_size": 1}):
+        with pytest.raises(UsageError):
+            many(folder, **how)
+
+
+def test_data_sets_and_assets_by_their_external_ids_in_one_go(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    data_set = next(one for one in client.catalog.data_sets() if one.external_id)
+    asset = next(one for one in client.catalog.find_assets("pump") if one.external_id)
+    paths = [folder / f"f{no}.bin" for no in range(3)]
+    frame = pd.DataFrame({"path": paths, "data_set_external_id": [data_set.external_id] * 3})
+    frame["asset_external_ids"] = [f"{asset.external_id}", [asset.external_id], "no such asset"]
+    result = many(frame)
+    assert list(result["status"]) == ["done", "done", "invalid"]
+    assert "no asset with the external id 'no such asset'" in result["error"][2]
+    for no in (0, 1):
+        assert file_of(cdf, result, no)["dataSetId"] == data_set.id
+        assert file_of(cdf, result, no)["assetIds"] == [asset.id]
+    lookups = [
+        one for one in cdf.requests() if one["path"].endswith(("datasets/byids", "assets/byids"))
+    ]
+    assert len(lookups) == 2
+
+
+def test_a_status_column_of_ones_own_is_kept_and_the_file_is_sent(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    frame = pd.DataFrame(
+        {"path": [folder / "f0.bin", folder / "f1.bin"], "status": ["done", "new"]}
+    )
+    result = many(frame)
+    assert list(result["status"]) == ["done", "new"]
+    assert list(result["upload_status"]) == ["done", "done"]
+    assert len(seen(cdf, "create")) == 2
+
+
+@pytest.mark.parametrize("own", [{}, {"status": ["mine", "too"]}])
+@pytest.mark.parametrize("by_csv", [False, True])
+def test_a_result_is_recognised_when_it_is_given_back(
+    cdf: Emulator, many: Many, folder: Path, tmp_path: Path, own: dict[str, Any], by_csv: bool
+) -> None:
+    result = many(pd.DataFrame({"path": [folder / "f0.bin", folder / "f1.bin"], **own}))
+    columns = list(result.columns)
+    if by_csv:
+        result.to_csv(tmp_path / "r.csv", index=False)
+        result = pd.read_csv(tmp_path / "r.csv")
+    for record in (tmp_path / "state").glob("*.job"):  # also where nothing is remembered
+        record.unlink()
+    again = many(result)
+    assert list(again.columns) == columns
+    assert set(again["upload_status" if own else "status"]) == {"done"}
+    assert len(seen(cdf, "create")) == 2
+
+
+def test_a_number_as_a_name_is_a_row_that_says_so(many: Many, folder: Path) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin", folder / "f1.bin"], "name": [2024, "b"]})
+    result = many(frame)
+    assert list(result["status"]) == ["invalid", "done"]
+    assert "name is text" in result["error"][0]
