@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from cognite_nb_upload import process
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.errors import UploadBusy
+from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UploadBusy
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalWarning
 from cognite_nb_upload.journal.format import Holder, line_of

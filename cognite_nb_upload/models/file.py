@@ -186,7 +186,7 @@ def same_fields(file: CDFFile, about: FileMetadata) -> bool:
 
 
 def _fields(of: FileMetadata | CDFFile) -> dict[str, Any]:
-    sent = ((field, _to_cdf(value)) for field, value in _given(of).items())
+    sent = ((field, to_json(value)) for field, value in _given(of).items())
     return {
         field: sorted(map(str, value)) if isinstance(value, list) else value
         for field, value in sent
