@@ -87,9 +87,7 @@ def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
     future: Future[T] = Future()
     loop = _started()
     assert loop.loop is not None and loop.queue is not None  # noqa: S101, PT018 # it was started
-    loop.loop.call_soon_threadsafe(
-        loop.queue.put_nowait, partial(_fulfil, future, function, *args)
-    )
+    loop.loop.call_soon_threadsafe(loop.queue.put_nowait, partial(_fulfil, future, function, *args))
     return future
 
 
