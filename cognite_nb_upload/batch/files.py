@@ -32,11 +32,7 @@ class AsyncManyFiles(AsyncFiles):
         Raises:
             UsageError: a keyword cannot be.
         """
-        return self.begin_many(files, how)
-
-    def begin_many(self, files: object, how: Any, *, hold: bool = False) -> Batch:
-        """`start_many`; held back until `go()` where `hold` is given."""
-        return Batch(BatchWork(self, files, JobOptions.of(how)), hold=hold)
+        return begin_many(self, files, how)
 
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
@@ -47,3 +43,8 @@ class AsyncManyFiles(AsyncFiles):
         for row in table.rows:
             look_at(row, options.part_size)
         return table.frame()
+
+
+def begin_many(to: AsyncFiles, files: object, how: Any, *, hold: bool = False) -> Batch:
+    """`start_many`; held back until `go()` where `hold` is given."""
+    return Batch(BatchWork(to, files, JobOptions.of(how)), hold=hold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.files import begin_many
 from cognite_nb_upload.batch.options import ManyFields
 from cognite_nb_upload.progress.many import BatchBar
 from cognite_nb_upload.unfinished import as_async_client
@@ -49,7 +50,7 @@ def upload_many(
     twin = as_async_client(client).files
     if dry_run:
         return twin.check_many(files, **how)
-    batch = twin.begin_many(files, how, hold=True)
+    batch = begin_many(twin, files, how, hold=True)
     return watch(batch, progress=progress)
 
 

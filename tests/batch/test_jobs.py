@@ -13,6 +13,7 @@ import pytest
 from support import fired, seen, some_bytes, until
 
 from cognite_nb_upload import CogniteClient, JournalDamaged, UploadBusy
+from cognite_nb_upload.batch.files import begin_many
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal.jobs import jobs
 from cognite_nb_upload.journal.writer import JournalWarning
@@ -193,7 +194,7 @@ def test_the_disk_is_full_and_the_files_are_sent(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    batch = as_async_client(client).files.begin_many(folder, {}, hold=True)
+    batch = begin_many(as_async_client(client).files, folder, {}, hold=True)
     batch.planned()
     monkeypatch.setattr(journal_folder, "write", full)
     batch.go()
