@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, CDFFile
 from cognite_nb_upload.models.fields import normalised
@@ -37,8 +38,6 @@ _TOLD: Final = frozenset(
     for name in (one.name, camel(one.name))
 )
 _TEXT: Final = frozenset({"name", "external_id", "source", "mime_type", "directory", DATA_SET})
-_YES: Final = frozenset({"true", "yes", "1", "on"})
-_NO: Final = frozenset({"false", "no", "0", "off"})
 
 Keep = Iterable[str] | bool
 
@@ -90,24 +89,12 @@ def read_cell(field: str, value: Any) -> Any:
     if missing(value) or (isinstance(value, str) and not value.strip()):
         return None
     if field == OVERWRITE:
-        return flag(field, value)
+        return as_flag(field, value)
     if field == DATA_SET:
         return normalised("external_id", value)
     if field == ASSETS:
         return tuple(normalised("external_id", one) for one in _texts(value)) or None
     return normalised(field, value if field in _TEXT else read_field(field, value))
-
-
-def flag(name: str, value: Any) -> bool:
-    """Yes or no, also as spreadsheets write it.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    text = str(value).strip().casefold()
-    if text not in _YES | _NO:
-        raise UsageError(f"{name} is True or False, not {value!r}.")
-    return text in _YES
 
 
 def _texts(value: Any) -> list[str]:

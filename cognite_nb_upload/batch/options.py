@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from cognite_nb_upload.batch.columns import OVERWRITE, Keep, flag
+from cognite_nb_upload.batch.columns import OVERWRITE, Keep
 from cognite_nb_upload.batch.folders import Walk
 from cognite_nb_upload.batch.rows import Naming
-from cognite_nb_upload.core.plan import plan_parts, whole
+from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
+from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import SharedFields
 from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.transfer.files import SendingFields
-from cognite_nb_upload.transfer.limits import checked_bandwidth
 from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
 
@@ -95,7 +95,7 @@ class JobOptions:
         walk: dict[str, Any] = {name: left.pop(name) for name in _WALK if name in left}
         job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
-        overwrite = flag(OVERWRITE, left.pop(OVERWRITE, False))
+        overwrite = as_flag(OVERWRITE, left.pop(OVERWRITE, False))
         job["if_exists"] = _if_exists(job.get("if_exists"), overwrite)
         if job["if_exists"] == "overwrite":
             left[OVERWRITE] = True
@@ -145,16 +145,16 @@ def _check_sending(given: dict[str, Any]) -> None:
         given["part_size"] = _part_size(given["part_size"])
     if given.get("max_concurrency") is not None:
         given["max_concurrency"] = checked_concurrency(given["max_concurrency"])
-    if "max_bandwidth" in given:
-        checked_bandwidth(given["max_bandwidth"])
+    if given.get("max_bandwidth") is not None:
+        given["max_bandwidth"] = as_rate("max_bandwidth", given["max_bandwidth"])
     if "resume" in given:
-        given["resume"] = flag("resume", given["resume"])
+        given["resume"] = as_flag("resume", given["resume"])
 
 
 def _part_size(given: object) -> int:
-    size = whole(given)
-    if size is None:
-        raise UsageError(f"part_size is a whole number of bytes, not {given!r}.")
+    size = as_size("part_size", given)
+    if isinstance(given, str):  # a job is remembered by numbers, and run again with them
+        raise UsageError(f"part_size of many files is a number of bytes: {size}, not {given!r}.")
     return plan_parts(max(size, 0) + 1, size).part_size  # as for a file of two parts
 
 
