@@ -42,6 +42,12 @@ def on_enter(typed: ipywidgets.Text, do: Callable[[], None]) -> None:
     typed.on_msg(heard)
 
 
+def reveal(widget: ipywidgets.DOMWidget) -> None:
+    """Bring a widget into sight, for a person who has pressed something in this panel."""
+    widget.remove_class("cnbu-reveal")
+    widget.add_class("cnbu-reveal")
+
+
 def focus(box: ipywidgets.DOMWidget) -> None:
     """Give the keyboard to a box, unless the person has gone elsewhere since the press.
 

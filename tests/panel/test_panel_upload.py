@@ -272,3 +272,56 @@ def test_no_secret_is_in_what_a_notebook_saves(ready: UploadPanel, cdf: Emulator
         assert cdf.token not in text
         assert "signature" not in text.lower().replace("signaturedoesnotmatch", "")
         assert "sig=" not in text
+
+
+def test_a_panel_that_is_made_again_shows_what_runs(
+    ready: UploadPanel, make_panel: MakePanel, client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    cdf.inject(Fault("stall", "part", times=None))
+    running = press(ready)
+    until(lambda: fired(cdf))
+    again = make_panel(client)
+    assert again.upload is running, "the handle itself"
+    assert [view.upload for view in again.views] == [running]
+    choose_only(again, big)
+    assert "is being uploaded" in again.reason
+    again.views[0].pause.click()
+    until(lambda: running.state.phase is Phase.PAUSED)
+    cdf.clear_faults()
+    again.views[0].pause.click()
+    assert running.result(20).name == "big.segy"
+    assert "Uploaded" in ended(again.views[0])
+
+
+def test_what_code_has_started_is_found_and_gone_on_with(
+    make_panel: MakePanel, client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    cdf.inject(Fault("stall", "part", times=None))
+    upload = client.files.start_upload(big)
+    until(lambda: fired(cdf))
+    panel = make_panel(client)
+    upload.stop()
+    until(lambda: panel.views[0].ended)
+    cdf.clear_faults()
+    panel.views[0]._go_on()
+    assert panel.upload is not upload
+    assert panel.upload is not None
+    assert panel.upload.result(20).name == "big.segy"
+
+
+def test_a_failure_is_told_beside_the_button_with_one_next_step(
+    ready: UploadPanel, cdf: Emulator
+) -> None:
+    cdf.inject(Fault("status", "init", status=400, body="<Error>Not so</Error>"))
+    failed = press(ready)
+    until(failed.done)
+    until(lambda: "big.segy was not uploaded. " in ready._why.value)
+    assert "400" in ready._why.value
+    assert ready._why.value.count("<div") == 2, "the reason, and one next step"
+    press(ready).result(20)
+    until(lambda: "was not uploaded" not in ready._why.value)
+
+
+def choose_only(panel: UploadPanel, path: Path) -> None:
+    panel.files.choose(path)
+    until(lambda: panel.files.file is not None)

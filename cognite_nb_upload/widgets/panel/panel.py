@@ -27,8 +27,9 @@ from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.notebook import live_bundle
-from cognite_nb_upload.progress.outcome import error_html
+from cognite_nb_upload.progress.outcome import Outcome, error_html
 from cognite_nb_upload.progress.words import clean, show_count, summary
+from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume
 from cognite_nb_upload.widgets.browser.file import BrowserFile
@@ -40,12 +41,16 @@ from cognite_nb_upload.widgets.panel.options import UploadOptions
 from cognite_nb_upload.widgets.panel.unfinished import Unfinished
 from cognite_nb_upload.widgets.panel.view import UploadView
 from cognite_nb_upload.widgets.sign_in import SignIn, connect
-from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
+from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, reveal, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 OnUploaded = Callable[[Uploaded], object]
 # A file and the keywords of `files.upload`.
 _Said = tuple[ChosenFile, dict[str, Any]]
+_LEFT: Final = (
+    "An unfinished upload of this file is listed above: Resume goes on with it. Upload begins anew "
+    "where a field is another."
+)
 # What a saved notebook shows in place of the panel, where there is no kernel to draw it.
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
 
@@ -76,6 +81,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._callbacks: tuple[OnUploaded, ...] = ()
         self._paths: dict[Upload, str] = {}  # without links, as the journal has them
         self._endings: dict[Upload, str] = {}
+        self._failed = ""  # why the last one failed, as HTML, until something else is started
         self._sent: _Said | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
         self.tasks = Tasks()
@@ -87,17 +93,21 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._page.guard(self)
         self._watch()
         self._connect(client)
+        self._find_running()
 
     # --- what it holds -----------------------------------------------------------------------
 
     @property
     def upload(self) -> Upload | None:
-        """The upload that was started or resumed last; None before. `await panel.upload`."""
+        """The upload that was started last, here or earlier in this process; None before.
+
+        `await panel.upload` waits for it.
+        """
         return self._uploads[-1] if self._uploads else None
 
     @property
     def uploads(self) -> tuple[Upload, ...]:
-        """All that were started or resumed here, in order."""
+        """All that were started or resumed here, or ran when the panel was made, in order."""
         return self._uploads
 
     def on_uploaded(self, callback: OnUploaded) -> Callable[[], None]:
@@ -154,9 +164,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._page = Page(more_css=f".{self._saved_class}{{display:none}}")
         about = box(ipywidgets.VBox, [self.form], "cnbu-section")
         return [
-            self._page, self._head, self._signing, self.files, self._plan, about,
+            self._page, self._head, self._signing, self.unfinished.widget, self.files,
+            self._plan, about,
             self.sending.widget, actions, self._wrong, self._code, self._cards,
-            self.unfinished.widget,
+            self.unfinished.past,
         ]  # fmt: skip
 
     @property
@@ -168,6 +179,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.files.observe(self._changed, ["reason", "looking"])
         self.form.observe(self._changed, ["value", "reason", "overwrite"])
         self.sending.listen(lambda: self._changed(None))
+        self.unfinished.listen = lambda: self._changed(None)
 
     # --- the client --------------------------------------------------------------------------
 
@@ -226,7 +238,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         with self._lock:  # or older news might come last
             self.reason = self._why_not()
             self.start.disabled = bool(self.reason)
-            self._why.value = say(self.reason, "info")
+            self._why.value = self._failed or say(self.reason, "info")
             self._plan.value = self._plan_html()
             self._show_code()
             if self._refused and not self.reason:
@@ -258,9 +270,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         except UsageError as error:
             return f'<div class="cnbu-plan">{say(error, "error", "alert")}</div>'
         parts = show_parts(len(plan.parts), plan.part_size)
+        left = any(row.source == file.real for row in self.unfinished.rows)
         return (
             f'<div class="cnbu-plan" role="status"><b>{show_bytes(file.size)}</b> '
-            f"({file.size:,} bytes) in {escaped(parts)}</div>"
+            f"({file.size:,} bytes) in {escaped(parts)}{say(_LEFT if left else '', 'info')}</div>"
         )
 
     # --- the code ----------------------------------------------------------------------------
@@ -320,14 +333,32 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
         `said` is what the form said of it: the same is not sent twice by a press of Upload.
         """
-        self._wrong.value = ""
+        self._wrong.value = self._failed = ""
         try:
             upload = call()
         except UploadToolkitError as error:
             self._wrong.value = error_html(error, "Not started.")
             return
         self._sent = said or self._sent
-        self._add(upload, path, lambda: self._begin(call, path, said))
+        if upload not in self._paths:  # the same call returns the upload that runs already
+            self._add(upload, path, lambda: self._begin(call, path, said))
+        view = next((one for one in self.views if one.upload is upload), None)
+        if view is not None:
+            reveal(view)
+            focus(view)
+
+    def _find_running(self) -> None:
+        """Show what runs in this process: its cell was run again, or the page was loaded again."""
+        for upload in running_uploads():
+            path = os.path.realpath(upload.path) if upload.path else ""
+            self._add(upload, path, partial(self._begin, partial(self._again, upload), path))
+
+    def _again(self, upload: Upload) -> Upload:
+        """Go on with an upload that another cell has started."""
+        source: Any = upload.spec.source
+        if isinstance(source, BrowserFile):
+            return source.resume(self.client, upload.id)
+        return resume(upload.id, self.client)
 
     def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
         """Show an upload above the others, which fold."""
@@ -361,6 +392,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         with self._lock:
             self._show_views(tuple(one for one in self.views if one is not view))
         view.close()
+        self._failed = ""
+        self._changed(None)
         self.unfinished.refresh()
 
     def _shown_paths(self) -> frozenset[str]:
@@ -377,6 +410,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         with self._lock:
             if done.exception() is not None:
                 self._sent = None  # the same may be sent again, and goes on from the journal
+                self._failed = _failed_html(view.ended)
             self._endings = {**self._endings, view.upload: view.still_html()}
         self._changed(None)
         self.unfinished.refresh()
@@ -423,6 +457,15 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def __repr__(self) -> str:
         running = sum(not one.done() for one in self._uploads)
         return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
+
+
+def _failed_html(ending: Outcome | None) -> str:
+    """Why an upload failed, in a sentence, and the one next step; "" where it did not fail."""
+    if ending is None or ending.mood != "failed":
+        return ""
+    step = ending.todo[0] if ending.todo else "Go on, below, tries again."
+    said = f"{clean(ending.name, 60)} was not uploaded. {clean(ending.said, 300).rstrip('.')}."
+    return say(said, "error", "alert") + say(step, "info")
 
 
 def _recent() -> list[str]:

@@ -1,5 +1,7 @@
 """What the journal remembers: unfinished uploads to go on with or to forget, and the history.
 
+Unfinished uploads come first in a panel: after a restart of the kernel they are why one is there.
+
 Rules of this file: the disk is read in the background; a row is text, never markup; forgetting asks
 first, since what is stored is then of no more use.
 """
@@ -31,7 +33,7 @@ Place = tuple[str, str]
 
 
 class Unfinished:
-    """Unfinished uploads, a line each, with Resume and Forget; below them the history.
+    """Unfinished uploads, a line each, with Resume and Forget; and apart from them the history.
 
     Args:
         resume: goes on with one.
@@ -42,7 +44,9 @@ class Unfinished:
         rows: what is unfinished, as the journal told last.
         items: the lines by the upload's id, in order.
         history: what has ended, as the journal told last.
-        widget: what is displayed.
+        listen: is called when the rows are others.
+        widget: the unfinished ones.
+        past: the history.
     """
 
     def __init__(
@@ -59,14 +63,14 @@ class Unfinished:
         self._gone: frozenset[str] = frozenset()
         self._told: object = None
         self._opened = False
+        self.listen: Callable[[], None] = lambda: None
         self._title = ipywidgets.HTML()
         self._list = box(ipywidgets.VBox, [])
         self.fold = button("", "Show or hide what was uploaded lately", self.toggle, "cnbu-fold")
         self._table = ipywidgets.HTML()
         self._table.add_class("cnbu-history")
-        self.widget = box(
-            ipywidgets.VBox, [self._title, self._list, self.fold, self._table], "cnbu-section"
-        )
+        self.widget = box(ipywidgets.VBox, [self._title, self._list], "cnbu-unfinished")
+        self.past = box(ipywidgets.VBox, [self.fold, self._table], "cnbu-section")
         self._show()
 
     def use(self, place: Place | None) -> None:
@@ -93,6 +97,7 @@ class Unfinished:
         if news != self._told:  # a question that is being asked stays, where nothing is new
             self.rows, self._gone, self.history, self._told = rows, gone, history, news
             self._show()
+            self.listen()
 
     # --- what is shown -----------------------------------------------------------------------
 
@@ -101,9 +106,8 @@ class Unfinished:
         self._list.children = tuple(item.widget for item in self.items.values())
         for one in gone.values():
             close_all(one.widget)
-        hide(self._list, not self.rows)
         self._title.value = _title_html(len(self.rows))
-        hide(self._title, not self.rows)
+        hide(self.widget, not self.rows)
         mark = "▾" if self._opened else "▸"
         self.fold.description = f"{mark}  History · {show_count(len(self.history), 'upload')}"
         hide(self.fold, not self.history)

@@ -51,9 +51,11 @@ async function sendAhead(model, signal) {
 // What has the focus may be hidden, disabled or removed by what it did. The focus then falls to the
 // page's body, where JupyterLab takes letters for commands, so it goes to what is next to that place.
 // Where the kernel asks for it (`cnbu-focus`), it is given only if the person who pressed something
-// has not gone elsewhere meanwhile: an answer may be late.
+// has not gone elsewhere meanwhile: an answer may be late. What a press has started is brought into
+// sight (`cnbu-reveal`), and kept there while it takes its size.
 
 const FOCUSABLE = "button:enabled, input:enabled, select:enabled, textarea:enabled, summary";
+const REVEAL_MS = 2000;
 const PLACES = ".cnbu-field, .cnbu-card, .cnbu-section, .cnbu-form";
 
 function outermost(element) {
@@ -69,6 +71,8 @@ class Focus {
     this.el = el;
     this.trail = []; // what has the focus, and what is around it
     this.pressed = null;
+    this.given = null; // what got the focus in place of what was lost
+    this.asked = null; // what the kernel asks the focus for, and is not shown yet
     this.observer = new MutationObserver((changes) => this.changed(changes));
   }
 
@@ -91,27 +95,37 @@ class Focus {
     if (!top?.contains(element)) return;
     for (let at = element; at !== top; at = at.parentElement) this.trail.push(at);
     this.trail.push(top);
-    const all = { subtree: true, childList: true, attributeFilter: ["class", "disabled"] };
-    this.observer.observe(top, { attributes: true, ...all });
+    this.observe(top);
   }
 
   press(element) {
-    this.pressed = this.top?.contains(element) ? element.closest("button, input, select") : null;
+    const within = this.top?.contains(element);
+    this.pressed = within ? element.closest("button, input, select") : null;
+    this.asked = null;
+    if (within) this.observe(this.top);
+  }
+
+  observe(top) {
+    const all = { subtree: true, childList: true, attributeFilter: ["class", "disabled"] };
+    this.observer.observe(top, { attributes: true, attributeOldValue: true, ...all });
   }
 
   changed(changes) {
-    const asked = changes.flatMap(({ target, type, addedNodes }) =>
-      type === "attributes" ? [target] : [...addedNodes].filter((node) => node.querySelector));
-    for (const element of asked) this.grant(element);
+    if (this.pressed) {
+      this.asked = marked(changes, "cnbu-focus").at(-1) ?? this.asked;
+      if (this.asked) this.grant(this.asked);
+      for (const element of marked(changes, "cnbu-reveal")) reveal(element);
+    }
     // A page notices in its next frame that what has the focus cannot have it any more.
     requestAnimationFrame(() => requestAnimationFrame(() => this.recover()));
   }
 
-  grant(element) {
-    const box = element.matches(".cnbu-focus") ? element : element.querySelector(".cnbu-focus");
-    if (!box || !this.pressed || !(isFree() || document.activeElement === this.pressed)) return;
+  grant(box) {
+    const stayed = isFree() || [this.pressed, this.given].includes(document.activeElement);
     const wanted = box.matches(FOCUSABLE) ? box : box.querySelector(FOCUSABLE);
-    if (wanted?.checkVisibility()) wanted.focus({ preventScroll: true });
+    if (stayed && !wanted?.checkVisibility()) return; // it is still being drawn
+    this.asked = null;
+    if (stayed) wanted.focus({ preventScroll: true });
   }
 
   recover() {
@@ -122,10 +136,33 @@ class Focus {
       const next = nextIn(around, lost);
       if (!next && !around.matches(PLACES)) continue;
       if (!next) around.tabIndex = -1;
-      (next ?? around).focus({ preventScroll: true });
+      this.given = next ?? around;
+      this.given.focus({ preventScroll: true });
       return;
     }
   }
+}
+
+// What has this class now, and had it not before.
+function marked(changes, name) {
+  const added = (node) =>
+    node.classList?.contains(name) ? node : node.querySelector?.(`.${name}`);
+  return changes
+    .flatMap(({ target, type, addedNodes, oldValue }) => {
+      if (type === "childList") return [...addedNodes].map(added);
+      return oldValue?.includes(name) ? [] : [target.classList.contains(name) && target];
+    })
+    .filter(Boolean);
+}
+
+function reveal(element) {
+  const show = () => element.scrollIntoView({ block: "nearest" });
+  const grown = new ResizeObserver(show);
+  const end = () => grown.disconnect();
+  grown.observe(element);
+  for (const name of ["wheel", "keydown", "pointerdown"]) // the person goes elsewhere
+    addEventListener(name, end, { once: true, capture: true });
+  setTimeout(end, REVEAL_MS);
 }
 
 function nextIn(around, lost) {

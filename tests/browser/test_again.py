@@ -1,0 +1,105 @@
+"""A cell that is run again, a kernel that is gone, and what was just started, in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hands import PANEL, Panel, a_file, slow, use_theme
+from jupyter_app import JupyterApp, Notebook
+from playwright.sync_api import expect
+
+from cognite_nb_upload.emulator import Emulator, Fault
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
+OpenNotebook = Callable[[list[str]], Notebook]
+Screenshot = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(lab_cdf: Emulator) -> Iterator[None]:
+    yield
+    lab_cdf.clear_faults()
+
+
+@both
+def test_a_panel_finds_what_runs_and_what_the_kernel_took_with_it(
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator, screenshot: Screenshot
+) -> None:
+    a_file(lab.root, "again.bin")
+    panel = Panel(open_notebook([PANEL, "print((await panel.upload).name)"]))
+    panel.choose("again.bin")
+    panel.in_parts(at_once=1)
+    lab_cdf.inject(slow(2))
+    panel.press_upload()
+    panel.stored(1)
+
+    panel = Panel(panel.notebook)
+    expect(panel.view).to_contain_text("again.bin")
+    panel.put("File", str(lab.root / "again.bin"))
+    expect(panel.reason).to_contain_text("is being uploaded")
+    panel.button("Pause").click()
+    expect(panel.view).to_contain_text("paused")
+    panel.notebook.save()
+    panel.notebook.reload()  # F5; here the notebook is saved, and its cell is run again
+    panel = Panel(panel.notebook)
+    expect(panel.button("Resume")).to_be_visible()
+    screenshot("again-found")
+    panel.button("Resume").click()
+    panel.stored(2)
+
+    panel.notebook.kill_kernel()
+    panel.page.locator(".jp-Dialog").get_by_role("button").click()
+    lab_cdf.clear_faults()
+    whole = panel.at.locator(".cnbu-panel")
+    words = whole.evaluate("one => getComputedStyle(one, '::before').content")
+    assert "Run this cell again" in words
+    icons = """root => [...root.querySelectorAll(".jupyter-widgets-disconnected")]
+        .filter(one => getComputedStyle(one, "::before").display !== "none").length"""
+    assert whole.evaluate(icons) == 0
+    assert panel.at.locator(".cnbu-panel button:visible").count() == 0
+    for theme in ("Light", "Dark"):
+        use_theme(panel.page, f"JupyterLab {theme}")
+        screenshot(f"again-gone-{theme.lower()}")
+    use_theme(panel.page, "JupyterLab Light")
+    panel = Panel(panel.notebook)
+    unfinished = panel.at.get_by_text("Unfinished · 1")
+    assert unfinished.bounding_box()["y"] < panel.box("File").bounding_box()["y"]
+    screenshot("again-unfinished")
+    panel.button("Resume").click()
+    expect(panel.view).to_contain_text("Uploaded again.bin")
+    panel.notebook.run_cell(1)
+    assert panel.notebook.output(1).strip() == "again.bin"
+
+
+@both
+def test_what_was_started_is_in_sight_and_a_failure_is_beside_the_button(
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator, screenshot: Screenshot
+) -> None:
+    a_file(lab.root, "sight.bin")
+    panel = Panel(open_notebook([PANEL]))
+    panel.page.set_viewport_size({"width": 1100, "height": 620})
+    panel.choose("sight.bin")
+    panel.in_parts()
+    panel.unfold("Labels, assets and security", "Time and place", "Metadata")
+    panel.start.evaluate("one => one.scrollIntoView({block: 'end'})")
+    lab_cdf.inject(slow(2))
+    panel.press_upload()
+    expect(panel.view.get_by_role("button", name="Stop")).to_be_in_viewport()
+    expect(panel.view.locator(".cnbu-strip")).to_be_in_viewport(ratio=1)
+    screenshot("sight-started")
+    inside = "view => view.contains(document.activeElement)"
+    assert panel.view.evaluate(inside), "the keyboard is where it goes on"
+    lab_cdf.clear_faults()
+    expect(panel.view).to_contain_text("Uploaded sight.bin")
+
+    lab_cdf.inject(Fault("status", "init", status=400, body="<Error>Not so</Error>"))
+    panel.put("Source", "another")
+    panel.press_upload()
+    expect(panel.reason).to_contain_text("sight.bin was not uploaded.")
+    expect(panel.reason).to_be_in_viewport()
+    screenshot("sight-failed")
+    panel.button("Go on").click()
+    expect(panel.reason).not_to_contain_text("was not uploaded.")
