@@ -14,7 +14,8 @@ from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.interop import checked_config, config_from_sdk
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.batch.files import AsyncManyFiles
-from cognite_nb_upload.store.connection import Storage, StorageTimeouts
+from cognite_nb_upload.store.connection import StoreTimeouts
+from cognite_nb_upload.store.network import NetworkStore
 
 
 class AsyncCogniteClient:
@@ -39,13 +40,13 @@ class AsyncCogniteClient:
     def __init__(self, config: ClientConfig | None = None) -> None:
         self.config = config = checked_config(config)
         self._rpc = Rpc(config)
-        waits = StorageTimeouts(
+        waits = StoreTimeouts(
             connect_s=min(30.0, config.timeout_s),
             stall_s=config.stall_timeout_s,
             answer_s=config.transfer_timeout_s,
         )
-        self._storage = Storage(config.base_url, waits)
-        self.files = AsyncManyFiles(self._rpc, self._storage)
+        self._network = NetworkStore(config.base_url, waits)
+        self.files = AsyncManyFiles(self._rpc, self._network)
         self.catalog = AsyncCatalog(self._rpc)
 
     @classmethod
@@ -71,7 +72,7 @@ class AsyncCogniteClient:
         await self._rpc.close()
         if background.is_running():  # uploads ask CDF from there
             await to_thread.run_sync(background.call, self._rpc.close)
-        self._storage.close()
+        self._network.close()
 
     async def __aenter__(self) -> Self:
         return self

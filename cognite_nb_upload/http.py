@@ -1,4 +1,4 @@
-"""What both of our HTTP clients share: trust, checked URLs, sealed frames, errors put in words.
+"""What both of our HTTP clients share: trust, proxies, sealed frames, errors put in words.
 
 Rules of this file: certificates are always verified; a URL is https, or http to this machine when
 CDF itself is on this machine; no log line of httpx or httpcore shows a URL's query; no traceback
@@ -26,8 +26,7 @@ from urllib.request import getproxies
 import httpx
 
 from cognite_nb_upload.core.retry import Retry, http_date, parse_retry_after
-from cognite_nb_upload.core.secret import REDACTED, Secret
-from cognite_nb_upload.errors import ConfigError, TransferError, UploadToolkitError
+from cognite_nb_upload.errors import ConfigError, UploadToolkitError
 
 _QUERY: Final = re.compile(r"\?[^\s'\"<>]*")
 # What inet_aton may take: one to four numbers, decimal, octal or hexadecimal.
@@ -89,11 +88,11 @@ def tls_context() -> ssl.SSLContext:
 
 def is_loopback(host: str) -> bool:
     """True for this machine's own name and addresses, in every spelling that a socket takes."""
-    address = _address(host)
+    address = address_of(host)
     return address.is_loopback if address else host.lower().rstrip(".") == "localhost"
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address that a host is, also as `127.1`, `0x7f000001` or `::ffff:127.0.0.1`."""
     try:
         address = ipaddress.ip_address(host)
@@ -126,72 +125,12 @@ def checked_base_url(text: str, name: str = "base_url") -> str:
     return text.rstrip("/")
 
 
-class SignedURL(httpx.URL):
-    """A URL of a store: it goes out letter for letter, and shows no more than its host.
-
-    httpx would normalise it, which may break its signature.
-    """
-
-    def __init__(self, url: Secret, base: httpx.URL) -> None:
-        text = url.reveal()
-        if not httpx.URL(text).host:
-            text = str(base.copy_with(raw_path=b"/")) + text.lstrip("/")
-        super().__init__(text)
-        target = re.sub(r"^[a-zA-Z]+://[^/?#]*", "", text).partition("#")[0]
-        self._target = (target if target.startswith("/") else "/" + target).encode("ascii")
-
-    @property
-    def raw_path(self) -> bytes:
-        """Path and query, as they were handed out."""
-        return self._target
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.netloc.decode()}/{REDACTED}"
-
-    def __repr__(self) -> str:
-        return f"SignedURL({str(self)!r})"
-
-
-def checked_upload_url(url: Secret, base_url: str) -> SignedURL:
-    """An upload URL that may be used: joined to the base URL where it is relative.
-
-    Raises:
-        TransferError: it cannot be read; it is not https (http only between loopback hosts), has a
-            user name in it, or an address that only this machine's network reaches.
-    """
-    base = httpx.URL(base_url)
-    signed = _signed(url, base)
-    if signed is None:
-        raise TransferError("CDF handed out an upload URL that cannot be read.")
-    if problem := _url_problem(signed, base):
-        raise TransferError(f"CDF handed out an upload URL to {signed.host} that {problem}.")
-    return signed
-
-
-def _signed(url: Secret, base: httpx.URL) -> SignedURL | None:
-    try:
-        return SignedURL(url, base)
-    except (httpx.InvalidURL, ValueError):  # ValueError: it is not ASCII
-        return None
-
-
 def host_of(text: str) -> str:
     """The host that a URL names; "" where it names none."""
     try:
         return httpx.URL(text).host
     except httpx.InvalidURL:
         return ""
-
-
-def _url_problem(url: httpx.URL, base: httpx.URL) -> str | None:
-    if url.userinfo:
-        return "carries a user name"
-    if url.scheme != "https" and not (
-        url.scheme == "http" and is_loopback(url.host) and is_loopback(base.host)
-    ):
-        return "is not https"
-    address = _address(url.host)
-    return "is a link-local address" if address and address.is_link_local else None
 
 
 def proxy_for(target: httpx.URL | str) -> httpx.URL | None:
@@ -263,7 +202,7 @@ def _means(entry: str, url: httpx.URL) -> bool:
         return False
     if port and port != str(url.port or {"http": 80, "https": 443}.get(url.scheme)):
         return False
-    address = _address(url.host)
+    address = address_of(url.host)
     if address is not None:
         network = _network(host)
         return network is not None and address in network

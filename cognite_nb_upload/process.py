@@ -70,6 +70,8 @@ class Home:
 
 def own(fd: int) -> None:
     """Remember that a descriptor is this process's own: a forked child closes its copy."""
+    if not hasattr(os, "fork"):  # Windows; fstat knows no sockets there
+        return
     close_inherited()
     about = os.fstat(fd)
     _descriptors.setdefault(os.getpid(), {})[fd] = (about.st_dev, about.st_ino)

@@ -5,12 +5,17 @@ The emulator's own faults need a connection that has reached it; these are for t
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import threading
 from base64 import b64encode
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
+
+from anyio.from_thread import start_blocking_portal
 
 
 class _Server:
@@ -195,14 +200,16 @@ class ConnectProxy(_Server):
 
 
 class SocksProxy(_Server):
-    """A SOCKS5 proxy without a login; every name is this machine's for it.
+    """A SOCKS5 proxy; every name is this machine's for it.
 
-    `asked` has the hosts that were asked for, as they came.
+    `asked` has the hosts that were asked for, as they came. `login` is `(user, password)`, or None
+    where none is asked for. Where `refusal` is not 0, that is its answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, login: tuple[str, str] | None = None, refusal: int = 0) -> None:
         super().__init__()
         self.asked: list[str] = []
+        self._login, self._refusal = login, refusal
 
     @property
     def url(self) -> str:
@@ -211,11 +218,78 @@ class SocksProxy(_Server):
     def _reach(self, near: socket.socket) -> socket.socket | None:
         with near.makefile("rb", buffering=0) as asked:
             _, methods = asked.read(2)
-            asked.read(methods)
-            near.sendall(b"\x05\x00")
+            offered = asked.read(methods)
+            if self._login is None:
+                near.sendall(b"\x05\x00")
+            elif 2 not in offered:
+                near.sendall(b"\x05\xff")
+                return None
+            elif not self._lets_in(near, asked):
+                return None
             *_, kind = asked.read(4)
             assert kind == 3, "It is given names, not addresses."
             self.asked.append(asked.read(asked.read(1)[0]).decode())
             port = int.from_bytes(asked.read(2), "big")
-        near.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
-        return socket.create_connection(("127.0.0.1", port))
+        bound = b"\x01\x7f\x00\x00\x01\x00\x00"
+        near.sendall(bytes([5, self._refusal, 0]) + bound)
+        return None if self._refusal else socket.create_connection(("127.0.0.1", port))
+
+    def _lets_in(self, near: socket.socket, asked: IO[bytes]) -> bool:
+        near.sendall(b"\x05\x02")
+        asked.read(1)
+        login = tuple(asked.read(asked.read(1)[0]).decode() for _ in range(2))
+        near.sendall(bytes([1, login != self._login]))
+        return login == self._login
+
+
+class TLSFront:
+    """TLS on a port of its own, before a server on this machine that has none.
+
+    Args:
+        target: the port of that server.
+        certificate: the files of its certificate and key.
+    """
+
+    def __init__(self, target: int, certificate: tuple[str, str]) -> None:
+        self._target = target
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*certificate)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._portal = start_blocking_portal()
+        portal = self._portal.__enter__()
+        self._server = portal.call(self._listen)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._stop = partial(portal.call, self._close)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+        self._portal.__exit__(None, None, None)
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_coro().__qualname__.startswith("TLSFront."):
+                task.cancel()
+
+    async def _serve(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
+        far_in, far_out = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            await asyncio.gather(self._copy(near_in, far_out), self._copy(far_in, near_out))
+        except asyncio.CancelledError:
+            pass
+        finally:
+            near_out.transport.abort()
+            far_out.transport.abort()
+
+    async def _copy(self, here: asyncio.StreamReader, there: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await here.read(65536):
+                there.write(data)
+                await there.drain()
+        there.close()

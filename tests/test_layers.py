@@ -61,7 +61,6 @@ def test_no_circle_is_larger_than_those_left_to_be_mended() -> None:
     circles = [sorted(circle) for circle in rooms.circles(MODULES) if len(circle) > 1]
     assert [circle for circle in circles if not circle[0].startswith("emulator")] == [
         ["transfer.upload", "widgets.panel.view"],
-        ["widgets.browser.direct", "widgets.browser.file"],
     ]
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import anyio
 
@@ -35,8 +36,9 @@ from cognite_nb_upload.models import (
 )
 from cognite_nb_upload.models.fields import checked_id, normalised
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.store.connection import Storage
 from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.store.network import NetworkStore
+from cognite_nb_upload.store.port import PartStore
 
 _IDS: Final = 1000
 _NO_RIGHTS: Final = "insufficient access rights"
@@ -72,9 +74,10 @@ class Claim:
 class FileEndpoints:
     """Files in CDF: upload in parts, look up, download, delete."""
 
-    def __init__(self, rpc: Rpc, storage: Storage) -> None:
+    def __init__(self, rpc: Rpc, network: NetworkStore) -> None:
         self._rpc = rpc
-        self._storage = storage
+        self._network = network
+        self._store: PartStore = network
 
     @property
     def config(self) -> ClientConfig:
@@ -82,15 +85,26 @@ class FileEndpoints:
         return self._rpc.config
 
     @property
-    def storage(self) -> Storage:
-        """The stores' side, without credentials."""
-        return self._storage
+    def network(self) -> NetworkStore:
+        """The stores' side, without credentials: what files are read back through."""
+        return self._network
+
+    @property
+    def store(self) -> PartStore:
+        """What parts go through: the network, unless another way was given to `through`."""
+        return self._store
+
+    def through(self, store: PartStore) -> Self:
+        """The same files, of the same client and within its limits, with another way for parts."""
+        other = copy(self)
+        other._store = store
+        return other
 
     def session(
         self, opened: OpenUpload, *, feed: Feed, sizes: tuple[int | None, ...] = ()
     ) -> FileMultipartUploadSession:
         """A session of what CDF has handed out, which tells `feed` what happens."""
-        return FileMultipartUploadSession(self._rpc, self._storage, opened, feed=feed, sizes=sizes)
+        return FileMultipartUploadSession(self._rpc, self._store, opened, feed=feed, sizes=sizes)
 
     # --- uploading in parts -----------------------------------------------------------------
 
@@ -182,7 +196,7 @@ class FileEndpoints:
 
     def _opening(self, open_it: Callable[[], Awaitable[OpenUpload]]) -> Opening:
         async def opened() -> FileMultipartUploadSession:
-            return FileMultipartUploadSession(self._rpc, self._storage, await open_it())
+            return FileMultipartUploadSession(self._rpc, self._store, await open_it())
 
         return Opening(opened)
 
@@ -390,7 +404,7 @@ class FileEndpoints:
     ) -> int | None:
         """Bytes of the content, asked of the store, since CDF does not say; None: it won't say."""
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        work = Download(self._storage, self._rpc.config.retry)
+        work = Download(self._network, self._rpc.config.retry)
         return await work.size(lambda: self._fresh_url(target))
 
     async def download(
@@ -405,7 +419,7 @@ class FileEndpoints:
         What is at `path` is replaced only once everything has arrived.
         """
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        work = Download(self._storage, self._rpc.config.retry)
+        work = Download(self._network, self._rpc.config.retry)
         return await work.run(Path(path), lambda: self._fresh_url(target))
 
     async def _fresh_url(self, target: Mapping[str, Any]) -> Secret:

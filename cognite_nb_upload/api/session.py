@@ -32,8 +32,8 @@ from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import Home
 from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
-from cognite_nb_upload.store.connection import Storage
-from cognite_nb_upload.store.part import Digest, PartJob, PartSender, Throttle
+from cognite_nb_upload.store.part import PartSender
+from cognite_nb_upload.store.port import Digest, PartJob, PartStore, Throttle
 
 # architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
 _PARTS_AT_ONCE: Final = 12
@@ -72,7 +72,7 @@ class FileMultipartUploadSession:
     def __init__(
         self,
         rpc: Rpc,
-        storage: Storage,
+        store: PartStore,
         opened: OpenUpload,
         *,
         feed: Feed | None = None,
@@ -81,7 +81,7 @@ class FileMultipartUploadSession:
         self.file_metadata = opened.file
         self.parts = len(opened.urls)
         self._rpc = rpc
-        self._storage = storage
+        self._store = store
         self._opened = opened
         self._feed = feed or Feed(time.monotonic)
         self._stop = CancelToken()
@@ -195,9 +195,9 @@ class FileMultipartUploadSession:
         size: int,
         *,
         stop: CancelToken | None = None,
-        pace: Throttle | None = None,
-        rest: BackoffWait | None = None,
-        digests: Callable[[], Digest] | None = None,
+        throttle: Throttle | None = None,
+        backoff_wait: BackoffWait | None = None,
+        new_digest: Callable[[], Digest] | None = None,
     ) -> None:
         """Send bytes `[start, start + size)` of a source as one part, and try until it is stored.
 
@@ -208,27 +208,26 @@ class FileMultipartUploadSession:
         with self._lock:
             part_no = self._check_free(part_no)
             self._in_flight.add(part_no)
-        url = self._opened.urls[part_no]
+        job = PartJob(
+            part_no,
+            self._opened.urls[part_no],
+            source,
+            start,
+            size,
+            throttle=throttle,
+            emit=self._feed.emit,
+            new_digest=new_digest,
+            missing=lambda: len(self.missing_parts),
+            backoff_wait=backoff_wait,
+        )
         try:
-            self._sender(
-                PartJob(part_no, url, source, start, size, pace, rest, digests), stop
-            ).run()
+            PartSender(job, self._store, self._rpc.config.retry, stop).run()
         except (PartFailed, SourceChanged) as error:
             if isinstance(error, SourceChanged) or error.fatal:
                 self._refused = error
             raise
         finally:
             self._in_flight.discard(part_no)
-
-    def _sender(self, job: PartJob, stop: CancelToken) -> PartSender:
-        return PartSender(
-            job,
-            self._storage,
-            self._rpc.config.retry,
-            stop=stop,
-            emit=self._feed.emit,
-            missing=lambda: len(self.missing_parts),
-        )
 
     def _check_free(self, part_no: int) -> int:
         """See that this part may be sent, before any of its content is read; returns its number."""

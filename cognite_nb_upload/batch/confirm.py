@@ -140,7 +140,7 @@ class Confirming:
             return at_hand.pop() if at_hand else await self._files.download_url(id=file.id)
 
         row, error = task.row, ""
-        download = Download(self._files.storage, self._files.config.retry)
+        download = Download(self._files.network, self._files.config.retry)
         try:
             if self._verify == "download":
                 row.verified = await self._read_back(download, fresh, row.path)

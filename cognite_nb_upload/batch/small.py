@@ -24,7 +24,8 @@ from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.jobs import JobRecord
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.sources import BytesSource
-from cognite_nb_upload.store.part import Checksums, PartJob, PartSender
+from cognite_nb_upload.store.part import PartSender
+from cognite_nb_upload.store.port import Checksums, PartJob
 from cognite_nb_upload.transfer.files import AsyncFiles
 from cognite_nb_upload.transfer.verify import PartDigest
 
@@ -107,14 +108,11 @@ class SmallFiles:
         def work(stop: CancelToken) -> None:
             data = self._read(task)
             job = PartJob(
-                0, url, BytesSource(data), 0, len(data), digests=self._digests,
-                pace=self._files.limits.bandwidth.take, content_type=file.mime_type,
+                0, url, BytesSource(data), 0, len(data),
+                content_type=file.mime_type, throttle=self._files.limits.bandwidth,
+                emit=lambda event: self._hear(task, event, proofs), new_digest=self._digests,
             )  # fmt: skip
-            retry = self._files.config.retry
-            PartSender(
-                job, self._files.storage, retry, stop=stop, missing=lambda: 1,
-                emit=lambda event: self._hear(task, event, proofs),
-            ).run()  # fmt: skip
+            PartSender(job, self._files.store, self._files.config.retry, stop).run()
 
         await background.in_thread(work, self._stop, self._threads)
         names = sorted({algorithm for one in proofs for algorithm, _ in one})

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import anyio
-import httpx
 
-from cognite_nb_upload import background, http
+from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import TransferError
 from cognite_nb_upload.sources import absolute
-from cognite_nb_upload.store.connection import Storage, total_of
+from cognite_nb_upload.store.answer import NoAnswer
+from cognite_nb_upload.store.connection import Reply
+from cognite_nb_upload.store.network import NetworkStore
 
 _PIECE: Final = MIB
 T = TypeVar("T")
@@ -30,8 +31,8 @@ T = TypeVar("T")
 class Download:
     """Reads what a signed URL gives; a fresh URL is asked for before each try."""
 
-    def __init__(self, storage: Storage, retry: Retry) -> None:
-        self._storage = storage
+    def __init__(self, network: NetworkStore, retry: Retry) -> None:
+        self._network = network
         self._retry = retry
 
     async def run(self, path: Path, fresh_url: Callable[[], Awaitable[Secret]]) -> Path:
@@ -72,13 +73,13 @@ class Download:
 
     def _ask_size(self, url: Secret, stop: CancelToken) -> tuple[_Problem | None, int | None]:
         try:
-            with self._storage.reading(url, stop, 0, 0) as reply:
+            with self._network.reading(url, stop, 0, 0) as reply:
                 status = reply.status_code
                 if status not in (200, 206, 416):
                     return _Problem(f"the store says {status}", status), None
                 return None, total_of(reply)
-        except httpx.RequestError as error:
-            return _Problem(http.in_words(error), None), None
+        except NoAnswer as error:
+            return _Problem(str(error), None), None
 
     async def into(
         self, take: Callable[[bytes], None], fresh_url: Callable[[], Awaitable[Secret]]
@@ -101,7 +102,7 @@ class Download:
         self, url: Secret, done: int, take: Callable[[bytes], None], stop: CancelToken
     ) -> tuple[_Problem | None, int]:
         try:
-            with self._storage.reading(url, stop, done) as reply:
+            with self._network.reading(url, stop, done) as reply:
                 if reply.status_code == 416:  # nothing from there on: it is all here, or empty
                     return None, done
                 if reply.status_code not in (200, 206):
@@ -113,9 +114,18 @@ class Download:
                     if fresh:
                         take(fresh)
                         done += len(fresh)
-        except httpx.TransportError as error:
-            return _Problem(http.in_words(error), None), done
+        except NoAnswer as error:
+            return _Problem(str(error), None), done
         return None, done
+
+
+def total_of(reply: Reply) -> int | None:
+    """The size of the whole, from the answer to `bytes=0-0`; None: it does not say."""
+    if reply.status_code in (206, 416):
+        total = reply.headers.get("content-range", "").rpartition("/")[2]
+    else:  # 200: it ignored the range, or the file is empty
+        total = reply.headers.get("content-length", "") if reply.status_code == 200 else ""
+    return int(total) if total.isdigit() else None
 
 
 async def _stoppable(work: Callable[[CancelToken], T]) -> T:

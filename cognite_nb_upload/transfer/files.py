@@ -27,7 +27,7 @@ from cognite_nb_upload.sources import (
     own_name,
     unpacks,
 )
-from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
@@ -108,8 +108,8 @@ class DryRun:
 class AsyncFiles(FileEndpoints):
     """Files in CDF: upload, look up, download, delete."""
 
-    def __init__(self, rpc: Rpc, storage: Storage) -> None:
-        super().__init__(rpc, storage)
+    def __init__(self, rpc: Rpc, network: NetworkStore) -> None:
+        super().__init__(rpc, network)
         self.limits = SharedLimits()
 
     @overload

@@ -23,7 +23,7 @@ from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source, witness_of
 from cognite_nb_upload.store.download import Download
-from cognite_nb_upload.store.part import Check, Checksums
+from cognite_nb_upload.store.port import Check, Checksums
 
 Verify = Literal["size", "checksum", "download", "none"]
 MODES: Final = ("size", "checksum", "download", "none")

@@ -240,12 +240,12 @@ class UploadTask:
 
     async def _send_missing(self, session: FileMultipartUploadSession, stop: CancelToken) -> None:
         missing = set(session.missing_parts)
-        digests = self._digest if self._order.verify == "checksum" else None
+        new_digest = self._digest if self._order.verify == "checksum" else None
 
         def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
             session.send(
                 part.no, source, part.start, part.size,
-                stop=own, pace=self._limits.bandwidth.take, rest=rest, digests=digests,
+                stop=own, throttle=self._limits.bandwidth, backoff_wait=rest, new_digest=new_digest,
             )  # fmt: skip
 
         engine = Engine(self._source, sink, self._limits, lambda: self._upload.max_concurrency)
@@ -328,7 +328,7 @@ class UploadTask:
 
     async def _read_back(self, file: CDFFile) -> str:
         stop = self._upload.stop_switch
-        download = Download(self._files.storage, self._files.config.retry)
+        download = Download(self._files.network, self._files.config.retry)
         return await checks.by_download(
             download, lambda: self._files.download_url(id=file.id), self._source, stop
         )

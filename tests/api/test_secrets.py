@@ -124,7 +124,8 @@ def test_no_secret_is_in_any_log_at_debug(
     text = "\n".join(log)
     assert len(cdf.fired()) == 3
     assert "httpcore" in text  # they were heard: otherwise this would claim nothing
-    assert "HTTP Request: PUT http://127.0.0.1" in text
+    assert "PUT http://127.0.0.1" in text
+    assert "GET http://127.0.0.1" in text
     assert "HTTP Request: POST http://127.0.0.1" in text
     assert planted.found_in(text) == []
 

@@ -25,8 +25,8 @@ from cognite_nb_upload.transfer.files import UploadContentFields, UploadFields
 TWINS = [(AsyncManyFiles, Files), (AsyncCatalog, Catalog), (AsyncCogniteClient, CogniteClient)]
 # The engine's way in; an upload is driven through the session, or through its handle.
 OF_THE_ENGINE = set(
-    "storage config session new_session open_new open_existing absent_since open_whole "
-    "mend_overwritten cdf_ms retrieve_named ids_of download_urls".split()
+    "network store through config session new_session open_new open_existing "
+    "absent_since open_whole mend_overwritten cdf_ms retrieve_named ids_of download_urls".split()
 )
 # Handles, for whom a blocking call would be of no use; and what the other face has by `__init__`.
 BLOCKING_ALONE = {"start_upload", "start_upload_content", "limits"}

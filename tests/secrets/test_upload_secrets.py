@@ -39,7 +39,7 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.journal.writer import Journal, Replayed
-from cognite_nb_upload.store.connection import Storage
+from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.work import UploadTask
 
@@ -214,12 +214,13 @@ def test_no_object_of_a_running_upload_shows_a_secret(
         UploadSpec,
         Journal,
         Replayed,
-        Storage,
+        NetworkStore,
         FileMultipartUploadSession,
         Token,
     )
     found = [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
-    assert {type(thing) for thing in found} >= {Upload, UploadTask, UploadSpec, Journal, Storage}
+    expected = {Upload, UploadTask, UploadSpec, Journal, NetworkStore}
+    assert {type(thing) for thing in found} >= expected
     shown = "\n".join(f"{thing!r} {vars_of(thing)!r}" for thing in found)
     upload.cancel()
     assert planted.found_in(shown) == []

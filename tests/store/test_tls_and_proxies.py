@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from certificates import Authority
-from proxy import ConnectProxy, SocksProxy
+from proxy import ConnectProxy, SocksProxy, TLSFront
 from support import config_of, fired, quick, routes, sha256, some_bytes, until
 
 from cognite_nb_upload import (
@@ -24,8 +25,14 @@ from cognite_nb_upload import (
     PartFailed,
     UploadStopped,
 )
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
+from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.store.connection import StoreTimeouts
+from cognite_nb_upload.store.network import NetworkStore
+from cognite_nb_upload.store.port import PartJob
 
 VARIABLES = (
     "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE HTTP_PROXY HTTPS_PROXY ALL_PROXY "
@@ -224,6 +231,117 @@ def test_20_a_socks_proxy_leads_to_cdf_and_to_the_store(
         assert set(proxy.asked) == {"cdf.example"}
         assert len(proxy.asked) >= 2  # to CDF, and to the store
     assert safe.sha256(number) == sha256(some_bytes())
+
+
+@pytest.fixture
+def behind_tls(
+    safe: Emulator, proxy: ConnectProxy, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CogniteClient]:
+    """A client that reaches CDF through a proxy alone, which is itself reached by TLS."""
+    certificate = authority.issue("127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    with TLSFront(proxy.port, certificate) as front:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{front.port}")
+        config = config_of(safe, base_url=far(safe), stall_timeout_s=0.4)
+        with CogniteClient(config) as client:
+            yield client
+
+
+def test_20_tls_within_the_tls_of_a_proxy_carries_parts_and_downloads(
+    safe: Emulator, proxy: ConnectProxy, behind_tls: CogniteClient, tmp_path: Path
+) -> None:
+    content = some_bytes(17 * MIB + 3)
+    number = upload(behind_tls, content)
+    assert safe.sha256(number) == sha256(content)
+    target = behind_tls.files.download(tmp_path / "a", id=number)
+    assert sha256(target.read_bytes()) == sha256(content)
+    assert f"CONNECT cdf.example:{urlsplit(safe.store_url).port} HTTP/1.1" in proxy.asked
+
+
+def test_20_a_stall_within_the_tls_of_a_proxy_is_cut(
+    safe: Emulator, behind_tls: CogniteClient
+) -> None:
+    safe.inject(Fault("stall", "part", after_bytes=100_000))
+    content = bytes(32 * MIB)
+    number = upload(behind_tls, content)
+    assert fired(safe) == [("stall", "part")]
+    assert safe.sha256(number) == sha256(content)
+
+
+def part_refused(safe: Emulator, proxy: SocksProxy, monkeypatch: pytest.MonkeyPatch) -> PartFailed:
+    """The error of a part that such a proxy does not let through; CDF itself is reached."""
+    url = f"{far(safe)}/store/parts/1/0?sig=planted"
+    body = json.dumps({"id": 1, "name": "a", "uploadId": "u", "uploadUrls": [url]})
+    safe.inject(Fault("status", "init", status=201, body=body))
+    with CogniteClient(config_of(safe, base_url=named(safe))) as client:
+        session = client.files.multipart_upload_session("a", 1)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//me:planted@"))
+        with pytest.raises(PartFailed) as caught:
+            session.upload_part(0, b"x")
+    assert fired(safe) == [("status", "init")]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"refusal": 5}, "the SOCKS proxy refused: the host refused the connection"),
+        ({"refusal": 99}, "the SOCKS proxy refused: code 99"),
+        ({"login": ("me", "another")}, "the SOCKS proxy refused the user name or password"),
+    ],
+)
+def test_20_what_a_socks_proxy_refuses_is_told_in_words(
+    how: dict[str, Any],
+    words: str,
+    safe: Emulator,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("socksio")
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    with SocksProxy(**how) as proxy:
+        error = part_refused(safe, proxy, monkeypatch)
+    assert words in str(error)
+    assert "planted" not in str(error)
+
+
+def test_20_a_socks_proxy_with_a_login_lets_parts_through(
+    safe: Emulator, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("socksio")
+    monkeypatch.setenv("SSL_CERT_FILE", authority.file)
+    with SocksProxy(login=("me", "planted")) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("//", "//me:planted@"))
+        with CogniteClient(config_of(safe, base_url=far(safe))) as client:
+            upload(client)
+        assert set(proxy.asked) == {"cdf.example"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 503 Busy\r\n\r\n", "the proxy refused with 503"),
+        (b"hello\r\n\r\n", "the proxy's answer is not HTTP"),
+        (b"", "the proxy closed the connection"),
+    ],
+)
+def test_20_a_proxy_that_refuses_otherwise_is_told_in_words(
+    answer: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def refuse() -> None:
+            with server.accept()[0] as one:
+                one.recv(65536)
+                one.sendall(answer)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        store = NetworkStore("http://127.0.0.1:1", StoreTimeouts())
+        job = PartJob(0, Secret("https://store.example/part"), BytesSource(b"x"), 0, 1)
+        verdict = store.put(job, CancelToken())
+    assert verdict.reason == words
+    assert verdict.retry
 
 
 def test_20_a_407_is_fatal_at_once_with_a_hint(

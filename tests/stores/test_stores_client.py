@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import BitFlipper
+from proxy import BitFlipper, Line
 from support import config_of, some_bytes
 
 from cognite_nb_upload import CogniteClient, PartFailed
@@ -22,7 +22,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.emulator import emulator
 from cognite_nb_upload.sources import BytesSource
-from cognite_nb_upload.store.connection import Body
+from cognite_nb_upload.store.port import PartJob
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -97,20 +97,28 @@ def test_33_one_bit_turned_on_its_way_is_noticed_by_a_real_store_of_etags(
         assert back(client, result.id, tmp_path) == file.read_bytes()
 
 
-def test_a_part_whose_connection_breaks_is_sent_again(client, file, tmp_path):
-    upload = client.files.start_upload(file, part_size=PART, max_concurrency=1, verify="download")
-    lost: list[Event] = []
-    stores = client._twin._storage._lanes.get().watchdog
+def test_a_part_whose_connection_breaks_is_sent_again(storage, file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
+    host, _, port = storage.removesuffix("/parts").rpartition(":")
+    with (
+        Line(int(port)) as line,
+        emulator(storage=f"{host}:{line.port}/parts") as cdf,
+        CogniteClient(config_of(cdf)) as client,
+    ):
+        upload = client.files.start_upload(
+            file, part_size=PART, max_concurrency=1, verify="download"
+        )
+        lost: list[Event] = []
 
-    def cut_the_second_part_once(_: UploadState, event: Event) -> None:
-        if isinstance(event, PartSent) and event.no == 1 and event.sent > MIB and not lost:
-            for lane in stores.by_id.values():
-                lane.end("cut by the test")
-        if isinstance(event, PartLost):
-            lost.append(event)
+        def cut_the_second_part_once(_: UploadState, event: Event) -> None:
+            if isinstance(event, PartSent) and event.no == 1 and event.sent > MIB and not lost:
+                line.down()
+                line.up()
+            if isinstance(event, PartLost):
+                lost.append(event)
 
-    upload.listen(cut_the_second_part_once)
-    result = upload.result()
+        upload.listen(cut_the_second_part_once)
+        result = upload.result()
     assert [event.no for event in lost] == [1]
     assert result.retries == 1
     assert "by reading them back" in result.verified
@@ -121,9 +129,8 @@ def test_a_part_sent_twice_is_there_once(client, tmp_path):
     first, last = some_bytes(PART, seed=1), b"the end"
     with client.files.multipart_upload_session("twice.bin", parts=2) as session:
         url = session._opened.urls[0]
-        other = BytesSource(some_bytes(PART, seed=2))
-        storage = client._twin._storage
-        assert storage.put(url, Body(other, 0, PART, on_sent=lambda _: None), CancelToken()).stored
+        other = PartJob(0, url, BytesSource(some_bytes(PART, seed=2)), 0, PART)
+        assert client._twin.files.store.put(other, CancelToken()).stored
         session.upload_part(0, first)
         session.upload_part(1, last)
     assert back(client, session.file_metadata.id, tmp_path) == first + last
@@ -135,9 +142,8 @@ def test_a_url_that_was_tampered_with_is_refused_for_good(client):
     name = "X-Amz-Signature=" if "X-Amz-Signature=" in url else "sig="
     at = url.index(name) + len(name)
     forged = url[:at] + ("A" if url[at] != "A" else "B") + url[at + 1 :]
-    source = BytesSource(b"bytes")
-    body = Body(source, 0, 5, on_sent=lambda _: None)
-    verdict = client._twin._storage.put(Secret(forged), body, CancelToken())
+    job = PartJob(0, Secret(forged), BytesSource(b"bytes"), 0, 5)
+    verdict = client._twin.files.store.put(job, CancelToken())
     assert not verdict.stored
     assert not verdict.retry
     assert verdict.status == 403

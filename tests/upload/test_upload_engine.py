@@ -403,7 +403,7 @@ def test_several_uploads_share_connections(
 ) -> None:
     for no in range(6):
         client.files.upload(file_of(tmp_path, 1, name=f"{no}.bin"))
-    assert len(client._twin._storage._lanes.get().idle) == 1
+    assert len(client._twin.files.network.connections.get()) == 1
 
 
 @pytest.mark.anyio

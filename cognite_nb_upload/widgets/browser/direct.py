@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.feed import Feed
-from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.http import Sealed, SignedURL, checked_upload_url
-from cognite_nb_upload.store.connection import Body, Storage, Verdict, judge
-from cognite_nb_upload.store.part import PartJob, PartSender
+from cognite_nb_upload.http import Sealed
+from cognite_nb_upload.store.answer import Answer
+from cognite_nb_upload.store.network import NetworkStore
+from cognite_nb_upload.store.port import PartJob, Verdict
+from cognite_nb_upload.store.url import SignedURL, checked_upload_url
+from cognite_nb_upload.store.verdict import judge
 from cognite_nb_upload.transfer.files import AsyncFiles
 from cognite_nb_upload.unfinished import as_async_client
 from cognite_nb_upload.widgets.browser.link import Link, Put
-
-if TYPE_CHECKING:
-    from cognite_nb_upload.widgets.browser.file import BrowserFile
 
 # Seconds that a page may take to confirm that it has stopped sending.
 _ABORT_S: Final = 5.0
@@ -43,22 +41,43 @@ class _Way:
     broken: int = 0
 
 
-class PageStorage:
-    """A `Storage` for the parts of one browser file.
+class PageFile(Protocol):
+    """What is to be known of a browser's file, to have its page send parts of it.
+
+    Attributes:
+        link: the way to its page.
+        key: by which the page knows it.
+        direct: True where the page may try.
+    """
+
+    link: Link
+    key: str
+    direct: bool
+
+    def steered(
+        self, stop: CancelToken, emit: Callable[[ev.Event], None], end: int = 0
+    ) -> AbstractContextManager[None]:
+        """Within the block, this thread's reading ends with `stop`, and its waits are told."""
+        ...
+
+    def wait_until_here(self) -> None:
+        """Wait until a page holds it."""
+        ...
+
+
+class PageStore:
+    """The `PartStore` of one browser file: its page sends, or else the kernel does.
 
     Args:
         file: the file.
-        storage: where its bytes go through the kernel.
-        emit: is told when the upload waits for the page, and when it no longer does.
+        network: where its bytes go through the kernel.
     """
 
-    def __init__(
-        self, file: BrowserFile, storage: Storage, emit: Callable[[ev.Event], None]
-    ) -> None:
-        self._file, self._storage, self._emit = file, storage, emit
-        self._link: Link = file.link
+    def __init__(self, file: PageFile, network: NetworkStore) -> None:
+        self._file, self._network = file, network
+        self._link = file.link
 
-    def put(self, url: Secret, body: Body, stop: CancelToken) -> Verdict:
+    def put(self, job: PartJob, cancel: CancelToken) -> Verdict:
         """Send one part, once; the calling thread waits, also for a file that is away.
 
         Raises:
@@ -66,66 +85,65 @@ class PageStorage:
             UploadStopped: it was stopped while the file was away.
             TransferError: the URL is not one to send anything to, or the file was removed.
         """
-        with self._file.steered(stop, self._emit, body.start + body.size):
-            if self._file.direct and _is_free(body):
+        with self._file.steered(cancel, job.emit, job.start + job.size):
+            if self._file.direct and _is_free(job):
                 with Sealed():
-                    target = checked_upload_url(url, self._storage._base_url)
-                    verdict = self._by_page(target, body, stop)
+                    target = checked_upload_url(job.url, self._network.base_url)
+                    verdict = self._by_page(target, job, cancel)
                 if verdict is not None:
                     return verdict
             self._file.wait_until_here()
-            return self._storage.put(url, body, stop)
+            return self._network.put(job, cancel)
 
     # --- by the page itself ------------------------------------------------------------------
 
-    def _by_page(self, target: SignedURL, body: Body, stop: CancelToken) -> Verdict | None:
+    def _by_page(self, target: SignedURL, job: PartJob, cancel: CancelToken) -> Verdict | None:
         """Have the page send it; None where the page may not send to that host."""
         way = self._link.ways.setdefault(target.host, _Way())
         while True:
             self._file.wait_until_here()
-            if not self._may_go(way, stop):
+            if not self._may_go(way, cancel):
                 return None
-            put = self._begin(target, body)
+            put = self._begin(target, job)
             try:
-                self._follow(put, way, body, stop)
+                self._follow(put, way, job, cancel)
             finally:
                 self._end(put, way)
-            if stop:
-                return Verdict(False, stop.reason or "stopped")
+            if cancel:
+                return Verdict(False, cancel.reason or "stopped")
             if not put.lost and not self._link.why_gone(put.key):
-                return self._judged(put, way)
-            body.on_sent(0)  # its page is gone, and what it sent of this part with it
+                return self._judged(put, way, job)
+            job.sent(0)  # its page is gone, and what it sent of this part with it
 
-    def _may_go(self, way: _Way, stop: CancelToken) -> bool:
+    def _may_go(self, way: _Way, cancel: CancelToken) -> bool:
         """Wait until the first part has found out; the first one is let through."""
         with self._link.changed:
-            while way.open is None and way.probed and not stop:
+            while way.open is None and way.probed and not cancel:
                 self._link.wait()
             way.probed = True
             return way.open is not False
 
-    def _begin(self, target: SignedURL, body: Body) -> Put:
-        url = f"{target.scheme}://{target.netloc.decode()}{target.raw_path.decode()}"
+    def _begin(self, target: SignedURL, job: PartJob) -> Put:
         with self._link.changed:
-            return self._link.put(self._file.key, body.start, body.size, url)
+            return self._link.put(self._file.key, job.start, job.size, target.reveal())
 
-    def _follow(self, put: Put, way: _Way, body: Body, stop: CancelToken) -> None:
+    def _follow(self, put: Put, way: _Way, job: PartJob, cancel: CancelToken) -> None:
         """Wait until it is over, and tell what has gone out."""
         told = 0
-        while not (put.lost or stop):
+        while not (put.lost or cancel):
             with self._link.changed:
                 if not put.done and put.sent == told:
                     self._link.wait()
                 sent, done = put.sent, put.done
                 self._note_way(put, way)
             if sent > told:
-                if body.pace is not None:
-                    body.pace(sent - told, stop)
-                body.on_sent(sent)
+                if job.throttle is not None:
+                    job.throttle.take(sent - told, cancel)
+                job.sent(sent)
                 told = sent
             if done:
                 return
-            if self._is_stalled(put, body):
+            if self._is_stalled(put, job):
                 put.stalled = True
                 return
 
@@ -135,9 +153,9 @@ class PageStorage:
             way.open = True
             self._link.changed.notify_all()
 
-    def _is_stalled(self, put: Put, body: Body) -> bool:
-        waits = self._storage._timeouts
-        limit_s = waits.answer_s if put.sent >= body.size else waits.stall_s
+    def _is_stalled(self, put: Put, job: PartJob) -> bool:
+        waits = self._network.timeouts
+        limit_s = waits.answer_s if put.sent >= job.size else waits.stall_s
         return time.monotonic() - put.at_s > limit_s
 
     def _end(self, put: Put, way: _Way) -> None:
@@ -152,7 +170,7 @@ class PageStorage:
                 way.probed = False
             self._link.changed.notify_all()
 
-    def _judged(self, put: Put, way: _Way) -> Verdict | None:
+    def _judged(self, put: Put, way: _Way, job: PartJob) -> Verdict | None:
         if put.stalled:
             return Verdict(
                 False, "nothing moved between the page and the store", retry=True, overloaded=True
@@ -161,7 +179,8 @@ class PageStorage:
             return Verdict(False, "the store points elsewhere; redirects are not followed")
         if put.status:
             way.broken = 0
-            return judge(put.status, put.headers, put.text)
+            # Of the headers the page sees what the store lets it see: no ETag is expected here.
+            return judge(Answer(put.status, put.headers, put.text, early=put.sent < job.size))
         way.broken += 1
         if way.open is None or way.broken >= _BROKEN_MOST:
             way.open = False
@@ -169,42 +188,13 @@ class PageStorage:
         return Verdict(False, "the connection from the page to the store broke", retry=True)
 
 
-def _is_free(body: Body) -> bool:
-    """True where the kernel need not see the bytes: they are not digested, and not held back."""
-    bandwidth = getattr(body.pace, "__self__", None)
-    limited = getattr(bandwidth, "rate", None) is not None
-    return body.size > 0 and body.digest is None and not limited
+def _is_free(job: PartJob) -> bool:
+    """True where the kernel need not see the bytes: they are not watched, and not held back."""
+    limited = job.throttle is not None and job.throttle.rate is not None
+    return job.size > 0 and not job.is_watched and not limited
 
 
-# --- uploads that use it --------------------------------------------------------------------------
-
-
-class _PageSession(FileMultipartUploadSession):
-    """A session whose parts go by way of the page."""
-
-    file: BrowserFile
-
-    def _sender(self, job: PartJob, stop: CancelToken) -> PartSender:
-        sender = super()._sender(job, stop)
-        sender._storage = PageStorage(self.file, self._storage, self._feed.emit)  # type: ignore[assignment] # it has `put`
-        return sender
-
-
-class _PageFiles(AsyncFiles):
-    """`client.files` for uploads of one browser file; limits and connections are the client's."""
-
-    def __init__(self, files: AsyncFiles, file: BrowserFile) -> None:
-        super().__init__(files._rpc, files.storage)
-        self.limits, self._file = files.limits, file
-
-    def session(
-        self, opened: OpenUpload, *, feed: Feed, sizes: tuple[int | None, ...] = ()
-    ) -> FileMultipartUploadSession:
-        session = _PageSession(self._rpc, self.storage, opened, feed=feed, sizes=sizes)
-        session.file = self._file
-        return session
-
-
-def page_files(client: Any, file: BrowserFile) -> AsyncFiles:
+def page_files(client: Any, file: PageFile) -> AsyncFiles:
     """The `files` of a client, ours or an official one, to upload a browser file with."""
-    return _PageFiles(as_async_client(client).files, file)
+    files = as_async_client(client).files
+    return files.through(PageStore(file, files.network))

@@ -26,6 +26,7 @@ from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.journal.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.sources import SourceFacts
+from cognite_nb_upload.widgets.browser.direct import page_files
 from cognite_nb_upload.widgets.browser.link import AT_ONCE, Ask, Link
 
 if TYPE_CHECKING:
@@ -186,8 +187,6 @@ class BrowserFile:
         return self._files(client).resume_upload(upload_id, self)
 
     def _files(self, client: Any) -> AsyncFiles:
-        from cognite_nb_upload.widgets.browser.direct import page_files
-
         return page_files(client, self)
 
     @contextmanager

@@ -1,0 +1,167 @@
+"""A store over the network: parts are put there, and files are read back, by connections of ours.
+
+Rules of this file: a part carries an exact Content-Length and nothing else (a whole file in one PUT
+also its type, which its URL is signed for), no credentials and no cookies; no redirect is followed.
+A forked child begins without any connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from cognite_nb_upload import http, process
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import SourceChanged
+from cognite_nb_upload.sources import read_piece, region_of
+from cognite_nb_upload.store.answer import Answer, NoAnswer
+from cognite_nb_upload.store.connect import Route
+from cognite_nb_upload.store.connection import Body, Connection, Reply, StoreTimeouts
+from cognite_nb_upload.store.port import PartJob, Verdict
+from cognite_nb_upload.store.url import SignedURL, checked_upload_url
+from cognite_nb_upload.store.verdict import judge, unanswered
+
+# What was asked of stores, and what they answered: at DEBUG, without any signature.
+_log = logging.getLogger("cognite_nb_upload.store")
+
+
+class _Connections:
+    """One process's connections that are idle."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self, route: Route, timeouts: StoreTimeouts) -> Connection:
+        """The one of this route that was used last, or a new one; what is over is closed."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+            found = None
+            for one in reversed(idle):
+                if not one.reusable():
+                    one.close()
+                elif found is None and one.route == route:
+                    found = one
+                else:
+                    self._idle.insert(0, one)
+        return found or Connection(route, timeouts)
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep it for the next one, or close it."""
+        if connection.reusable():
+            with self._lock:
+                self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close them all."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for one in idle:
+            one.close()
+
+
+class NetworkStore:
+    """Stores behind signed URLs; the `PartStore` over HTTP. Any thread may call it.
+
+    Args:
+        base_url: of CDF: where it is on this machine, so may be the store.
+        timeouts: when a connection, a part or an answer counts as stalled.
+    """
+
+    def __init__(self, base_url: str, timeouts: StoreTimeouts) -> None:
+        self.base_url, self.timeouts = base_url, timeouts
+        self.connections = process.PerProcess(_Connections)
+        self._with_etag: set[object] = set()
+        http.quiet_logs()
+
+    def put(self, job: PartJob, cancel: CancelToken) -> Verdict:
+        """Send one part, once; see `PartStore.put`."""
+        with http.Sealed():
+            url = checked_upload_url(job.url, self.base_url)
+            headers = {"content-type": job.content_type} if job.content_type else {}
+            try:
+                with self._connection(url) as connection:
+                    answer = connection.put(url, headers, _body_of(job, cancel), cancel)
+            except NoAnswer as error:
+                _log.debug("PUT %s: %s", url, error)
+                return unanswered(error)
+            _log.debug("PUT %s: %d", url, answer.status)
+        return self.judge(answer, url)
+
+    def judge(self, answer: Answer, url: SignedURL) -> Verdict:
+        """What an answer means, in the light of the other answers to such URLs."""
+        verdict = judge(answer, etag_expected=url.shape in self._with_etag)
+        if verdict.stored and answer.headers.get("etag"):
+            self._with_etag.add(url.shape)
+        return verdict
+
+    @contextmanager
+    def reading(
+        self,
+        url: Secret,
+        cancel: CancelToken,
+        first: int,
+        last: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[Reply]:
+        """The answer to GET with `Range: bytes=first-last`, without credentials or redirects.
+
+        Raises:
+            NoAnswer: there is none, or it broke off or stalled.
+        """
+        span = {"range": f"bytes={first}-{'' if last is None else last}"}
+        plain = {"accept-encoding": "identity"}
+        with http.Sealed():
+            target = checked_upload_url(url, self.base_url)
+            with (
+                self._connection(target) as connection,
+                connection.get(target, {**span, **plain, **(headers or {})}, cancel) as reply,
+            ):
+                _log.debug("GET %s: %d", target, reply.status_code)
+                yield reply
+
+    @contextmanager
+    def _connection(self, url: SignedURL) -> Iterator[Connection]:
+        tls = http.tls_context() if url.scheme == "https" else None
+        proxy = http.proxy_for(f"{url.scheme}://{url.netloc}")
+        connections = self.connections.get()
+        connection = connections.take(Route(url.host, url.port, tls, proxy), self.timeouts)
+        try:
+            yield connection
+        finally:
+            connections.give_back(connection)
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self.connections.get().close()
+
+
+def _body_of(job: PartJob, cancel: CancelToken) -> Body:
+    """What a connection sends of a job."""
+    source, throttle, watched = job.source, job.throttle, job.is_watched
+
+    def read(at: int, room: memoryview) -> memoryview:
+        data = read_piece(source, job.start + at, room)
+        if len(data) != len(room):
+            left = job.size - at - len(data)
+            raise SourceChanged(f"{source.name or 'The content'} ended {left} bytes early.")
+        if watched:
+            job.watch(data)
+        return data
+
+    region = None if watched else region_of(source)
+    return Body(
+        job.size,
+        read,
+        file=(region[0], region[1] + job.start) if region else None,
+        throttle=(lambda wanted: throttle.take(wanted, cancel)) if throttle else None,
+        on_sent=job.sent,
+    )

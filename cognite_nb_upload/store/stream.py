@@ -1,0 +1,245 @@
+"""Bytes to and from one host, without ever blocking: TCP, TLS, and TLS within a proxy's TLS.
+
+Rules of this file: a stream is used by one thread; whoever has to wait, waits in `wait`, and sees
+there what the socket has to say. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import ssl
+import struct
+import sys
+from typing import Final, Literal, Protocol
+
+from cognite_nb_upload.core.plan import KIB, MIB
+
+# A record of TLS is at most 16 KiB: what is encrypted by hand goes in a few of them at once.
+_RECORDS: Final = 64 * KIB
+# What may wait in this machine's buffers beside what is on its way.
+_UNSENT: Final = MIB
+# Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
+_UNACKED: Final = 24
+_ACKED: Final = 120
+_NOT_SENT: Final = 144
+# SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
+_DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
+
+# What a handshake waits for; "" once it is made.
+Wants = Literal["", "read", "write"]
+
+
+class Stream(Protocol):
+    """A connection to one host."""
+
+    @property
+    def sock(self) -> socket.socket:
+        """The TCP socket below it all."""
+        ...
+
+    def send(self, data: memoryview) -> int:
+        """Send some of `data`; returns how many bytes went.
+
+        0: nothing can go now. Wait, and call again with the same bytes: TLS may have taken some.
+        """
+        ...
+
+    def recv(self, size: int) -> bytes | None:
+        """At most `size` bytes; b"" at the end; None where nothing is there yet."""
+        ...
+
+
+class TCPStream:
+    """A connected, non-blocking TCP socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def send(self, data: memoryview) -> int:
+        """See `Stream.send`."""
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+
+    def recv(self, size: int) -> bytes | None:
+        """See `Stream.recv`."""
+        try:
+            return self.sock.recv(size)
+        except BlockingIOError:
+            return None
+
+    def send_file(self, fd: int, at: int, size: int) -> int:
+        """Let the kernel send `size` bytes of an open file from `at`; returns how many went.
+
+        Raises:
+            BlockingIOError: nothing can go now.
+            OSError: this file or this system does not do it.
+        """
+        return os.sendfile(self.sock.fileno(), fd, at, size)
+
+
+class TLSStream:
+    """TLS on a TCP socket, whose handshake is still to be made."""
+
+    sock: ssl.SSLSocket
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self.sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+
+    def handshake(self) -> Wants:
+        """Go on with the handshake as far as it goes."""
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            return "read"
+        except ssl.SSLWantWriteError:
+            return "write"
+        return ""
+
+    def send(self, data: memoryview) -> int:
+        """See `Stream.send`."""
+        try:
+            return self.sock.send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def recv(self, size: int) -> bytes | None:
+        """See `Stream.recv`. A session ticket is no data: then nothing is there."""
+        try:
+            return self.sock.recv(size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+
+class NestedTLSStream:
+    """TLS within another stream: to a store, through a proxy that is itself reached by TLS.
+
+    A socket has one layer of TLS at most, so this one is kept in memory.
+    """
+
+    def __init__(self, under: Stream, context: ssl.SSLContext, host: str) -> None:
+        self.sock = under.sock
+        self._under = under
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
+        self._encrypted = memoryview(b"")
+        self._taken = 0  # of the caller's bytes, encrypted but not all sent
+
+    def handshake(self) -> Wants:
+        """Go on with the handshake as far as it goes."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                if not self._flush():
+                    return "write"
+                if not self._fill():
+                    return "read"
+            else:
+                return "" if self._flush() else "write"
+
+    def send(self, data: memoryview) -> int:
+        """See `Stream.send`."""
+        if not self._taken:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self._taken = self._tls.write(data[:_RECORDS])
+        if not self._flush():
+            return 0
+        taken, self._taken = self._taken, 0
+        return taken
+
+    def recv(self, size: int) -> bytes | None:
+        """See `Stream.recv`."""
+        while True:
+            try:
+                return self._tls.read(size)
+            except ssl.SSLWantReadError:
+                if not self._fill():
+                    return None
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def _fill(self) -> bool:
+        data = self._under.recv(_RECORDS)
+        if data is None:
+            return False
+        if data:
+            self._in.write(data)
+        else:
+            self._in.write_eof()
+        return True
+
+    def _flush(self) -> bool:
+        while True:
+            if not self._encrypted:
+                self._encrypted = memoryview(self._out.read())
+            if not self._encrypted:
+                return True
+            went = self._under.send(self._encrypted)
+            if not went:
+                return False
+            self._encrypted = self._encrypted[went:]
+
+
+def wait(sock: socket.socket, seconds: float, *, write: bool) -> bool:
+    """Wait until something has arrived, or may be sent (`write`); False after so many seconds."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
+        return bool(poll.poll(seconds * 1000))
+    return any(select.select([sock], [sock] if write else [], [sock], seconds))  # Windows
+
+
+def hold_little(sock: socket.socket) -> None:
+    """Have this machine's buffers take what is on its way, and little more.
+
+    Otherwise they swallow megabytes at once, which then look as if they were sent.
+    """
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+
+
+def cut(sock: socket.socket) -> None:
+    """End what another thread waits for on this socket. Its TLS is left alone: it is that thread's.
+
+    What the kernel has taken, but not sent, is dropped when it is closed.
+    """
+    with contextlib.suppress(OSError):
+        drop_unsent(sock)
+        # Not sock.shutdown: that of an SSLSocket takes its TLS away.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def drop_unsent(sock: socket.socket) -> None:
+    """Have `close` drop what has not been sent, rather than go on sending it."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
+
+
+def confirmed(sock: socket.socket) -> int:
+    """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
+    info = _tcp_info(sock)
+    return int(struct.unpack_from("=Q", info, _ACKED)[0]) if len(info) >= _ACKED + 8 else 0
+
+
+def on_the_way(sock: socket.socket) -> bool:
+    """True where bytes are in this machine's buffers that the other side has not confirmed."""
+    info = _tcp_info(sock)
+    if len(info) < _NOT_SENT + 4:
+        return False
+    return any(struct.unpack_from("=I", info, at)[0] for at in (_UNACKED, _NOT_SENT))
+
+
+def _tcp_info(sock: socket.socket) -> bytes:
+    """Linux's struct tcp_info; empty elsewhere, and of what is closed."""
+    if not hasattr(socket, "TCP_INFO"):
+        return b""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _NOT_SENT + 4)
+    except OSError:
+        return b""
