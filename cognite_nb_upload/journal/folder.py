@@ -39,6 +39,8 @@ from cognite_nb_upload.journal.format import (
 from cognite_nb_upload.journal.lock import ProcessLock
 from cognite_nb_upload.sources import absolute
 
+# Where nothing can be: for a user without a home folder, as of `docker run --user 12345`.
+NO_HOME: Final = Path(os.devnull, "no-home")
 SUFFIX: Final = ".journal"
 STATE_VARIABLE: Final = "COGNITE_NB_UPLOAD_STATE"
 # How many archived uploads are kept; each is a few KiB.
@@ -348,7 +350,10 @@ def make_folder(folder: Path) -> None:
 
 
 def _default_folder() -> Path:
-    return user_state_path("cognite_nb_upload") / "uploads"
+    try:
+        return user_state_path("cognite_nb_upload") / "uploads"
+    except RuntimeError:
+        return NO_HOME
 
 
 def open_file(path: Path, *, new: bool) -> int:

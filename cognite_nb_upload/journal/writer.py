@@ -322,8 +322,11 @@ def _header(mark: Fingerprint, metadata: Mapping[str, Any], overwrite: bool) -> 
 
 
 def _no_journal(folder: Path, error: OSError) -> str:
+    why = f"in {folder}: {journal_folder.said(error)}"
+    if folder == journal_folder.NO_HOME:
+        why = "without a home folder"
     return (
-        f"Uploads cannot be remembered in {folder}: {journal_folder.said(error)}. The upload goes "
+        f"Uploads cannot be remembered {why}. The upload goes "
         "on; if this process ends, it starts from its first byte again. Set the environment "
         f"variable {STATE_VARIABLE} to a folder that can be written to."
     )

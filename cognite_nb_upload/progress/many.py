@@ -181,6 +181,6 @@ def _face(disable: bool | None) -> Face | None:
         from cognite_nb_upload.progress.notebook import BoxOfLines
 
         return BoxOfLines()
-    if disable is None and not sys.stderr.isatty():
+    if sys.stderr is None or (disable is None and not sys.stderr.isatty()):
         return None
     return TextLines(sys.stderr)

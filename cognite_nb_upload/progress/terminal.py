@@ -21,6 +21,7 @@ from cognite_nb_upload.progress.words import (
     summary,
     waits_for,
 )
+from cognite_nb_upload.say import write
 
 _FORMAT: Final = "{desc} {percent:>5} |{bar:20}| {text}"
 
@@ -135,8 +136,7 @@ class TextLines:
         for bar in reversed(self._bars):
             bar.close()
         self._bars = []
-        self._file.write(f"{text}\n")
-        self._file.flush()
+        write(self._file, f"{text}\n")
 
 
 class Log:
@@ -178,8 +178,7 @@ class Log:
             self._say(f"{line.label}: {line.percent}, {line.text}, {parts_words(moment.state)}")
 
     def _say(self, text: str) -> None:
-        self._file.write(f"{text}\n")
-        self._file.flush()
+        write(self._file, f"{text}\n")
 
 
 def _opening(state: UploadState) -> str:

@@ -69,6 +69,8 @@ def bars(
         return Bars(observed, None)
     if file is None and in_notebook():
         return _notebook_bars(observed, slots, display)
+    if stream is None:  # a program without a console
+        return Bars(observed, None)
     if disable is None and not stream.isatty():
         return Bars(observed, Log(stream))
     return Bars(observed, Terminal(slots=slots, file=stream, leave=leave, ncols=ncols))

@@ -29,6 +29,7 @@ from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.process import Home
+from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import UploadSpec
 
@@ -197,7 +198,7 @@ class Upload(Awaitable[Uploaded]):
             self._done.exception()
         except BaseException:
             self.stop()
-            print(f"Stopped {plain(self.name)}: the same call goes on with it.")
+            say(f"Stopped {self.name}: the same call goes on with it.")
             raise
         return self._outcome()
 
@@ -212,7 +213,7 @@ class Upload(Awaitable[Uploaded]):
             return
         self.pause("interrupted")
         self._interrupted = True
-        print(f"Paused {plain(self.name)}: {again} to go on, or `.cancel()` to give it up.")
+        say(f"Paused {self.name}: {again} to go on, or `.cancel()` to give it up.")
 
     # --- steering it ------------------------------------------------------------------------
 

@@ -1,0 +1,184 @@
+"""`upload`, `uploads`, `resume`, `download`: the project of the environment."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cognite_nb_upload import CogniteClient, Uploaded, UsageError, resume, upload_many, uploads
+from cognite_nb_upload.core.plan import show_bytes
+from cognite_nb_upload.progress import bars
+from cognite_nb_upload.say import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cognite_nb_upload import Upload
+
+_Commands = Any  # argparse has no public name for it
+# These say something of one file.
+_OF_ONE: Final = ("name", "external_id")
+_OF_FOLDERS: Final = ("recursive", "hidden")
+_STDIN: Final = "-"
+
+
+def add_to(commands: _Commands) -> None:
+    """Add the commands to the parser."""
+    one = commands.add_parser("upload", help="upload files to the project of the environment")
+    one.set_defaults(run=_upload)
+    one.description = (
+        "Upload files, folders and globs. What was interrupted goes on with the same command."
+    )
+    _add_upload(one)
+    listed = commands.add_parser("uploads", help="what is unfinished")
+    listed.add_argument("--recent", action="store_true", help="also what has ended")
+    listed.set_defaults(run=_uploads)
+    again = commands.add_parser("resume", help="go on with an unfinished upload")
+    again.add_argument("id", nargs="?", help="as `uploads` lists it; default: the only one")
+    again.add_argument("--file", type=Path, help="where the file is now, if it was moved")
+    again.set_defaults(run=_resume)
+    back = commands.add_parser("download", help="write a file's content to disk")
+    back.add_argument("to", nargs="?", type=Path, default=Path(), help="a file or folder (.)")
+    which = back.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", type=int)
+    which.add_argument("--external-id")
+    which.add_argument("--instance-id", nargs=2, metavar=("SPACE", "EXTERNAL_ID"))
+    back.set_defaults(run=_download)
+
+
+def _add_upload(upload: argparse.ArgumentParser) -> None:
+    upload.add_argument("paths", nargs="+", metavar="PATH", help="file, folder or glob; - is stdin")
+    upload.add_argument("--recursive", "-r", action="store_true", help="also folders in folders")
+    upload.add_argument("--hidden", action="store_true", help="also what begins with a dot")
+    upload.add_argument("--name", help="default: the file's own")
+    upload.add_argument("--external-id")
+    upload.add_argument("--source", help="where the file comes from")
+    upload.add_argument("--mime-type", help="default: guessed from the name")
+    upload.add_argument("--directory", help="an absolute unix path")
+    upload.add_argument("--data-set-id", type=int)
+    upload.add_argument("--asset-id", type=int, action="append", dest="asset_ids")
+    upload.add_argument("--label", action="append", dest="labels", help="an external id")
+    upload.add_argument("--metadata", type=_pair, action="append", metavar="KEY=VALUE")
+    upload.add_argument("--overwrite", action="store_true", help="replace that external id's file")
+    upload.add_argument("--verify", choices=("size", "checksum", "download", "none"))
+    upload.add_argument("--part-size", metavar="SIZE", help="such as 64MiB")
+    upload.add_argument("--max-concurrency", type=int, metavar="N", help="parts at once, 1 to 16")
+    upload.add_argument("--max-bandwidth", metavar="RATE", help="such as 10MB/s or 80Mbit/s")
+    upload.add_argument(
+        "--no-resume",
+        action="store_false",
+        dest="resume",
+        default=None,
+        help="begin again, whatever was sent before",
+    )
+    upload.add_argument("--dry-run", action="store_true", help="show the plan, and send nothing")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
+    return key, value
+
+
+def _upload(options: argparse.Namespace) -> int:
+    """Upload with the credentials of the environment."""
+    # A zero was given; what was left out is None, and a switch that is off is False.
+    left_out = {name for name, value in vars(options).items() if value is None or value is False}
+    given = {name: value for name, value in vars(options).items() if name not in left_out}
+    if options.resume is False:
+        given["resume"] = False
+    paths = given.pop("paths")
+    for name in ("command", "rest", "run"):
+        del given[name]
+    if "metadata" in given:
+        given["metadata"] = dict(given["metadata"])
+    dry_run = given.pop("dry_run", False)
+    with CogniteClient() as client:
+        if _is_one_file(paths):
+            for name in _OF_FOLDERS:
+                given.pop(name, None)
+            return _upload_one(client, paths[0], dry_run, given)
+        if alone := [f"--{name.replace('_', '-')}" for name in _OF_ONE if name in given]:
+            raise UsageError(f"{' and '.join(alone)} is for one file; there are several.")
+        return _upload_several(client, paths, dry_run, given)
+
+
+def _is_one_file(paths: list[str]) -> bool:
+    if len(paths) != 1 or paths == [_STDIN]:
+        return len(paths) == 1
+    path = Path(paths[0])
+    return not path.is_dir() and (path.exists() or not has_magic(paths[0]))
+
+
+def _upload_one(client: CogniteClient, path: str, dry_run: bool, how: dict[str, Any]) -> int:
+    content: Any = sys.stdin.buffer if path == _STDIN else Path(path)
+    if dry_run:
+        say(client.files.upload(content, dry_run=True, **how))
+    else:
+        watched(client.files.start_upload(content, **how))
+    return 0
+
+
+def watched(upload: Upload) -> Uploaded:
+    """Show bars until it has ended; an interrupt stops it, and leaves a journal to go on from."""
+    try:
+        with bars(upload):
+            result = upload.result()
+    finally:
+        upload.stop()
+    say(result, *result.notes)
+    return result
+
+
+def _upload_several(
+    client: CogniteClient, paths: list[str], dry_run: bool, how: dict[str, Any]
+) -> int:
+    frame = upload_many(client, paths, dry_run=dry_run, progress=not dry_run, **how)
+    bad = frame[~frame["status"].isin(["waiting" if dry_run else "done"])]
+    for row in bad.itertuples():
+        say(f"{row.path}: {row.status}: {row.error}", error=True)
+    count = len(frame) - len(bad)
+    sent = show_bytes(int(frame["size"].fillna(0).drop(bad.index).sum()))
+    say(f"{count} of {len(frame)} files {'would be sent' if dry_run else 'are in CDF'}, {sent}.")
+    return 1 if len(bad) else 0
+
+
+def _uploads(options: argparse.Namespace) -> int:
+    frame = uploads(recent=options.recent)
+    if frame.empty:
+        say("No upload is unfinished.")
+    for id, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        say(f"{id}  {_progress(row)}  {row['source'] or row['name']}")
+    return 0
+
+
+def _progress(row: dict[Any, Any]) -> str:
+    size = row["size_bytes"]
+    whole = f" of {show_bytes(size)}" if isinstance(size, int) else ""
+    return f"{row['state']}, {show_bytes(row['stored_bytes'])}{whole} stored"
+
+
+def _resume(options: argparse.Namespace) -> int:
+    with CogniteClient() as client:
+        watched(resume(options.id or _the_only_one(uploads()), client, options.file))
+    return 0
+
+
+def _the_only_one(frame: pd.DataFrame) -> str:
+    if len(frame) == 1:
+        return str(frame.index[0])
+    raise UsageError(
+        "No upload is unfinished." if frame.empty else "Several are unfinished; give the id of one."
+    )
+
+
+def _download(options: argparse.Namespace) -> int:
+    node = tuple(options.instance_id) if options.instance_id else None
+    with CogniteClient() as client:
+        path = client.files.download(options.to, options.id, options.external_id, node)
+    say(f"{path}: {show_bytes(path.stat().st_size)}")
+    return 0
