@@ -9,8 +9,7 @@ from typing import Final
 # What an optional package of another name belongs to.
 _EXTRAS: Final = {
     "starlette": "emulator",
-    "uvicorn": "emulator",
-    "httptools": "emulator",
+    "h11": "emulator",
     "jupyterlab": "lab",
 }
 
