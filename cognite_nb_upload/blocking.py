@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -33,6 +35,8 @@ from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.batch.options import ManyFields
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.numbers import as_flag
+from cognite_nb_upload.models import NodeIdLike
+from cognite_nb_upload.transfer.download import Download
 from cognite_nb_upload.transfer.files import (
     AsyncFiles,
     DryRun,
@@ -172,6 +176,36 @@ class Files(_Face[AsyncManyFiles]):
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
         return self._twin.resume_upload(upload_id, content).finish()
 
+    def start_download(
+        self,
+        path: str | os.PathLike[str],
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        *,
+        resume: bool = True,
+        max_concurrency: int | None = None,
+    ) -> Download:
+        """Start a download and return its handle at once; as `AsyncFiles.start_download`."""
+        return self._twin.start_download(
+            path, id, external_id, instance_id, resume=resume, max_concurrency=max_concurrency
+        )
+
+    def download(
+        self,
+        path: str | os.PathLike[str],
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        *,
+        resume: bool = True,
+        max_concurrency: int | None = None,
+    ) -> Path:
+        """Write the content to `path`, and wait; as `AsyncFiles.download`."""
+        return self.start_download(
+            path, id, external_id, instance_id, resume=resume, max_concurrency=max_concurrency
+        ).finish()
+
     multipart_upload_session = _blocking(AsyncFiles.multipart_upload_session)
     multipart_upload_content_session = _blocking(AsyncFiles.multipart_upload_content_session)
     retrieve = _blocking(AsyncFiles.retrieve)
@@ -180,7 +214,6 @@ class Files(_Face[AsyncManyFiles]):
     delete = _blocking(AsyncFiles.delete)
     download_url = _blocking(AsyncFiles.download_url)
     size = _blocking(AsyncFiles.size)
-    download = _blocking(AsyncFiles.download)
 
 
 class Catalog(_Face[AsyncCatalog]):

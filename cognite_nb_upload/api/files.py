@@ -6,13 +6,11 @@ repeated only where it is known that nothing was made.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, Self
 
 import anyio
@@ -36,7 +34,7 @@ from cognite_nb_upload.models import (
 )
 from cognite_nb_upload.models.fields import checked_id, normalised
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.store.download import size_of
 from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.store.port import PartStore
 
@@ -330,7 +328,12 @@ class FileEndpoints:
         instance_id: NodeIdLike | None = None,
     ) -> CDFFile | None:
         """One file by exactly one of its ids; None where CDF has none (files/byids)."""
-        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        return await self.retrieve_target(
+            identifier(id=id, external_id=external_id, instance_id=instance_id)
+        )
+
+    async def retrieve_target(self, target: Mapping[str, Any]) -> CDFFile | None:
+        """One file by its identifier, as CDF's JSON has it."""
         reply = await self._rpc.post(
             "/files/byids",
             {"items": [target], "ignoreUnknownIds": True},
@@ -392,7 +395,7 @@ class FileEndpoints:
         instance_id: NodeIdLike | None = None,
     ) -> Secret:
         """A signed URL of the content, good for an hour; `.reveal()` shows it (downloadlink)."""
-        return await self._fresh_url(
+        return await self.fresh_url(
             identifier(id=id, external_id=external_id, instance_id=instance_id)
         )
 
@@ -404,25 +407,10 @@ class FileEndpoints:
     ) -> int | None:
         """Bytes of the content, asked of the store, since CDF does not say; None: it won't say."""
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        work = Download(self._network, self._rpc.config.retry)
-        return await work.size(lambda: self._fresh_url(target))
+        return await size_of(self._network, self._rpc.config.retry, lambda: self.fresh_url(target))
 
-    async def download(
-        self,
-        path: str | os.PathLike[str],
-        id: int | None = None,
-        external_id: str | None = None,
-        instance_id: NodeIdLike | None = None,
-    ) -> Path:
-        """Write the content to `path`, and go on from where it stopped when the line breaks.
-
-        What is at `path` is replaced only once everything has arrived.
-        """
-        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        work = Download(self._network, self._rpc.config.retry)
-        return await work.run(Path(path), lambda: self._fresh_url(target))
-
-    async def _fresh_url(self, target: Mapping[str, Any]) -> Secret:
+    async def fresh_url(self, target: Mapping[str, Any]) -> Secret:
+        """A signed URL of the content of the file with this identifier."""
         reply = await self._rpc.post(
             "/files/downloadlink",
             {"items": [target]},

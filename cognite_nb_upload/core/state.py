@@ -98,7 +98,8 @@ class UploadState:
     """A snapshot of an upload. Sizes are bytes; `at_s` is the monotonic clock, in seconds.
 
     `moved` counts every byte handed to the network, those that were lost among them; it only
-    grows, and the rate is taken from it. `accepted`: CDF has taken the completion.
+    grows, and the rate is taken from it. `accepted`: CDF has taken the completion. `receives`: it
+    is a download, whose parts come.
     """
 
     phase: Phase = Phase.NEW
@@ -113,6 +114,7 @@ class UploadState:
     started_s: float | None = None
     at_s: float = 0.0
     samples: tuple[tuple[float, int], ...] = ()
+    receives: bool = False
 
     @property
     def size(self) -> int | None:
@@ -229,6 +231,7 @@ def _opened(state: UploadState, event: ev.Opened) -> UploadState:
         started_s=state.started_s,
         at_s=state.at_s,
         samples=state.samples,
+        receives=state.receives,
     )
 
 

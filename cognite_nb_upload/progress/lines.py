@@ -68,7 +68,7 @@ def whole_line(moment: Moment) -> Line:
 
 
 def _name(state: UploadState) -> str:
-    return clean(state.name, 32) or "upload"
+    return clean(state.name, 32) or ("download" if state.receives else "upload")
 
 
 def _whole_amount(state: UploadState) -> tuple[float, float]:
@@ -96,9 +96,10 @@ def _amount_text(state: UploadState) -> str:
 
 def _speed_text(moment: Moment) -> str:
     if not moment.state.missing_parts:
-        return "every part is stored"
+        return "everything is here" if moment.state.receives else "every part is stored"
     if moment.age_s > _STALLED_S:
-        return f"nothing sent for {show_duration(round(moment.age_s))}"
+        moved = "has come" if moment.state.receives else "sent"
+        return f"nothing {moved} for {show_duration(round(moment.age_s))}"
     now = replace(moment.state, at_s=moment.state.at_s + moment.age_s)
     if now.rate <= 0:
         return ""

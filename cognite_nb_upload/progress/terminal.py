@@ -183,7 +183,8 @@ class Log:
 
 def _opening(state: UploadState) -> str:
     size = f"{show_amount(state.size)} in " if state.size is not None else ""
-    return f"uploading {size}{show_count(len(state.parts), 'part')}"
+    verb = "downloading" if state.receives else "uploading"
+    return f"{verb} {size}{show_count(len(state.parts), 'part')}"
 
 
 def _waits_as_a_whole(state: UploadState) -> bool:

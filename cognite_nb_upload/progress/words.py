@@ -102,7 +102,8 @@ def parts_words(state: UploadState) -> str:
     retried = sum(part.phase is PartPhase.STORED and part.lost > 0 for part in state.parts)
     words = [f"{count['stored']} of {show_count(len(state.parts), 'part')} stored"]
     for kind in ("sending", "waiting to be sent again", "lost"):
-        words += [f"{count[kind]} {kind}"] * (count[kind] > 0)
+        shown = "coming" if state.receives and kind == "sending" else kind
+        words += [f"{count[kind]} {shown}"] * (count[kind] > 0)
     words += [f"{retried} stored after a retry"] * (retried > 0)
     return ", ".join(words)
 
@@ -122,7 +123,10 @@ def summary(state: UploadState) -> str:
     """One line: `Uploaded big.segy: 12 GiB in 246 parts, id 91, 1 min 12 s, 170 MiB/s`."""
     name = clean(state.name) or "a file"
     facts = ", ".join(_facts(state))
-    return f"{_VERB[state.phase]} {name}" + (f": {facts}" if facts else "")
+    verb = _VERB[state.phase]
+    if state.receives:
+        verb = verb.replace("Up", "Down")
+    return f"{verb} {name}" + (f": {facts}" if facts else "")
 
 
 def outcome(state: UploadState) -> str:

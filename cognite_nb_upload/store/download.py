@@ -1,130 +1,391 @@
-"""A file read back from its store to disk, from where it stopped when the line breaks."""
+"""An object read back from its store: the bytes that were asked for, of one version, and no others.
+
+Rules of this file: an answer counts only where it says which bytes it brings, of how many, and of
+which version, and where these are the ones that were asked for. An object that is replaced
+meanwhile ends the reading: two versions are never mixed. What breaks off is asked for again from
+there on. A URL is used until the store refuses it; then CDF is asked for another one.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.errors import TransferError
-from cognite_nb_upload.sources import absolute
+from cognite_nb_upload.errors import SourceChanged, TransferError
 from cognite_nb_upload.store.answer import NoAnswer
 from cognite_nb_upload.store.connection import Reply
 from cognite_nb_upload.store.network import NetworkStore
 
+# What is asked for first, and tells size and version: a small file is all there with it.
+FIRST: Final = 512 * KIB
+# Ranges at once: more gain nothing on a fast link, and a slow one is full with these.
+AT_ONCE: Final = 4
 _PIECE: Final = MIB
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+# A store says so of a URL that is over or wrong: CDF is asked for another one, once.
+_OF_THE_URL: Final = frozenset({400, 401, 403, 404, 410})
 T = TypeVar("T")
 
 
-class Download:
-    """Reads what a signed URL gives; a fresh URL is asked for before each try."""
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a store says of an object.
 
-    def __init__(self, network: NetworkStore, retry: Retry) -> None:
-        self._network = network
-        self._retry = retry
+    Attributes:
+        size: bytes.
+        etag: its strong ETag; "" where there is none: then two answers cannot be known to be of
+            one version, and what breaks off begins again.
+        checksums: of all its bytes, by the store's name for them.
+    """
 
-    async def run(self, path: Path, fresh_url: Callable[[], Awaitable[Secret]]) -> Path:
-        """Write it beside `path` first, and put it there once everything has arrived."""
-        with _Beside(path) as beside:
-            await self.into(beside.write, fresh_url)
-        return beside.path
+    size: int
+    etag: str = ""
+    checksums: tuple[tuple[str, str], ...] = ()
 
-    async def sha256(self, fresh_url: Callable[[], Awaitable[Secret]]) -> tuple[str, int]:
-        """SHA-256 (hex) and size (bytes) of the content; nothing is kept."""
-        digest, size = hashlib.sha256(), 0
 
-        def take(data: bytes) -> None:
-            nonlocal size
-            digest.update(data)
-            size += len(data)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes `[start, end)` that are to be read, as number `no` of several."""
 
-        await self.into(take, fresh_url)
-        return digest.hexdigest(), size
+    no: int
+    start: int
+    end: int
 
-    async def size(self, fresh_url: Callable[[], Awaitable[Secret]]) -> int | None:
-        """Bytes of the whole, by asking the store for one of them; None: it does not say.
+
+# At most so many spans, so that a record and a strip of them stay small; none is smaller.
+_MOST_SPANS: Final = 200
+_SMALLEST_SPAN: Final = 8 * MIB
+
+
+def span_size(found: StoredObject) -> int:
+    """Bytes of a span. Without a version there is one span: another might not fit it."""
+    if not found.etag:
+        return max(1, found.size)
+    return max(_SMALLEST_SPAN, -(-found.size // _MOST_SPANS // MIB) * MIB)
+
+
+def cut(size: int, step: int) -> list[Span]:
+    """Spans of `step` bytes that tile an object of `size` bytes."""
+    starts = range(0, size, step)
+    return [Span(no, start, min(start + step, size)) for no, start in enumerate(starts)]
+
+
+class Sink(Protocol):
+    """Where bytes go. Any thread may call it, each span in order."""
+
+    def __call__(self, span: Span, at: int, data: bytes | memoryview, /) -> None:
+        """Take the object's bytes from `at` on. What it raises ends the reading."""
+        ...
+
+
+class _Problem(Exception):
+    """Why a try came to nothing; `again` where another one may do better."""
+
+    def __init__(self, reason: str, status: int | None = None, *, again: bool = True) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.again = reason, status, again
+
+
+class ObjectReader:
+    """Reads one object through signed URLs.
+
+    Args:
+        network: the way to the store.
+        retry: how often a range that breaks off is asked for again; what comes renews it.
+        fresh_url: asks CDF for a URL of the object.
+        waiting: is told why it waits, and "" when it goes on.
+    """
+
+    def __init__(
+        self,
+        network: NetworkStore,
+        retry: Retry,
+        fresh_url: Callable[[], Awaitable[Secret]],
+        waiting: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self._network, self._retry, self._waiting = network, retry, waiting
+        self._fresh_url = fresh_url
+        self._url: Secret | None = None
+        self._asking = anyio.Lock()
+        self.found: StoredObject | None = None
+
+    async def open(self) -> tuple[StoredObject, bytes]:
+        """Size and version, and the first bytes: all of them, where there are few.
 
         Raises:
-            TransferError: it gives no answer.
+            TransferError: the store gives no answer that can be used.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            url = await fresh_url()
-            problem, size = await _stoppable(partial(self._ask_size, url))
-            if problem is None:
-                return size
-            wait_s = self._retry.wait_s(attempt, status=problem.status)
-            if wait_s is None:
-                raise TransferError(f"The store does not tell the file's size: {problem.reason}.")
-            await anyio.sleep(wait_s)
+        first: list[bytes] = []
 
-    def _ask_size(self, url: Secret, stop: CancelToken) -> tuple[_Problem | None, int | None]:
-        try:
-            with self._network.reading(url, stop, 0, 0) as reply:
-                status = reply.status_code
-                if status not in (200, 206, 416):
-                    return _Problem(f"the store says {status}", status), None
-                return None, total_of(reply)
-        except NoAnswer as error:
-            return _Problem(str(error), None), None
+        def take(url: Secret, stop: CancelToken) -> None:
+            first[:] = [self._first(url, stop)]
 
-    async def into(
-        self, take: Callable[[bytes], None], fresh_url: Callable[[], Awaitable[Secret]]
+        await self._tried(lambda: 0, take)
+        assert self.found is not None  # noqa: S101 # `_first` sets it, or raises
+        return self.found, first[0]
+
+    async def read(self, spans: Iterable[Span], sink: Sink, at_once: int) -> None:
+        """Read the spans, so many at once, and hand what comes to `sink`.
+
+        Raises:
+            SourceChanged: the object is another one now.
+            TransferError: a span did not come, however often it was asked for.
+        """
+        todo, errors = iter(spans), []
+
+        async def work() -> None:
+            try:
+                for span in todo:
+                    await self._span(span, sink)
+            except Exception as error:
+                errors.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for _ in range(at_once):
+                group.start_soon(work)
+        if errors:
+            raise errors[0]
+
+    # --- one span ---------------------------------------------------------------------------
+
+    async def _span(self, span: Span, sink: Sink) -> None:
+        at = span.start
+
+        def take(url: Secret, stop: CancelToken) -> None:
+            nonlocal at
+            if not self._found.etag:
+                at = span.start  # the rest might be of another version
+            with closing(self._body(url, at, span.end, stop)) as pieces:
+                for data in pieces:
+                    sink(span, at, data)
+                    at += len(data)
+
+        await self._tried(lambda: at, take)
+
+    async def _tried(
+        self, at: Callable[[], int], work: Callable[[Secret, CancelToken], None]
     ) -> None:
-        """Hand each piece, in order and once, to `take`, in a worker thread."""
-        done, tries = 0, 0
+        """Run `work` in a thread until it is through; progress renews its tries."""
+        tries = 0
         while True:
-            url = await fresh_url()
-            before = done
-            problem, done = await _stoppable(partial(self._read, url, done, take))
+            (url, is_new), before = await self._link(), at()
+            problem = await _stoppable(partial(_problem_of, work, url))
             if problem is None:
                 return
-            tries = 1 if done > before else tries + 1
-            wait_s = self._retry.wait_s(tries, status=problem.status)
+            if problem.status in _OF_THE_URL:
+                self._spoil(url)
+                if not is_new:
+                    continue
+            tries = 1 if at() > before else tries + 1
+            wait_s = self._retry.wait_s(tries, status=problem.status) if problem.again else None
             if wait_s is None:
-                raise TransferError(f"The download stopped after {done} bytes: {problem.reason}.")
+                raise TransferError(f"The download stopped at byte {at()}: {problem.reason}.")
+            self._waiting(problem.reason)
             await anyio.sleep(wait_s)
+            self._waiting("")
 
-    def _read(
-        self, url: Secret, done: int, take: Callable[[bytes], None], stop: CancelToken
-    ) -> tuple[_Problem | None, int]:
-        try:
-            with self._network.reading(url, stop, done) as reply:
-                if reply.status_code == 416:  # nothing from there on: it is all here, or empty
-                    return None, done
-                if reply.status_code not in (200, 206):
-                    return _Problem(f"the store says {reply.status_code}", reply.status_code), done
-                skip = done if reply.status_code == 200 else 0  # it ignored the range
-                for piece in reply.iter_raw(_PIECE):
-                    fresh = piece[skip:]
-                    skip = max(0, skip - len(piece))
-                    if fresh:
-                        take(fresh)
-                        done += len(fresh)
-        except NoAnswer as error:
-            return _Problem(str(error), None), done
-        return None, done
+    async def _link(self) -> tuple[Secret, bool]:
+        """The URL, and whether it was asked for just now."""
+        async with self._asking:
+            if is_new := self._url is None:
+                self._url = await self._fresh_url()
+            assert self._url is not None  # noqa: S101 # for mypy
+            return self._url, is_new
+
+    def _spoil(self, url: Secret) -> None:
+        if self._url is url:
+            self._url = None
+
+    @property
+    def _found(self) -> StoredObject:
+        assert self.found is not None  # noqa: S101 # it is opened first
+        return self.found
+
+    # --- one request, in a thread -----------------------------------------------------------
+
+    def _first(self, url: Secret, stop: CancelToken) -> bytes:
+        with self._network.reading(url, stop, 0, FIRST - 1) as reply:
+            if reply.status_code != 416:
+                found, _, end = _checked(reply, 0, FIRST)
+                self._see(found)
+                return b"".join(_exactly(reply, 0, 0, min(end, FIRST)))
+        with self._network.reading(url, stop, None) as reply:  # no range fits: is it empty?
+            found, _, _ = _checked(reply, 0, FIRST)
+            if found.size:
+                raise _Problem("the store says 416 of a range that it has")
+            self._see(found)
+            return b""
+
+    def _body(self, url: Secret, start: int, end: int, stop: CancelToken) -> Generator[bytes]:
+        version = {"if-match": self._found.etag} if self._found.etag else {}
+        with self._network.reading(url, stop, start, end - 1, version) as reply:
+            if reply.status_code == 412:
+                raise _replaced()
+            found, first, _ = _checked(reply, start, end)
+            self._see(found)
+            yield from _exactly(reply, first, start, end)
+
+    def _see(self, found: StoredObject) -> None:
+        """The first answer says which version it is; each further one has to be of the same.
+
+        Raises:
+            SourceChanged: it is not.
+        """
+        known = self.found
+        if known is None:
+            self.found = found
+        elif (known.size, known.etag) != (found.size, found.etag):
+            raise _replaced()
 
 
-def total_of(reply: Reply) -> int | None:
+def _problem_of(
+    work: Callable[[Secret, CancelToken], None], url: Secret, stop: CancelToken
+) -> _Problem | None:
+    """What kept `work` from being through, or None."""
+    try:
+        work(url, stop)
+    except _Problem as problem:
+        return problem
+    except NoAnswer as error:
+        return _Problem(str(error))
+    return None
+
+
+def _checked(reply: Reply, start: int, end: int) -> tuple[StoredObject, int, int]:
+    """What the answer says of the object, and the first byte and the end of what it brings.
+
+    Raises:
+        _Problem: it is not an answer to the question for bytes `[start, end)`.
+    """
+    status, headers = reply.status_code, reply.headers
+    if status == 416:
+        raise _Problem("the store says 416 of a range that it has")
+    if status not in (200, 206):
+        raise _Problem(f"the store says {status}", status, again=status >= 400)
+    if (coding := headers.get("content-encoding", "identity").lower()) != "identity":
+        raise _Problem(f"the answer is packed as {coding}, which nobody asked for", again=False)
+    first, last, size = _extent(status, headers)
+    wanted = (start, min(end, size)) if status == 206 else (0, size)
+    if (first, last) != wanted:
+        raise _Problem(
+            f"asked for bytes {start} to {end - 1}, the answer brings {first} to {last - 1} "
+            f"of {size}"
+        )
+    etag = headers.get("etag", "")
+    found = StoredObject(size, etag if etag.startswith('"') else "", _checksums(status, headers))
+    return found, first, last
+
+
+def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
+    """First byte, end and size of the whole, as the answer says."""
+    length = headers.get("content-length", "")
+    if status == 206:
+        said = _RANGE.fullmatch(headers.get("content-range", ""))
+        if said is None:
+            raise _Problem("the answer does not say which bytes of how many it brings")
+        first, last, size = map(int, said.groups())
+        if length.isdigit() and int(length) != last + 1 - first:
+            raise _Problem(f"the answer says {length} bytes for bytes {first} to {last}")
+        return first, last + 1, size
+    if not length.isdigit():
+        raise _Problem("the answer does not say how many bytes it brings")
+    if _is_page(headers):
+        raise _Problem("the answer is a page, not the file: is there a login or a proxy between?")
+    return 0, int(length), int(length)
+
+
+def _is_page(headers: Mapping[str, str]) -> bool:
+    """True where somebody else has answered: a store gives ranges, and a version, to each GET."""
+    html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
+    empty = headers.get("content-length") == "0"
+    return "set-cookie" in headers or (not empty and (html or "etag" not in headers))
+
+
+def _exactly(reply: Reply, first: int, start: int, end: int) -> Iterable[bytes]:
+    """Bytes `[start, end)` of an answer whose body begins at byte `first`.
+
+    Raises:
+        _Problem: it brings fewer.
+    """
+    at = first
+    for piece in reply.iter_raw(_PIECE):
+        fresh = piece[max(0, start - at) : max(0, end - at)]
+        at += len(piece)
+        if fresh:
+            yield fresh
+        if at >= end:
+            return
+    if at < end:
+        raise _Problem(f"the answer ended {end - at} bytes early")
+
+
+def _checksums(status: int, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Those of the whole object. Content-MD5 is of what the answer brings: the whole with 200."""
+    names = ["x-ms-blob-content-md5", *(["content-md5"] if status == 200 else [])]
+    found = [("MD5", headers[name]) for name in names if headers.get(name)]
+    for pair in headers.get("x-goog-hash", "").split(","):
+        name, _, value = pair.strip().partition("=")
+        if value and name in ("md5", "crc32c"):
+            found.append((name.upper(), value))
+    return tuple(dict.fromkeys(found))
+
+
+def _replaced() -> SourceChanged:
+    return SourceChanged("The file was replaced while it was being downloaded.").hint(
+        "Nothing of two versions was mixed. Download it again: that gives what is there now."
+    )
+
+
+async def size_of(
+    network: NetworkStore, retry: Retry, fresh_url: Callable[[], Awaitable[Secret]]
+) -> int | None:
+    """Bytes of the whole, by asking the store for one of them; None: it does not say.
+
+    Raises:
+        TransferError: it gives no answer.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        url = await fresh_url()
+        found = await _stoppable(partial(_ask_size, network, url))
+        if not isinstance(found, _Problem):
+            return found
+        wait_s = retry.wait_s(attempt, status=found.status)
+        if wait_s is None:
+            raise TransferError(f"The store does not tell the file's size: {found.reason}.")
+        await anyio.sleep(wait_s)
+
+
+def _ask_size(network: NetworkStore, url: Secret, stop: CancelToken) -> _Problem | int | None:
+    try:
+        with network.reading(url, stop, 0, 0) as reply:
+            status = reply.status_code
+            if status not in (200, 206, 416):
+                return _Problem(f"the store says {status}", status)
+            return _total_of(reply)
+    except NoAnswer as error:
+        return _Problem(str(error))
+
+
+def _total_of(reply: Reply) -> int | None:
     """The size of the whole, from the answer to `bytes=0-0`; None: it does not say."""
     if reply.status_code in (206, 416):
         total = reply.headers.get("content-range", "").rpartition("/")[2]
     else:  # 200: it ignored the range, or the file is empty
-        total = reply.headers.get("content-length", "") if reply.status_code == 200 else ""
+        total = reply.headers.get("content-length", "")
     return int(total) if total.isdigit() else None
 
 
@@ -133,31 +394,3 @@ async def _stoppable(work: Callable[[CancelToken], T]) -> T:
     found: list[T] = []
     await background.in_thread(lambda stop: found.append(work(stop)), CancelToken())
     return found[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    reason: str
-    status: int | None
-
-
-class _Beside:
-    """A file beside `path`, which takes its place once it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = absolute(path)
-
-    def __enter__(self) -> _Beside:
-        handle, self._name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        self._file = os.fdopen(handle, "wb")
-        return self
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._file.close()
-        if error is None:
-            os.replace(self._name, self.path)
-        else:
-            Path(self._name).unlink(missing_ok=True)

@@ -108,16 +108,18 @@ class NetworkStore:
         self,
         url: Secret,
         cancel: CancelToken,
-        first: int,
+        first: int | None,
         last: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Reply]:
         """The answer to GET with `Range: bytes=first-last`, without credentials or redirects.
 
+        Where `first` is None, no range is asked for.
+
         Raises:
             NoAnswer: there is none, or it broke off or stalled.
         """
-        span = {"range": f"bytes={first}-{'' if last is None else last}"}
+        span = {} if first is None else {"range": f"bytes={first}-{'' if last is None else last}"}
         plain = {"accept-encoding": "identity"}
         with http.Sealed():
             target = checked_upload_url(url, self.base_url)

@@ -27,8 +27,10 @@ from cognite_nb_upload.sources import (
     own_name,
     unpacks,
 )
+from cognite_nb_upload.store.download import AT_ONCE
 from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer import running
+from cognite_nb_upload.transfer.download import Download, DownloadTask, target_path
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
@@ -230,6 +232,61 @@ class AsyncFiles(FileEndpoints):
             link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
             return _dry_run(order, link, {"items": [target]})
         return self._start(replace(order, **how))
+
+    def start_download(
+        self,
+        path: str | os.PathLike[str],
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        *,
+        resume: bool = True,
+        max_concurrency: int | None = None,
+    ) -> Download:
+        """Start a download and return its handle at once; takes what `download` takes."""
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        at_once = checked_concurrency(AT_ONCE if max_concurrency is None else max_concurrency)
+        where = target_path(path)
+        task = DownloadTask(self, where, target, at_once=at_once, resume=resume)
+        return Download(task, where.name)
+
+    async def download(
+        self,
+        path: str | os.PathLike[str],
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        *,
+        resume: bool = True,
+        max_concurrency: int | None = None,
+    ) -> Path:
+        """Write the content to `path`; what is there is replaced once all has arrived.
+
+        Several ranges come at once. Size, range and version of each answer are compared, and a
+        checksum where the store gives one of the whole. What has arrived is kept in `path.part`
+        when it is stopped or the kernel dies, and the same call goes on from there.
+
+        Args:
+            path: the file to write; in a folder that is there, under the file's own name.
+            id: CDF's id of the file; give this, `external_id` or `instance_id`.
+            external_id: of a classic file.
+            instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
+            resume: False begins from the first byte, whatever has arrived before.
+            max_concurrency: ranges at once, 1 to 16 (4).
+
+        Raises:
+            SourceChanged: the file was replaced meanwhile; nothing of two versions is mixed.
+            VerifyError: what arrived is not what the store says it has.
+            TransferError: it did not arrive; what did is kept.
+        """
+        download = self.start_download(
+            path, id, external_id, instance_id, resume=resume, max_concurrency=max_concurrency
+        )
+        try:
+            return await download
+        except BaseException:
+            download.interrupt()
+            raise
 
     def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.

@@ -12,17 +12,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, Literal
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import show_bytes
-from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
-from cognite_nb_upload.sources import Source, witness_of
-from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.sources import Source, Witness, witness_of
+from cognite_nb_upload.store.download import AT_ONCE, ObjectReader, Span, cut, span_size
 from cognite_nb_upload.store.port import Check, Checksums
 
 Verify = Literal["size", "checksum", "download", "none"]
@@ -188,39 +187,42 @@ def by_size(there: int | None, size: int) -> str:
     return f"size {size} bytes, by the download link"
 
 
-async def by_download(
-    download: Download,
-    fresh_url: Callable[[], Awaitable[Secret]],
-    source: Source,
-    stop: CancelToken,
-) -> str:
-    """Read the file back and compare it with the source, byte for byte.
+async def by_download(reader: ObjectReader, source: Source, stop: CancelToken) -> str:
+    """Read the file back, several ranges at once, and compare it with the source, byte for byte.
 
     Raises:
-        VerifyError: the first difference is named.
+        VerifyError: the size or a byte differs.
         UploadStopped: `stop` was set.
     """
-    at = 0
-    witness = witness_of(source, 0, source.size)
+    found, _ = await reader.open()
+    if found.size != source.size:
+        raise VerifyError(f"CDF gives back {found.size} bytes; {source.size} were sent.")
+    spans = cut(found.size, span_size(found))
+    came, witnesses = [0] * len(spans), {}
 
-    def compare(data: bytes) -> None:
-        nonlocal at
+    def compare(span: Span, at: int, data: bytes | memoryview) -> None:
         if stop:
             raise UploadStopped(f"The upload was {stop.reason}.")
-        if witness is not None:
-            try:
-                witness.update(data)
-            except SourceChanged:  # it is the store's bytes that differ from those of the pass
-                raise VerifyError("CDF's bytes differ from those sent.") from None
-            at += len(data)
-            return
-        mine = bytes(source.read_at(at, len(data)))
-        if mine != data:
-            first = next((n for n, (a, b) in enumerate(zip(mine, data, strict=False)) if a != b), 0)
-            raise VerifyError(f"CDF's bytes differ from those sent, from byte {at + first} on.")
-        at += len(data)
+        if at == span.start:
+            witnesses[span.no] = witness_of(source, span.start, span.end - span.start)
+        _compare(source, witnesses[span.no], at, data)
+        came[span.no] = at + len(data) - span.start
 
-    await download.into(compare, fresh_url)
-    if at != source.size:
-        raise VerifyError(f"CDF gave back {at} bytes; {source.size} were sent.")
+    await reader.read(spans, compare, AT_ONCE)
+    if sum(came) != source.size:
+        raise VerifyError(f"CDF gave back {sum(came)} bytes; {source.size} were sent.")
     return f"all {source.size} bytes, by reading them back"
+
+
+def _compare(source: Source, witness: Witness | None, at: int, data: bytes | memoryview) -> None:
+    if witness is not None:
+        try:
+            witness.update(data)
+        except SourceChanged:  # it is the store's bytes that differ from those of the pass
+            raise VerifyError("CDF's bytes differ from those sent.") from None
+        return
+    mine = source.read_at(at, len(data))
+    if mine != data:
+        pairs = zip(bytes(mine), bytes(data), strict=False)
+        first = next((no for no, (a, b) in enumerate(pairs) if a != b), 0)
+        raise VerifyError(f"CDF's bytes differ from those sent, from byte {at + first} on.")

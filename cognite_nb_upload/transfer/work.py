@@ -40,7 +40,7 @@ from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
-from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
@@ -328,10 +328,12 @@ class UploadTask:
 
     async def _read_back(self, file: CDFFile) -> str:
         stop = self._upload.stop_switch
-        download = Download(self._files.network, self._files.config.retry)
-        return await checks.by_download(
-            download, lambda: self._files.download_url(id=file.id), self._source, stop
+        reader = ObjectReader(
+            self._files.network,
+            self._files.config.retry,
+            lambda: self._files.download_url(id=file.id),
         )
+        return await checks.by_download(reader, self._source, stop)
 
     def _note(self, text: str) -> None:
         self._upload.note(text)

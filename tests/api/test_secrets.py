@@ -384,7 +384,8 @@ def download_has_no_room(stage: Stage) -> None:
         session.upload_part(0, b"x")
     stage.fault_expected = False
     full = stage.folder / "out"
-    stage.patch.setattr(os, "fdopen", lambda *_: open("/dev/full", "wb", buffering=0))
+    disk = os.open("/dev/full", os.O_WRONLY)
+    stage.patch.setattr(os, "pwrite", lambda fd, data, at: os.write(disk, data))
     stage.client().files.download(full, id=session.file_metadata.id)
 
 
