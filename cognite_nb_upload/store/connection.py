@@ -121,7 +121,7 @@ class Connection:
             exchange.send_head("GET", url, headers)
             exchange.end_request()
             exchange.wait_for_head()
-            yield Reply(exchange)
+            yield Reply(exchange, self._room())
             with suppress(NoAnswer):
                 exchange.finish()
 
@@ -141,6 +141,8 @@ class Connection:
                     raise Cancelled(cancel.reason) from None
                 raise
         self._over = exchange.is_over and not cancel
+        if exchange.went_around:
+            self._protocol = h11.Connection(h11.CLIENT)
         self._used_s = time.monotonic()
 
     def _room(self) -> memoryview:
@@ -186,6 +188,8 @@ class _Exchange:
         self._head_s = 0.0
         self._early = False
         self._pieces: list[bytes] = []
+        self._body = 0  # bytes of it that h11 has seen
+        self._left: int | None = None  # bytes of it that go around h11
         self.whole = False
 
     @property
@@ -193,7 +197,12 @@ class _Exchange:
         """True where both sides have said all, and may begin the next one."""
         protocol = self._protocol
         done = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
-        return done and self.whole and not self._early
+        return (done or self.went_around) and self.whole and not self._early
+
+    @property
+    def went_around(self) -> bool:
+        """True where the rest of the body was not shown to h11, which has to begin afresh."""
+        return self._left is not None
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -340,20 +349,62 @@ class _Exchange:
             if not self.take_some():
                 self._wait(write=False)
 
-    def pieces(self) -> Iterator[bytes]:
-        """The answer's body as it comes.
+    def read_into(self, room: memoryview) -> int:
+        """Put the next bytes of the body into `room`; returns how many, 0 at its end.
+
+        A body whose length is known goes from the socket to `room`, without a copy between.
 
         Raises:
             Stalled: less than 64 KiB came within the stall time-out.
             NoAnswer: it ended early.
         """
-        while True:
-            pieces, self._pieces = self._pieces, []
-            yield from pieces
-            if self.whole and not self._pieces:
-                return
-            if not self.take_some():
-                self._wait(write=False)
+        while not self._pieces:
+            if self.whole:
+                return 0
+            if self._left is None and not self._go_around():
+                if not self.take_some():
+                    self._wait(write=False)
+            else:
+                return self._receive(room)
+        piece = self._pieces.pop(0)
+        if len(piece) > len(room):
+            self._pieces.insert(0, piece[len(room) :])
+        room[: len(piece)] = piece[: len(room)]
+        return min(len(piece), len(room))
+
+    def _go_around(self) -> bool:
+        """True where all that follows is so many bytes of body, and then another answer."""
+        assert self.head is not None  # noqa: S101 # its reader has seen it
+        headers = headers_of(self.head)
+        length, stays = headers.get("content-length", ""), self.head.http_version == b"1.1"
+        if "transfer-encoding" in headers or not length.isdigit() or not stays:
+            return False
+        if "close" in headers.get("connection", "").lower():
+            return False
+        self._left = int(length) - self._body
+        return True
+
+    def _receive(self, room: memoryview) -> int:
+        """Fill `room` from the socket; give what there is where that takes long."""
+        self._waiter.check()
+        at, most, began_s = 0, min(len(room), self._left or 0), time.monotonic()
+        while at < most:
+            try:
+                came = self._stream.recv_into(room[at:most])
+            except OSError as error:
+                raise NoAnswer(_broken(error)) from error
+            if came:
+                at += came
+                self._received += came
+                continue
+            if came == 0:
+                raise NoAnswer("the connection was closed without a whole answer")
+            if at and time.monotonic() - began_s > _TELL_S:
+                break
+            self._wait(write=False)
+        self._left = (self._left or 0) - at
+        self.whole = not self._left
+        return at
 
     def finish(self) -> None:
         """Take what is left of a short answer: then its connection can be used on."""
@@ -405,6 +456,7 @@ class _Exchange:
                 self._early = unsent or on_the_way(self._stream.sock)
             elif isinstance(event, h11.Data):
                 self._pieces.append(bytes(event.data))
+                self._body += len(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 self.whole = True  # what h11 says after that is of the next request
             elif not isinstance(event, h11.InformationalResponse):
@@ -429,34 +481,21 @@ class Reply:
         headers: by lower-case name.
     """
 
-    def __init__(self, exchange: _Exchange) -> None:
+    def __init__(self, exchange: _Exchange, room: memoryview) -> None:
         head = exchange.head
         assert head is not None  # noqa: S101 # it is made once the answer has begun
-        self._exchange = exchange
+        self._exchange, self._room = exchange, room
         self.status_code = head.status_code
         self.headers = headers_of(head)
 
-    def iter_raw(self, size: int) -> Iterator[bytes]:
-        """The body, undecoded, in pieces of `size` bytes; the last one may be smaller.
+    def pieces(self) -> Iterator[memoryview]:
+        """The body, undecoded, as it comes; each piece is good until the next one is asked for.
 
         Raises:
             NoAnswer: it broke off, or stalled.
         """
-        held: list[bytes] = []
-        count = 0
-        try:
-            for piece in self._exchange.pieces():
-                held.append(piece)
-                count += len(piece)
-                if count >= size:
-                    yield b"".join(held)
-                    held, count = [], 0
-        except NoAnswer:
-            if held:
-                yield b"".join(held)
-            raise
-        if held:
-            yield b"".join(held)
+        while came := self._exchange.read_into(self._room):
+            yield self._room[:came]
 
 
 def headers_of(head: h11.Response) -> dict[str, str]:

@@ -31,11 +31,11 @@ from cognite_nb_upload.store.network import NetworkStore
 FIRST: Final = 512 * KIB
 # Ranges at once: more gain nothing on a fast link, and a slow one is full with these.
 AT_ONCE: Final = 4
-_PIECE: Final = MIB
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # A store says so of a URL that is over or wrong: CDF is asked for another one, once.
 _OF_THE_URL: Final = frozenset({400, 401, 403, 404, 410})
 T = TypeVar("T")
+Pieces = Generator[memoryview, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class ObjectReader:
             if reply.status_code != 416:
                 found, _, end = _checked(reply, 0, FIRST)
                 self._see(found)
-                return b"".join(_exactly(reply, 0, 0, min(end, FIRST)))
+                return b"".join(map(bytes, _exactly(reply, 0, 0, min(end, FIRST))))
         with self._network.reading(url, stop, None) as reply:  # no range fits: is it empty?
             found, _, _ = _checked(reply, 0, FIRST)
             if found.size:
@@ -228,7 +228,7 @@ class ObjectReader:
             self._see(found)
             return b""
 
-    def _body(self, url: Secret, start: int, end: int, stop: CancelToken) -> Generator[bytes]:
+    def _body(self, url: Secret, start: int, end: int, stop: CancelToken) -> Pieces:
         version = {"if-match": self._found.etag} if self._found.etag else {}
         with self._network.reading(url, stop, start, end - 1, version) as reply:
             if reply.status_code == 412:
@@ -313,14 +313,14 @@ def _is_page(headers: Mapping[str, str]) -> bool:
     return "set-cookie" in headers or (not empty and (html or "etag" not in headers))
 
 
-def _exactly(reply: Reply, first: int, start: int, end: int) -> Iterable[bytes]:
+def _exactly(reply: Reply, first: int, start: int, end: int) -> Pieces:
     """Bytes `[start, end)` of an answer whose body begins at byte `first`.
 
     Raises:
         _Problem: it brings fewer.
     """
     at = first
-    for piece in reply.iter_raw(_PIECE):
+    for piece in reply.pieces():
         fresh = piece[max(0, start - at) : max(0, end - at)]
         at += len(piece)
         if fresh:

@@ -51,6 +51,10 @@ class Stream(Protocol):
         """At most `size` bytes; b"" at the end; None where nothing is there yet."""
         ...
 
+    def recv_into(self, room: memoryview) -> int | None:
+        """`recv` into `room`, without an object for each piece; returns how many bytes came."""
+        ...
+
 
 class TCPStream:
     """A connected, non-blocking TCP socket."""
@@ -69,6 +73,13 @@ class TCPStream:
         """See `Stream.recv`."""
         try:
             return self.sock.recv(size)
+        except BlockingIOError:
+            return None
+
+    def recv_into(self, room: memoryview) -> int | None:
+        """See `Stream.recv_into`."""
+        try:
+            return self.sock.recv_into(room)
         except BlockingIOError:
             return None
 
@@ -111,6 +122,13 @@ class TLSStream:
         """See `Stream.recv`. A session ticket is no data: then nothing is there."""
         try:
             return self.sock.recv(size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def recv_into(self, room: memoryview) -> int | None:
+        """See `Stream.recv_into`."""
+        try:
+            return self.sock.recv_into(room)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
@@ -162,6 +180,13 @@ class NestedTLSStream:
                     return None
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
+
+    def recv_into(self, room: memoryview) -> int | None:
+        """See `Stream.recv_into`."""
+        data = self.recv(len(room))
+        if data:
+            room[: len(data)] = data
+        return None if data is None else len(data)
 
     def _fill(self) -> bool:
         data = self._under.recv(_RECORDS)

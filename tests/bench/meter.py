@@ -22,11 +22,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--part-mib", type=int, default=64)
     parser.add_argument("--project", default="bench")
     parser.add_argument("--token", default="x")
+    parser.add_argument("--file-id", type=int, help="of the file to download")
     return parser.parse_args()
 
 
-async def measured(send: Callable[[], Awaitable[object]], size: int) -> None:
-    """Await `send()`, and print one JSON line of what it cost, and the id of what it gave."""
+async def measured(
+    send: Callable[[], Awaitable[object]], size: int, path: Path | None = None
+) -> None:
+    """Await `send()`, and print one JSON line of what it cost, and the id of what it gave.
+
+    Where the size is known only once it is there, it is that of the file at `path`.
+    """
     gc.collect()
     before = _status_mib("VmRSS") if _forget_peak() else None
     lags: list[float] = []
@@ -41,7 +47,7 @@ async def measured(send: Callable[[], Awaitable[object]], size: int) -> None:
         json.dumps(
             {
                 "seconds": round(seconds, 4),
-                "bytes": size,
+                "bytes": path.stat().st_size if path else size,
                 "file_id": getattr(sent, "id", None),
                 "cpu_s": round(cpu_s, 4),
                 "rss_added_mib": None if before is None else round(peak - before, 2),

@@ -4,7 +4,8 @@
  *   sink [--cert FILE --key FILE] [--api-latency-ms N] [--storage-latency-ms N] [--decrypt]
  *
  * Prints one line, `{"api": "http://127.0.0.1:P", "storage": "http://127.0.0.1:Q"}`, then serves until
- * its standard input ends. It keeps the length of every part it was sent, and none of the bytes.
+ * its standard input ends. It keeps the length of every part it was sent, and none of the bytes: what it
+ * gives back is one MiB of noise, again and again.
  *
  * It shares the machine with what it measures, so it must not take the machine from it:
  *   - a thread per connection, blocking calls, keep-alive;
@@ -40,7 +41,7 @@
 #include <zlib.h>
 
 enum { HEAD = 32 << 10, BODY = 256 << 10, RECORD = (16 << 10) + 256, LAZY = 256 << 10, FILES = 1 << 16, PARTS = 250,
-       ANSWER = 4 << 20 };
+       ANSWER = 4 << 20, PIECE = 1 << 20 };
 
 static void die(const char *what) {
     perror(what);
@@ -67,6 +68,7 @@ static File *find_file(long id) {
     return id > 0 && id < FILES && id < atomic_load(&file_count) ? &files[id] : NULL;
 }
 
+static unsigned char piece[PIECE]; /* what is given back, again and again */
 static _Atomic int64_t all_received; /* bytes of all bodies that arrived whole: GET /received says */
 
 static int64_t received(File *file) {
@@ -459,16 +461,37 @@ static bool serve_api(Conn *c, Request *r) {
     return answer_items(c, r->json, !strncmp(path, "/downloadlink", 13));
 }
 
+static bool put_all(Conn *c, const unsigned char *from, size_t n) {
+    for (size_t at = 0; at < n;) {
+        int64_t went = c->ssl ? SSL_write(c->ssl, from + at, (int)(n - at)) : send(c->fd, from + at, n - at, MSG_NOSIGNAL);
+        if (went <= 0) return false;
+        at += (size_t)went;
+    }
+    return true;
+}
+
+/* Bytes that were never kept: each MiB of a file is the same one. */
 static bool serve_get(Conn *c, Request *r) {
     long id = 0;
-    char headers[200];
+    char head[400];
     sscanf(r->path, "/get/%ld", &id);
     File *file = find_file(id);
-    if (!file || r->first < 0 || r->last != r->first)
-        return answer(c, "416 Range Not Satisfiable", "", "");
-    snprintf(headers, sizeof headers, "Content-Range: bytes %ld-%ld/%ld\r\n", r->first, r->last,
-             (long)received(file));
-    return answer(c, "206 Partial Content", headers, "x");
+    long size = file ? (long)received(file) : 0, first = r->first < 0 ? 0 : r->first;
+    long end = r->last < 0 || r->last >= size ? size : r->last + 1;
+    if (first >= end) return answer(c, "416 Range Not Satisfiable", "", "");
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nETag: \"sink-%ld\"\r\nContent-Length: %ld\r\n",
+                     r->first < 0 ? "200 OK" : "206 Partial Content", id, end - first);
+    if (r->first >= 0)
+        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %ld-%ld/%ld\r\n", first, end - 1, size);
+    n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
+    nap_ms(c->door->latency_ms);
+    if (!put_all(c, (unsigned char *)head, (size_t)n)) return false;
+    for (long at = first; at < end;) {
+        long here = at % PIECE, now = PIECE - here < end - at ? PIECE - here : end - at;
+        if (!put_all(c, piece + here, (size_t)now)) return false;
+        at += now;
+    }
+    return true;
 }
 
 static bool serve_put(Conn *c, Request *r) {
@@ -546,6 +569,7 @@ static void open_tls(const char *cert, const char *key) {
 }
 
 int main(int argc, char **argv) {
+    for (unsigned i = 0, x = 1; i < PIECE; i++) piece[i] = (unsigned char)((x = x * 1664525 + 1013904223) >> 24);
     const char *cert = NULL, *key = NULL;
     pthread_t thread;
     signal(SIGPIPE, SIG_IGN);
