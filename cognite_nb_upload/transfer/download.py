@@ -37,6 +37,7 @@ from cognite_nb_upload.errors import (
     UsageError,
     VerifyError,
 )
+from cognite_nb_upload.process import Home
 from cognite_nb_upload.sources import absolute
 from cognite_nb_upload.store.download import ObjectReader, Span, StoredObject
 from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
@@ -57,7 +58,8 @@ class Download(Awaitable[Path]):
         self.notes: tuple[str, ...] = ()
         self.feed = Feed(time.monotonic, UploadState(name=name, receives=True))
         self._work = work
-        self._done: Future[Path] = Future()
+        self._home = Home()
+        self._outcome_to_come: Future[Path] = Future()
         self._running: Future[None] = background.start(self._run)
 
     @property
@@ -81,6 +83,11 @@ class Download(Awaitable[Path]):
         if state.waiting_for or state.error:
             text += f", {state.error or state.waiting_for}"
         return plain(text + "".join(f"; {note.rstrip('.')}" for note in self.notes) + ">")
+
+    @property
+    def _done(self) -> Future[Path]:
+        self._home.check(f"The download of {self.name}")  # a forked child would wait for ever
+        return self._outcome_to_come
 
     def __await__(self) -> Generator[Any, None, Path]:
         return self._wait().__await__()

@@ -47,7 +47,7 @@ async def measured(
         json.dumps(
             {
                 "seconds": round(seconds, 4),
-                "bytes": path.stat().st_size if path else size,
+                "bytes": path.stat().st_size if path else size,  # noqa: ASYNC240 # it is over
                 "file_id": getattr(sent, "id", None),
                 "cpu_s": round(cpu_s, 4),
                 "rss_added_mib": None if before is None else round(peak - before, 2),
