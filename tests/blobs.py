@@ -87,6 +87,13 @@ class Request(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that has heard enough hangs up."""
+
+
 class Blob:
     """The object and its store; `answers` are given first, one a request, then `always`."""
 
@@ -116,8 +123,7 @@ class Blob:
 
     def __enter__(self) -> Self:
         handler = type("Handler", (Request,), {"blob": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         return self

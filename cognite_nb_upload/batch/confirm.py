@@ -20,7 +20,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import UploadToolkitError, VerifyError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.sources import FileSource
-from cognite_nb_upload.store.download import Download
+from cognite_nb_upload.store.download import ObjectReader, size_of
 from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.files import AsyncFiles
 
@@ -140,14 +140,14 @@ class Confirming:
             return at_hand.pop() if at_hand else await self._files.download_url(id=file.id)
 
         row, error = task.row, ""
-        download = Download(self._files.network, self._files.config.retry)
+        network, retry = self._files.network, self._files.config.retry
         try:
             if self._verify == "download":
-                row.verified = await self._read_back(download, fresh, row.path)
+                row.verified = await self._read_back(ObjectReader(network, retry, fresh), row.path)
             else:
                 if self._verify == "checksum":
                     row.add_note("the store gave no checksum that can be compared")
-                there = await download.size(fresh)
+                there = await size_of(network, retry, fresh)
                 row.verified = checks.by_size(there, row.size or 0)
         except VerifyError as wrong:
             error = f"{wrong} It is id {file.id}."
@@ -155,11 +155,9 @@ class Confirming:
             row.add_note(f"It is in CDF, but could not be verified: {problem}")
         await self._ended(task, file, error)
 
-    async def _read_back(
-        self, download: Download, fresh: Callable[[], Awaitable[Secret]], path: str
-    ) -> str:
+    async def _read_back(self, reader: ObjectReader, path: str) -> str:
         source = FileSource.open(Path(path))
         try:
-            return await checks.by_download(download, fresh, source, self._stop)
+            return await checks.by_download(reader, source, self._stop)
         finally:
             source.close()
