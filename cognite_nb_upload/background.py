@@ -102,8 +102,8 @@ async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *arg
 
     with CancelScope() as scope:
         future.add_done_callback(cancel)
-        if future.cancelled():
-            return
+        if future.cancelled():  # it begins all the same, and ends at once: who waits is told
+            scope.cancel()
         try:
             result = await function(*args)
         except asyncio.CancelledError:

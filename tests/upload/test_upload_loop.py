@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from upload_rig import PART, Ear, asked, content_of, file_of, program, puts, until, until_true
 
@@ -154,3 +155,27 @@ def test_no_file_is_opened_listed_or_deleted_by_the_loop(
 ) -> None:
     done = program(cdf, WATCHED, tmp_path)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_what_is_cancelled_before_it_began_ends_all_the_same() -> None:
+    entered, ended = threading.Event(), threading.Event()
+    held, go_on = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        held.set()
+        go_on.wait(20)  # the loop does nothing else meanwhile
+
+    async def work() -> None:
+        entered.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+
+    background.start(hold)
+    assert held.wait(20)
+    running = background.start(work)
+    running.cancel()
+    go_on.set()
+    assert ended.wait(20)
+    assert entered.is_set()
