@@ -271,6 +271,7 @@ class BatchWork:
             "max_concurrency": options.max_concurrency,
             "resume": options.resume,
             "verify": options.verify,
+            "progress": False,  # the job has bars of its own
         }
         fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
         # Opening a file may block, and this is the loop that everything else runs on.

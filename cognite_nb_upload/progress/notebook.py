@@ -1,354 +1,271 @@
-"""Bars as widgets in a notebook: tqdm's, a strip of all parts, and plain HTML when all is over.
+"""Bars in a notebook: one widget for an upload, drawn from one description; HTML when it is over.
 
-Rules of this file: about ten messages a second leave for the browser, whatever happens (`Budget`);
-a bar that moves is one message, so its label and percentage are traits of the meter itself; when an
-upload is over its widgets are closed, and text and HTML that need no widget take their place.
+Rules of this file: what is shown is one trait, so that a reload, a second view and a saved copy
+need nothing else; about eight messages a second leave one kernel, whatever happens (`Budget`);
+when an upload is over its widget is closed, and text and HTML that need no widget take its place.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from html import escape
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakSet
 
-import ipywidgets
+import anywidget
+import traitlets
 from IPython.display import display
-from ipywidgets.widgets.widget_int import ProgressStyle
-from ipywidgets.widgets.widget_string import HTMLStyle
-from tqdm.notebook import TqdmHBox, tqdm_notebook  # type: ignore[attr-defined] # not in stubs
+from tqdm.std import tqdm
 
 from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.progress.css import STATIC, sheet
 from cognite_nb_upload.progress.lines import Line, Moment, Slots, part_line, whole_line
-from cognite_nb_upload.progress.strip import STYLE, strip_html
+from cognite_nb_upload.progress.strip import Mark, cells
 from cognite_nb_upload.progress.table import state_html
-from cognite_nb_upload.progress.words import clean, show_amount, show_count, summary
+from cognite_nb_upload.progress.words import (
+    clean,
+    parts_words,
+    show_amount,
+    show_count,
+    summary,
+)
 
-# notebook.md: a server drops messages above 1000 a second, those to the browser among them; people
-# see no more than a few a second. Opening and closing bars comes on top, a few times an upload.
+# A server drops messages above 1000 a second, those to the browser among them; people see no more
+# than a few a second. All views of a kernel share them.
 MESSAGES_PER_S: Final = 8.0
 _BURST: Final = 4.0
 # What a notebook shows without widgets if it is saved before the end.
 _UNFINISHED: Final = "The progress of an upload, shown live; this copy was saved before it ended."
-# What is drawn first when not everything can be: the whole, then the strip, then parts.
-_WEIGHT_WHOLE, _WEIGHT_STRIP, _WEIGHT_PART = 3.0, 2.0, 1.0
 
 
 class Budget:
-    """How many messages may leave now: `MESSAGES_PER_S`, saved up to a few."""
+    """How many messages may leave now: `MESSAGES_PER_S`, saved up to a few. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._left = _BURST
         self._at_s = clock()
 
-    def take(self, messages: int) -> bool:
-        """Spend `messages`, or none of them if there are not so many left."""
-        now_s = self._clock()
-        self._left = min(_BURST, self._left + (now_s - self._at_s) * MESSAGES_PER_S)
-        self._at_s = now_s
-        if messages > self._left:
-            return False
-        self._left -= messages
-        return True
+    def take(self) -> bool:
+        """Spend one message, or say that there is none left."""
+        with self._lock:
+            now_s = self._clock()
+            self._left = min(_BURST, self._left + (now_s - self._at_s) * MESSAGES_PER_S)
+            self._at_s = now_s
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
 
 
-class _Shared:
-    """What all bars of an upload have in common: one model each, not one per bar."""
-
-    def __init__(self, label: str = "8.5em") -> None:
-        self.row = ipywidgets.Layout(width="100%", flex_flow="row wrap", align_items="center")
-        self.meter = ipywidgets.Layout(
-            flex="1 1 20em", max_width="38em", width="auto", height="22px", margin="0 6px 0 0"
-        )
-        self.text = ipywidgets.Layout(flex="1 1 16em", width="auto", min_height="22px", margin="0")
-        self.hidden = ipywidgets.Layout(display="none")
-        self.style = ProgressStyle(description_width=label)
-        self.text_style = HTMLStyle()
-        self.blank = ipywidgets.HTML(layout=self.hidden, style=self.text_style)
-
-    def close(self) -> None:
-        """Close all of them."""
-        for widget in vars(self).values():
-            widget.close()
+BUDGET: Final = Budget()
 
 
-class WidgetBar(tqdm_notebook):  # type: ignore[type-arg] # generic in stubs only
-    """A bar whose texts are ours; label and percentage are the meter's own description."""
+class LiveView(anywidget.AnyWidget):
+    """What a page shows of a running upload; it draws `shown`, and offers `tools`.
+
+    Attributes:
+        shown: `name`, `size`, `rows` (a bar each), `strip`, `words`; or `still`, escaped HTML.
+        tools: `buttons`, `question`, `limit`, `note`, `bad`; empty where nothing can be pressed.
+    """
+
+    _esm = STATIC / "live.js"
+    _css = sheet("still", "live")
+    shown = traitlets.Dict().tag(sync=True)
+    tools = traitlets.Dict().tag(sync=True)
+
+
+class ViewBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
+    """A tqdm bar that draws itself as a row of a `LiveView`."""
 
     monitor_interval = 0  # bars are refreshed by hand: no thread of tqdm's is needed
-    text = ""
+    _instances: ClassVar[WeakSet[Any]] = WeakSet()  # apart from those in a terminal, which count lines
 
-    def __init__(self, shared: _Shared, line: Line) -> None:
-        self._shared = shared
-        self._first = line
-        self.text = line.text
-        super().__init__(total=line.total, initial=line.n, display=False)
-
-    def status_printer(self, *_: object, **__: object) -> TqdmHBox:  # type: ignore[override]
-        """The three widgets of a bar, as tqdm expects them: left text, meter, right text."""
-        shared, line = self._shared, self._first
-        self.meter = ipywidgets.FloatProgress(
-            value=line.n,
-            max=line.total,
-            bar_style=line.mood,
-            description=_description(line),
-            layout=shared.meter,
-            style=shared.style,
-        )
-        text = escape(self.text)
-        self.right = ipywidgets.HTML(text, layout=shared.text, style=shared.text_style)
-        return TqdmHBox(children=[shared.blank, self.meter, self.right], layout=shared.row)
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.row: dict[str, Any] = {}
+        super().__init__(total=line.total, initial=line.n, gui=True, leave=False)
 
     def display(self, *_: object, **__: object) -> None:
-        """Draw what has changed."""
-        self.meter.value = self.n
-        self.right.value = escape(self.text)
+        """Write the row."""
+        line = self.line
+        self.row = {
+            "label": line.label,
+            "percent": line.percent,
+            "share": round(min(1.0, self.n / self.total), 4) if self.total else 1.0,
+            "text": line.text,
+            "mood": line.mood,
+        }
 
-    def show(self, line: Line) -> None:
-        """Draw `line`: one message for the meter, one for the text beside it if that is new."""
-        with self.meter.hold_sync():
-            self.meter.max = line.total
-            self.meter.bar_style = line.mood
-            self.meter.description = _description(line)
-            self.n, self.total, self.text = line.n, line.total, line.text
-            self.refresh()
-
-    def close(self) -> None:
-        """Close every model that is this bar's own."""
-        if self.disable:
-            return
-        super(tqdm_notebook, self).close()
-        for widget in (self.container, self.meter, self.right):
-            widget.close()
+    def show(self, line: Line) -> dict[str, Any]:
+        """The row of `line`."""
+        self.line, self.n, self.total = line, line.n, line.total
+        self.refresh()
+        return self.row
 
 
-def _description(line: Line) -> str:
-    return f"{line.label} \u00b7 {line.percent}"
+class BarRows:
+    """tqdm bars, as many as there are lines, and what they draw."""
 
+    def __init__(self) -> None:
+        self._bars: list[ViewBar] = []
 
-class _Row:
-    """One bar of the notebook, drawn where it has changed and there are messages left for it."""
-
-    def __init__(self, shared: _Shared, weight: float, line: Line, now_s: float) -> None:
-        self._weight = weight
-        self._drawn, self._drawn_s = line, now_s
-        self.bar = WidgetBar(shared, line)
-        self.widget: ipywidgets.Widget = self.bar.container
-
-    def matters(self, line: Line, now_s: float) -> float:
-        """How much it matters to draw `line` now; 0 where nothing has changed."""
-        drawn = self._drawn
-        if line == drawn:
-            return 0.0
-        another = (drawn.label, drawn.mood) != (line.label, line.mood)
-        return self._weight * (now_s - self._drawn_s + another)
-
-    def messages(self, line: Line) -> int:
-        """One for the meter, and one for the text beside it if that is new."""
-        return 1 + (self._drawn.text != line.text)
-
-    def draw(self, line: Line, now_s: float) -> None:
-        """Draw it."""
-        self.bar.show(line)
-        self._drawn, self._drawn_s = line, now_s
+    def draw(self, lines: Iterable[Line]) -> list[dict[str, Any]]:
+        """A row for each line; a bar is kept for the next time."""
+        rows = []
+        for at, line in enumerate(lines):
+            if at == len(self._bars):
+                self._bars.append(ViewBar(line))
+            rows.append(self._bars[at].show(line))
+        return rows
 
     def close(self) -> None:
-        """Close its models."""
-        self.bar.close()
+        """Close the bars."""
+        for bar in self._bars:
+            bar.disable = True  # nothing of tqdm's is on a screen that it could clear
+        self._bars.clear()
 
 
-class _Strip:
-    """The strip of all parts, as a row like the others."""
+class Describer:
+    """What a `LiveView` shows of an upload: the whole, a strip of all parts, and those in flight.
 
-    def __init__(self, weight: float, html: str, now_s: float) -> None:
-        self._weight = weight
-        self._drawn_s = now_s
-        self.widget = ipywidgets.HTML(html)
+    Args:
+        slots: the most parts that have a bar of their own.
+    """
 
-    def matters(self, html: str, now_s: float) -> float:
-        """How much it matters to draw `html` now; 0 where nothing has changed."""
-        return self._weight * (now_s - self._drawn_s) if html != self.widget.value else 0.0
+    def __init__(self, slots: int) -> None:
+        self._slots = Slots(slots)
+        self._rows = BarRows()
 
-    def messages(self, html: str) -> int:
-        """Always one."""
-        return 1
+    def of(self, moment: Moment) -> dict[str, Any]:
+        """Everything that is shown."""
+        state, parts = moment.state, moment.state.parts
+        numbers = self._slots.assign(parts)
+        lines = [replace(whole_line(moment), label="all parts")]
+        lines += [part_line(parts[no], moment.again_s.get(no)) for no in numbers]
+        words = parts_words(state) if parts else ""
+        if 0 < len(numbers) < len(parts):
+            words += f"; bars for {len(numbers)}, the others in the strip"
+        return {
+            "name": clean(state.name) or "upload",
+            "size": _size(state),
+            "rows": self._rows.draw(lines),
+            "strip": strip_data(state),
+            "words": words,
+        }
 
-    def draw(self, html: str, now_s: float) -> None:
-        """Draw it."""
-        self.widget.value = html
-        self._drawn_s = now_s
+    def in_one_line(self, moment: Moment) -> dict[str, Any]:
+        """The bar of the whole alone."""
+        return {"rows": self._rows.draw([whole_line(moment)])}
 
     def close(self) -> None:
-        """Close its models."""
-        _close(self.widget)
+        """Close the bars."""
+        self._rows.close()
+
+
+def redraw(view: LiveView, shown: dict[str, Any], budget: Budget) -> bool:
+    """Show something else, if it is; True where it has to wait for the next message."""
+    if shown == view.shown:
+        return False
+    if not budget.take():
+        return True
+    view.shown = shown
+    return False
 
 
 class Notebook:
-    """tqdm's widgets in one box: the whole, a strip of all parts, and the parts in flight."""
+    """The bars of one upload in one widget: shown by itself, or placed by somebody else."""
 
-    def __init__(self, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = slots
-        self._clock = clock
-        self._budget = Budget(clock)
+    def __init__(self, *, slots: int, budget: Budget = BUDGET) -> None:
+        self._describer, self._budget = Describer(slots), budget
         self._handle: Any = None  # a DisplayHandle
-        self._still: ipywidgets.HTML | None = None
-        self._open_rows: _Rows | None = None
-        self.container = ipywidgets.VBox(_dom_classes=("cnbu",))
+        self._over = False
+        self.container = LiveView()
 
     def show(self) -> None:
-        """Display the box in the cell that runs."""
+        """Display it in the cell that runs."""
         if self._handle is None:
-            self._handle = _show_live(self.container)
+            self._handle = show_live(self.container)
 
     def paint(self, moment: Moment) -> bool:
-        """Draw what matters most; True where something is left for the next time."""
-        now_s = self._clock()
-        rows = self._open_rows or self._open(moment, now_s)
-        wanted = rows.wanted(moment, now_s)
-        for _, row, new in sorted(wanted, key=lambda one: -one[0]):
-            if not self._budget.take(row.messages(new)):
-                return True
-            row.draw(new, now_s)
-        return False
+        """Draw the moment; True where something is left for the next time."""
+        shown = self._describer.of(moment)
+        if self._over:  # it was over, and goes on: the still picture becomes a widget again
+            self._over = False
+            if self._handle is not None:
+                self.container = LiveView(shown=shown)
+                self._handle.update(live_bundle(self.container, _UNFINISHED), raw=True)
+        return redraw(self.container, shown, self._budget)
 
     def finish(self, moment: Moment) -> None:
-        """Close the bars; text and HTML that need no widget take their place."""
-        still = self._still or ipywidgets.HTML()
-        still.value = state_html(moment.state)
-        self._still = still
-        self.container.children = (still,)
-        if self._open_rows is not None:
-            self._open_rows.close()
-            self._open_rows = None
-        if self._handle is not None:
-            self._handle.update(_still_bundle(moment.state), raw=True)
-
-    def _open(self, moment: Moment, now_s: float) -> _Rows:
-        self._open_rows = _Rows(self.container, self._most, moment, now_s)
-        if self._still is not None and self._handle is not None:
-            # It was over, and goes on: the still picture becomes widgets again.
-            self._handle.update(live_bundle(self.container, _UNFINISHED), raw=True)
-        return self._open_rows
+        """Leave text and HTML that need no widget."""
+        self._over = True
+        self._describer.close()
+        html = state_html(moment.state)
+        if self._handle is None:
+            self.container.shown = {"still": html}
+            return
+        still = {"text/plain": summary(moment.state), "text/html": html}
+        self._handle.update(still, raw=True)
+        close_view(self.container)
 
 
 class BoxOfLines:
-    """Bars of lines that somebody else has decided, in one output; a text is left in their place.
-
-    tqdm's own show each bar in an output of its own, and a saved notebook keeps what they showed
-    first.
-    """
+    """Bars of lines that somebody else has decided, in one widget; a text is left at the end."""
 
     def __init__(self) -> None:
-        self._budget = Budget()
-        self._shared = _Shared(label="17em")
-        self._rows: list[_Row] = []
-        self._box = ipywidgets.VBox(_dom_classes=("cnbu",))
-        self._handle = _show_live(self._box)
+        self._rows = BarRows()
+        self._view = LiveView()
+        self._handle = show_live(self._view)
 
     def paint(self, lines: Sequence[Line]) -> None:
-        """Draw what has changed, the first ones first, for as long as messages may leave."""
-        now_s = time.monotonic()
-        for row, line in zip(self._rows, lines, strict=False):
-            if row.matters(line, now_s) and self._budget.take(row.messages(line)):
-                row.draw(line, now_s)
-        new = lines[len(self._rows) :]
-        self._rows += [_Row(self._shared, _WEIGHT_PART, line, now_s) for line in new]
-        if new:
-            self._box.children = tuple(row.widget for row in self._rows)
+        """Draw the lines, if a message may leave."""
+        redraw(self._view, {"rows": self._rows.draw(lines)}, BUDGET)
 
     def finish(self, text: str) -> None:
         """Close the bars, and leave the text."""
+        self._rows.close()
         html = f"<div>{escape(text)}</div>"
         self._handle.update({"text/plain": text, "text/html": html}, raw=True)
-        for row in self._rows:
-            row.close()
-        self._shared.close()
-        for model in (self._box.layout, self._box):
-            model.close()
+        close_view(self._view)
 
 
-class _Rows:
-    """The widgets of an upload that is not over, within the box they are shown in."""
-
-    def __init__(
-        self, container: ipywidgets.VBox, slots: int, moment: Moment, now_s: float
-    ) -> None:
-        self._container = container
-        self._slots = Slots(slots)
-        self._shared = _Shared()
-        self._head = ipywidgets.HTML(_head_html(moment.state))
-        self._whole = _Row(self._shared, _WEIGHT_WHOLE, _whole(moment), now_s)
-        self._strip = _Strip(_WEIGHT_STRIP, strip_html(moment.state), now_s)
-        self._parts: list[_Row] = []
-        self._place()
-
-    def _place(self) -> None:
-        rows: tuple[_Row | _Strip, ...] = (self._whole, self._strip, *self._parts)
-        self._container.children = (self._head, *(row.widget for row in rows))
-
-    def wanted(self, moment: Moment, now_s: float) -> list[tuple[float, _Row | _Strip, Any]]:
-        """The rows that have changed: how much each matters, and what it is to show."""
-        self._head.value = _head_html(moment.state)
-        news: list[tuple[_Row | _Strip, Any]] = [
-            (self._whole, _whole(moment)),
-            (self._strip, strip_html(moment.state)),
-        ]
-        lines = self._part_lines(moment)
-        self._grow(lines, now_s)
-        news += zip(self._parts, lines, strict=True)
-        rated = [(row.matters(new, now_s), row, new) for row, new in news]
-        return [one for one in rated if one[0] > 0]
-
-    def _part_lines(self, moment: Moment) -> list[Line]:
-        parts = moment.state.parts
-        return [part_line(parts[no], moment.again_s.get(no)) for no in self._slots.assign(parts)]
-
-    def _grow(self, lines: list[Line], now_s: float) -> None:
-        new = lines[len(self._parts) :]
-        self._parts += [_Row(self._shared, _WEIGHT_PART, line, now_s) for line in new]
-        if new:
-            self._place()
-
-    def close(self) -> None:
-        """Close every model; the box has other children by now."""
-        rows: tuple[_Row | _Strip, ...] = (self._whole, self._strip, *self._parts)
-        for row in rows:
-            row.close()
-        _close(self._head)
-        self._shared.close()
+def strip_data(state: UploadState) -> dict[str, Any] | None:
+    """The strip as one letter a part, and what is more to say of some of them."""
+    drawn = cells(state)
+    if not drawn:
+        return None
+    moving = (Mark.SENDING, Mark.AGAIN)
+    return {
+        "marks": "".join(cell.mark.value for cell in drawn),
+        "fills": {str(one.no): round(100 * one.fill) for one in drawn if one.mark in moving},
+        "titles": {str(one.no): one.title for one in drawn if one.title},
+        "words": parts_words(state),
+    }
 
 
-def live_bundle(widget: ipywidgets.Widget, text: str) -> dict[str, Any]:
+def live_bundle(widget: Any, text: str) -> dict[str, Any]:
     """What shows a widget, and the text where there are none."""
     view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
 
 
-def _show_live(widget: ipywidgets.Widget) -> Any:
+def show_live(widget: Any, text: str = _UNFINISHED) -> Any:
     """Display it in the cell that runs; returns its DisplayHandle."""
     show: Any = display  # IPython's is not typed
-    return show(live_bundle(widget, _UNFINISHED), raw=True, display_id=True)
+    return show(live_bundle(widget, text), raw=True, display_id=True)
 
 
-def _whole(moment: Moment) -> Line:
-    """The name of the file stands above, in full."""
-    return replace(whole_line(moment), label="all parts")
+def close_view(view: LiveView) -> None:
+    """Close a view and its layout."""
+    view.layout.close()
+    view.close()
 
 
-def _close(widget: ipywidgets.HTML) -> None:
-    for model in (widget.layout, widget.style, widget):
-        model.close()
-
-
-def _head_html(state: UploadState) -> str:
-    name = escape(clean(state.name) or "upload")
+def _size(state: UploadState) -> str:
     size = f", {show_amount(state.size)}" if state.size is not None and state.parts else ""
-    parts = f" in {show_count(len(state.parts), 'part')}" if state.parts else ""
-    words = escape(f"{size}{parts}")
-    return f'{STYLE}<span class="cnbu-name"><bdi>{name}</bdi></span>{words}'
-
-
-def _still_bundle(state: UploadState) -> dict[str, Any]:
-    return {"text/plain": summary(state), "text/html": state_html(state)}
+    return size + (f" in {show_count(len(state.parts), 'part')}" if state.parts else "")

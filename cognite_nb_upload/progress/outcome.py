@@ -22,8 +22,10 @@ from cognite_nb_upload.progress import (
     show_rate,
     strip_html,
 )
+from cognite_nb_upload.progress.css import style_of
 from cognite_nb_upload.progress.words import show_count, show_percent
 
+ENDING_STYLE: Final = style_of("outcome")
 _MOST: Final = 1000
 
 
@@ -202,27 +204,3 @@ def _trace_html(trace: str) -> str:
         return ""
     lines = "\n".join(escaped(line) for line in trace.splitlines())
     return f'<details><summary>Traceback</summary><pre tabindex="0">{lines}</pre></details>'
-
-
-_GOOD: Final = "var(--jp-success-color1,#388e3c)"
-_BAD: Final = "var(--jp-error-color1,#d32f2f)"
-_FAINT: Final = "var(--jp-ui-font-color2,#616161)"
-
-ENDING_STYLE: Final = f"""<style>
-.cnbu-ending{{color:var(--jp-ui-font-color1,inherit);font-family:var(--jp-ui-font-family,sans-serif);
-font-size:var(--jp-ui-font-size1,13px);line-height:1.5;overflow-wrap:anywhere}}
-.cnbu-done .cnbu-mark{{color:{_GOOD}}}
-.cnbu-failed .cnbu-mark,.cnbu-said{{color:{_BAD}}}
-.cnbu-stopped .cnbu-mark{{color:{_FAINT};font-size:80%}}
-.cnbu-todo{{color:{_FAINT}}}
-.cnbu-ending dl{{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:0 12px;
-margin:4px 0 6px}}
-.cnbu-ending dt{{color:{_FAINT};font-weight:400;margin:0;float:none;width:auto}}
-.cnbu-ending dd{{margin:0;font-variant-numeric:tabular-nums}}
-.cnbu-ending details{{margin-top:4px}}
-.cnbu-ending summary{{cursor:pointer;color:{_FAINT};width:max-content}}
-.cnbu-ending pre{{box-sizing:border-box;overflow:auto;max-height:24em;margin:4px 0 0;padding:8px;
-border-radius:3px;
-font-family:var(--jp-code-font-family,monospace);font-size:12px;line-height:1.4;white-space:pre;
-color:inherit;background:var(--jp-layout-color2,#eee)}}
-</style>"""

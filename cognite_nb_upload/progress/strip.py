@@ -15,6 +15,7 @@ from html import escape
 from typing import Final
 
 from cognite_nb_upload.core.state import PartPhase, PartState, UploadState
+from cognite_nb_upload.progress.css import style_of
 from cognite_nb_upload.progress.words import part_waits_for, parts_words
 
 
@@ -90,33 +91,7 @@ def _cell_html(cell: Cell) -> str:
     return f"<i class={cell.mark.value}{fill}{title}></i>"
 
 
-_GOOD: Final = "var(--jp-success-color1,#388e3c)"
-_MOVES: Final = "var(--jp-brand-color1,#1976d2)"
-_WARN: Final = "var(--jp-warn-color1,#f57c00)"
-_PAPER: Final = "var(--jp-layout-color0,#fff)"
-
-# Waiting is hollow, sending fills up, stored is full, retried has a hole, lost is a diamond.
-STYLE: Final = f"""<style>
-.cnbu{{color:var(--jp-ui-font-color1,inherit);font-family:var(--jp-ui-font-family,sans-serif);
-font-size:var(--jp-ui-font-size1,13px);line-height:1.5}}
-.cnbu-name{{font-weight:600;overflow-wrap:anywhere}}
-.cnbu-words{{color:var(--jp-ui-font-color2,inherit);line-height:1.5}}
-.cnbu-strip{{display:flex;flex-wrap:wrap;gap:2px;margin:4px 0;max-width:66em}}
-.cnbu-strip i{{box-sizing:border-box;width:11px;height:11px;border-radius:2px;
-border:1px solid var(--jp-border-color1,#bdbdbd)}}
-.cnbu-strip .s,.cnbu-strip .r{{background:{_GOOD};border-color:{_GOOD}}}
-.cnbu-strip .r{{background:radial-gradient(circle,{_PAPER} 2.2px,{_GOOD} 2.8px)}}
-.cnbu-strip .g,.cnbu-strip .a{{border-color:{_MOVES};
-background:linear-gradient(to top,{_MOVES} var(--f),transparent var(--f))}}
-.cnbu-strip .a{{border-color:{_WARN}}}
-.cnbu-strip .l{{background:{_WARN};border-color:{_WARN};border-radius:0;
-transform:rotate(45deg) scale(.72)}}
-.cnbu-bar{{height:8px;max-width:66em;margin:4px 0;border-radius:2px;overflow:hidden;
-background:var(--jp-layout-color3,#e0e0e0)}}
-.cnbu-bar b{{display:block;height:100%;background:{_MOVES}}}
-.cnbu-bar .done{{background:{_GOOD}}}
-.cnbu-bar .failed{{background:var(--jp-error-color1,#d32f2f)}}
-</style>"""
+STYLE: Final = style_of("still")
 
 # One character per mark; sending is drawn by how full it is.
 _UNICODE: Final = {Mark.WAITING: "·", Mark.STORED: "█", Mark.RETRIED: "▓", Mark.LOST: "!"}

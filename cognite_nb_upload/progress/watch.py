@@ -87,6 +87,11 @@ def in_notebook() -> bool:
     return get_ipython() is not None
 
 
+def has_an_audience() -> bool:
+    """True where bars are seen as they move: in a notebook, and in a terminal."""
+    return in_notebook() or bool(getattr(sys.stderr, "isatty", lambda: False)())
+
+
 def _notebook_bars(observed: Observable, slots: int, display: bool) -> Bars:
     from cognite_nb_upload.progress.notebook import Notebook
 
@@ -132,6 +137,9 @@ class Bars:
         before_end = getattr(observed, "before_end", None)
         if face and before_end is not None:
             before_end(self._last_picture)
+        # An upload that somebody watches shows no bars of its own.
+        self._watches = getattr(observed, "watched", None) if face else None
+        self._tell_watched(1)
         self._begin(observed)
 
     @property
@@ -145,9 +153,31 @@ class Bars:
         with self._news:
             if not self._closed:
                 self._closed = True
+                self._tell_watched(-1)
                 self._settle()
 
     __call__ = close
+
+    def forget(self) -> None:
+        """Stop watching, and draw nothing more."""
+        self._stop()
+        with self._news:
+            if not self._closed:
+                self._closed = self._settled = True
+                self._tell_watched(-1)
+                self._face = None
+                self._news.notify_all()
+
+    def redraw(self) -> None:
+        """Draw soon, though nothing has happened."""
+        with self._news:
+            if not self._closed:
+                self._heard += 1
+                self._wake()
+
+    def _tell_watched(self, change: int) -> None:
+        if self._watches is not None:
+            self._watches(change)
 
     def __enter__(self) -> Self:
         return self
@@ -255,7 +285,7 @@ class Bars:
                 return self._end()
             self._news.wait_for(lambda: self._last, self._every_s)
             self._idle = not (more or heard != self._heard)
-            self._news.wait_for(lambda: not self._idle, _TICK_S)
+            self._news.wait_for(lambda: not self._idle or self._last, _TICK_S)
         return True
 
     def _end(self) -> bool:

@@ -47,6 +47,7 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "resume": as_flag,
     "verify": lambda _, value: _checked_mode(value),
     "max_bandwidth": as_rate,
+    "progress": as_flag,
 }
 
 
@@ -62,7 +63,9 @@ class SendingFields(TypedDict, total=False):
 
 
 class UploadFields(MetadataFields, SendingFields, total=False):
-    """The keywords of `upload`: the file's metadata, and how it is sent."""
+    """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
+
+    progress: bool
 
 
 class UploadContentFields(TypedDict, total=False):
@@ -75,6 +78,7 @@ class UploadContentFields(TypedDict, total=False):
     resume: bool
     verify: Verify
     max_bandwidth: float | str | None
+    progress: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,8 @@ class AsyncFiles(FileEndpoints):
                   "download" reads everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.
+                - `progress`: False shows no bars while it is awaited; they are shown in a notebook
+                  and in a terminal, unless something shows this upload already.
 
         Raises:
             UsageError: something cannot be; every field is named, and nothing was sent.
@@ -198,6 +204,7 @@ class AsyncFiles(FileEndpoints):
         resume: bool = True,
         verify: Verify = "size",
         max_bandwidth: float | str | None = None,
+        progress: bool = True,
         dry_run: bool = False,
     ) -> Upload | DryRun:
         """Upload the content of a file that exists already, data-model files among them.
@@ -211,6 +218,7 @@ class AsyncFiles(FileEndpoints):
             resume: False begins anew.
             verify: "size", "checksum", "download" or "none".
             max_bandwidth: bytes per second, such as 1e7 or "10 MB/s".
+            progress: False shows no bars while it is awaited.
             dry_run: return the plan and the request bodies, and send nothing.
 
         Raises:
@@ -224,6 +232,7 @@ class AsyncFiles(FileEndpoints):
                 "resume": resume,
                 "verify": verify,
                 "max_bandwidth": max_bandwidth,
+                "progress": progress,
             }
         )
         part_size = how["asked"].get("part_size")
@@ -426,6 +435,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         "max_bandwidth": asked.get("max_bandwidth"),
         "verify": asked.get("verify", "size"),
         "resume": asked.get("resume", True),
+        "progress": asked.pop("progress", True),
         "asked": asked,
     }
 

@@ -38,7 +38,7 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
                 return upload.joined(spec)
         upload = make()
         _uploads.append(upload)
-    upload.when_done(lambda: _forget(upload))
+    upload.when_done(lambda _: _forget(upload))
     return upload
 
 

@@ -39,6 +39,7 @@ class UploadSpec:
         target: the existing file, where only its content is sent.
         replaces: a file existed before (`overwrite`, or an existing file): never delete it.
         upload_id: the journal's, where it is known which unfinished upload is meant.
+        progress: show bars while it is awaited.
         asked: the options that the caller gave, as a note names them.
         notes: what a reader should know of what is sent.
     """
@@ -62,6 +63,7 @@ class UploadSpec:
     upload_id: str = ""
     max_concurrency: int = DEFAULT_CONCURRENCY
     max_bandwidth: float | None = None
+    progress: bool = True
     asked: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

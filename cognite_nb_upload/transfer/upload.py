@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
@@ -35,6 +37,8 @@ from cognite_nb_upload.transfer.spec import UploadSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cognite_nb_upload.progress.watch import Bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Upload(Awaitable[Uploaded]):
         self._mutex = threading.Lock()
         self._go_on = CancelToken()
         self._paused = self._interrupted = self._closing = False
+        self._watchers = 0
         self._ended_by = "stopped"
         self._ended = False
         self._outcome_to_come: Future[Uploaded] = Future()
@@ -155,7 +160,7 @@ class Upload(Awaitable[Uploaded]):
 
     def _ipython_display_(self) -> None:
         """As the last line of a cell: live, with its buttons; in a terminal its repr."""
-        from cognite_nb_upload.widgets.panel.view import show_upload  # widgets build on this
+        from cognite_nb_upload.progress.view import show_upload  # widgets are slow to import
 
         show_upload(self)
 
@@ -167,11 +172,16 @@ class Upload(Awaitable[Uploaded]):
     async def _wait(self) -> Uploaded:
         if self._interrupted:
             self.resume()
+        bars = self._own_bars()
         try:
             await background.until_done(self._done)
         except asyncio.CancelledError:
             self._interrupt("`await` it again")
             raise
+        finally:
+            if bars is not None:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(bars.close)  # it waits for the last picture
         return self._outcome()
 
     def result(self, timeout_s: float | None = None) -> Uploaded:
@@ -186,7 +196,8 @@ class Upload(Awaitable[Uploaded]):
         if self._interrupted:
             self.resume()
         try:
-            self._done.exception(timeout_s)
+            with self._own_bars() or nullcontext():
+                self._done.exception(timeout_s)
         except KeyboardInterrupt:
             self._interrupt("call `result()` again")
             raise
@@ -195,12 +206,26 @@ class Upload(Awaitable[Uploaded]):
     def finish(self) -> Uploaded:
         """Wait for it where nobody keeps it: an interrupt stops it, and the journal is kept."""
         try:
-            self._done.exception()
+            with self._own_bars() or nullcontext():
+                self._done.exception()
         except BaseException:
             self.stop()
             say(f"Stopped {self.name}: the same call goes on with it.")
             raise
         return self._outcome()
+
+    def watched(self, change: int) -> None:
+        """Count what shows this upload: one more, or one fewer."""
+        with self._lock:
+            self._watchers += change
+
+    def _own_bars(self) -> Bars | None:
+        """Bars for who waits, in a notebook or a terminal, unless something shows it already."""
+        if not self.spec.progress or self._watchers or self.done():
+            return None
+        from cognite_nb_upload.progress.watch import bars, has_an_audience
+
+        return bars(self) if has_an_audience() else None
 
     def _outcome(self) -> Uploaded:
         error = self._done.exception()
@@ -265,6 +290,11 @@ class Upload(Awaitable[Uploaded]):
         self._running.cancel()
         if not (background.in_own_loop() or self.feed.telling):
             self._done.exception()
+
+    @property
+    def max_bandwidth(self) -> float | None:
+        """Bytes per second that all uploads of this client share; None is no limit."""
+        return self._limits.bandwidth.rate
 
     def set_limits(
         self, *, max_concurrency: int | None = None, max_bandwidth: float | str | None = None
@@ -331,9 +361,9 @@ class Upload(Awaitable[Uploaded]):
         """Wait until it has ended, however it does."""
         await background.until_done(self._done)
 
-    def when_done(self, call: Callable[[], object]) -> None:
+    def when_done(self, call: Callable[[Future[Uploaded]], object]) -> None:
         """Call `call()` once it has ended; at once where it has."""
-        self._done.add_done_callback(lambda _: call())
+        self._done.add_done_callback(call)
 
     @property
     def closing(self) -> bool:

@@ -10,9 +10,9 @@ import ipywidgets
 from ipywidgets import widgets
 from support import PART, until
 
+from cognite_nb_upload.progress.view import UploadView
 from cognite_nb_upload.transfer.upload import Upload
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
-from cognite_nb_upload.widgets.panel.view import UploadView
 
 
 def choose(panel: UploadPanel, path: Path | str) -> None:
@@ -34,7 +34,7 @@ def press(panel: UploadPanel) -> Upload:
 
 def ended(view: UploadView) -> str:
     """Wait until a view shows how its upload ended; the HTML."""
-    until(lambda: view.ended is not None and len(view.children[-1].children) <= 2)
+    until(lambda: view.ended is not None and "still" in view.shown)
     return view.still_html()
 
 

@@ -82,6 +82,10 @@ class Kernel:
     def click(self, widget: str) -> None:
         self.tell(widget, method="custom", content={"event": "click"})
 
+    def press(self, view: str, key: str) -> None:
+        """A button of a view of an upload."""
+        self.tell(view, method="custom", content={"do": key})
+
     def type(self, widget: str, text: str) -> None:
         self.tell(widget, method="update", state={"value": text}, buffer_paths=[])
 
@@ -165,12 +169,12 @@ def test_pause_and_stop_are_heard_between_cells(kernel: Kernel) -> None:
         "cdf.inject(Fault('stall', 'part', times=None))\n"
         "panel.form.fill({'source': 'paused'})\npanel.start.click()\nview = panel.views[0]"
     )
-    kernel.click("view.pause")
+    kernel.press("view", "pause")
     kernel.run("until(lambda: view.upload.state.phase == 'paused')")
-    kernel.click("view.pause")
+    kernel.press("view", "pause")
     kernel.run("until(lambda: view.upload.state.phase == 'sending')")
-    kernel.click("view.stop")
-    kernel.click("view.give_up")
+    kernel.press("view", "stop")
+    kernel.press("view", "give_up")
     kernel.run("until(lambda: view.ended)\ncdf.clear_faults()")
     assert kernel.value("view.ended.title") == "Given up:"
 

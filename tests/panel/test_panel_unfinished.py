@@ -87,7 +87,7 @@ def test_what_was_stopped_is_listed_once_its_view_is_closed(
     ended(view)
     assert ready.tasks.wait()
     assert ready.unfinished.rows == ()
-    view.children[-1].children[-1].children[-1].click()
+    view.take_away.click()
     until(lambda: len(ready.unfinished.rows) == 1)
 
 

@@ -167,9 +167,8 @@ def test_a_failed_upload_goes_on_from_its_view_with_what_is_missing(
     assert "Not uploaded:" in ended(view)
     assert "Part 1 was not stored" in ended(view)
     assert fired(cdf) == [("status", "part")]
-    again = next(one for one in view.children[-1].children[-1].children)
-    assert again.description == "Go on"
-    again.click()
+    assert [one["text"] for one in view.tools["buttons"]] == ["Go on", "Close"]
+    view.go_on.click()
     result = ready.uploads[-1].result(20)
     assert [view.upload for view in ready.views] == [ready.uploads[-1]]
     sent = [row["part"] for row in seen(cdf, "part")]
@@ -217,9 +216,8 @@ def test_a_view_that_is_over_can_be_taken_away(ready: UploadPanel) -> None:
     press(ready).result(20)
     [view] = ready.views
     ended(view)
-    close = view.children[-1].children[-1].children[-1]
-    assert close.description == "Close"
-    close.click()
+    assert [one["text"] for one in view.tools["buttons"]] == ["Close"]
+    view.take_away.click()
     assert ready.views == ()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import comm
 import pytest
-from paneling import all_html, ended
+from paneling import ended
 from support import PART, fired, seen, sha256, until
 
 from cognite_nb_upload import CogniteClient, UploadStopped
@@ -15,9 +15,9 @@ from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.errors import PartFailed, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.progress.view import UploadView, rate_of
 from cognite_nb_upload.sources import BytesSource
 from cognite_nb_upload.transfer.upload import Upload
-from cognite_nb_upload.widgets.panel.view import UploadView, rate_of, upload_view
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def stalled(client: CogniteClient, cdf: Emulator, big: Path) -> Upload:
 
 
 def test_pause_and_resume_are_one_button(stalled: Upload, cdf: Emulator, data: bytes) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     assert view.pause.description == "Pause"
     view.pause.click()
     assert view.pause.description == "Resume"
@@ -42,7 +42,7 @@ def test_pause_and_resume_are_one_button(stalled: Upload, cdf: Emulator, data: b
 
 
 def test_the_button_follows_what_others_do(stalled: Upload, cdf: Emulator) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     stalled.pause()
     until(lambda: view.pause.description == "Resume")
     cdf.clear_faults()
@@ -52,19 +52,22 @@ def test_the_button_follows_what_others_do(stalled: Upload, cdf: Emulator) -> No
 
 
 def test_stop_asks_and_back_changes_nothing(stalled: Upload, cdf: Emulator) -> None:
-    view = upload_view(stalled)
-    question = view._question
-    assert "cnbu-none" in question._dom_classes
+    view = UploadView(stalled)
+    assert view.tools["question"] == []
     view.stop.click()
-    assert "cnbu-none" not in question._dom_classes
+    asked = [one["text"] for one in view.tools["question"]]
+    assert asked[0] == "Keep what is sent"
+    assert asked[-1] == "Back"
+    assert view.tools["buttons"] == []
     view.back.click()
-    assert "cnbu-none" in question._dom_classes
+    assert view.tools["question"] == []
+    assert [one["text"] for one in view.tools["buttons"]] == ["Hide parts", "Pause", "Stop…"]
     assert stalled.state.phase is Phase.SENDING
     stalled.stop()
 
 
 def test_stop_can_keep_what_is_sent(stalled: Upload, surroundings: Path) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     view.stop.click()
     view.keep.click()
     html = ended(view)
@@ -80,7 +83,7 @@ def test_stop_can_keep_what_is_sent(stalled: Upload, surroundings: Path) -> None
 def test_giving_up_leaves_the_file_in_cdf_or_deletes_it(
     stalled: Upload, cdf: Emulator, surroundings: Path, delete: bool
 ) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     file_id = stalled.state.file_id
     view.stop.click()
     (view.delete if delete else view.give_up).click()
@@ -106,12 +109,13 @@ def test_the_rate_limit_is_that_of_the_client(
 
 @pytest.mark.parametrize("text", ["fast", "0", "-1", "nan", "inf", "1e999", "<b>"])
 def test_a_limit_that_is_none_is_refused_beside_the_field(stalled: Upload, text: str) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     view.limit.value = text
-    assert "number of MiB/s above 0" in all_html(view)
+    assert "number of MiB/s above 0" in view.tools["note"]
+    assert view.tools["bad"]
     assert stalled._limits.bandwidth.rate is None
     view.limit.value = "1"
-    assert "number of MiB/s above 0" not in all_html(view)
+    assert view.tools["note"] == ""
     stalled.stop()
 
 
@@ -127,7 +131,7 @@ def test_its_end_says_time_rate_retries_proof_and_id(
 ) -> None:
     cdf.inject(Fault("status", "part", part=1, status=503))
     upload = client.files.start_upload(big, part_size=PART)
-    html = ended(upload_view(upload))
+    html = ended(UploadView(upload))
     assert fired(cdf) == [("status", "part")]
     for said in (
         "Uploaded", "big.segy", f"<dd>{upload.state.file_id}</dd>", "10.0 MiB in 3 parts", " s, ",
@@ -141,7 +145,7 @@ def test_its_failure_is_said_in_words_with_what_to_do_and_a_traceback_one_click_
 ) -> None:
     cdf.inject(Fault("status", "part", part=1, status=403))
     upload = client.files.start_upload(big, part_size=PART)
-    html = ended(upload_view(upload))
+    html = ended(UploadView(upload))
     assert fired(cdf) == [("status", "part")]
     words, _, trace = html.partition("<details>")
     assert "Part 1 was not stored in 1 try: the store says 403" in words
@@ -161,7 +165,7 @@ class Broken(BytesSource):
 
 def test_an_error_that_is_not_ours_is_shown_too(client: CogniteClient, data: bytes) -> None:
     upload = client.files.start_upload(Broken(data, "big.segy"), part_size=PART)
-    html = ended(upload_view(upload))
+    html = ended(UploadView(upload))
     assert "Not uploaded:" in html
     assert "ZeroDivisionError: &lt;i&gt;" in html
 
@@ -171,25 +175,26 @@ def test_an_upload_that_is_over_shows_its_end_at_once(
 ) -> None:
     upload = client.files.start_upload(big, part_size=PART)
     upload.result(20)
-    view = upload_view(upload)
+    view = UploadView(upload)
     assert "Uploaded" in ended(view)
 
 
 def test_a_folded_view_shows_one_line_and_unfolds(stalled: Upload) -> None:
     view = UploadView(stalled, folded=True)
-    assert view._place.children == ()
-    assert "big.segy" in view._line.value
+    assert [row["label"] for row in view.shown["rows"]] == ["big.segy"]
+    assert "strip" not in view.shown
     view.fold.click()
-    assert len(view._place.children) == 1
+    until(lambda: view.shown.get("strip"))
+    assert view.shown["rows"][0]["label"] == "all parts"
     view.fold.click()
-    assert view._place.children == ()
+    until(lambda: "strip" not in view.shown)
     stalled.stop()
 
 
 def test_a_view_that_is_closed_leaves_the_upload_alone(
     stalled: Upload, cdf: Emulator, data: bytes
 ) -> None:
-    view = upload_view(stalled)
+    view = UploadView(stalled)
     view.close()
     cdf.clear_faults()
     stalled.pause()

@@ -28,6 +28,7 @@ from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.notebook import live_bundle
 from cognite_nb_upload.progress.outcome import Outcome, error_html
+from cognite_nb_upload.progress.view import Steered, UploadView
 from cognite_nb_upload.progress.words import clean, show_count, summary
 from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
@@ -39,7 +40,6 @@ from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
 from cognite_nb_upload.widgets.panel.code import upload_code
 from cognite_nb_upload.widgets.panel.options import UploadOptions
 from cognite_nb_upload.widgets.panel.unfinished import Unfinished
-from cognite_nb_upload.widgets.panel.view import UploadView
 from cognite_nb_upload.widgets.sign_in import SignIn, connect
 from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, reveal, say
 from cognite_nb_upload.widgets.tasks import Tasks
@@ -79,8 +79,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.reason = ""
         self._uploads: tuple[Upload, ...] = ()
         self._callbacks: tuple[OnUploaded, ...] = ()
-        self._paths: dict[Upload, str] = {}  # without links, as the journal has them
-        self._endings: dict[Upload, str] = {}
+        self._paths: dict[Steered, str] = {}  # without links, as the journal has them
+        self._endings: dict[Steered, str] = {}
         self._failed = ""  # why the last one failed, as HTML, until something else is started
         self._sent: _Said | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
@@ -365,7 +365,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         for one in self.views:
             if one.ended is None and not one.folded:
                 one.toggle()
-        view = UploadView(upload, styled=False, again=again, dismiss=lambda: self._dismiss(view))
+        view = UploadView(upload, again=again, dismiss=lambda: self._dismiss(view))
         view.add_class("cnbu-card")
         with self._lock:
             self._paths[upload] = path
@@ -375,7 +375,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._dismiss(one)
         self._changed(None)
         self.unfinished.refresh()
-        upload._done.add_done_callback(partial(self._over, view))
+        upload.when_done(partial(self._over, view))
 
     def _given_way(self, path: str, view: UploadView) -> list[UploadView]:
         """Views of earlier tries with the same file, which did not bring it to CDF."""
