@@ -83,7 +83,9 @@ class ViewBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
     """A tqdm bar that draws itself as a row of a `LiveView`."""
 
     monitor_interval = 0  # bars are refreshed by hand: no thread of tqdm's is needed
-    _instances: ClassVar[WeakSet[Any]] = WeakSet()  # apart from those in a terminal, which count lines
+    _instances: ClassVar[WeakSet[Any]] = (
+        WeakSet()
+    )  # apart from those in a terminal, which count lines
 
     def __init__(self, line: Line) -> None:
         self.line = line

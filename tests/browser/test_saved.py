@@ -111,7 +111,7 @@ def sign_in(panel: Panel, cdf: Emulator) -> None:
     expect(panel.reason).to_have_text("Sign in first.")
     panel.type("Cluster", cdf.base_url)
     panel.type("Project", cdf.project)
-    panel.type("Token", "not the token", then="Enter")
+    panel.type("Token", "not-the-token", then="Enter")
     expect(panel.at).to_contain_text("Not signed in.")
     panel.type("Token", cdf.token, then="Enter")
     expect(panel.at).to_contain_text("Signed in to demo")

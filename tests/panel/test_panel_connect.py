@@ -117,7 +117,7 @@ def test_a_project_that_the_token_does_not_reach_is_said(form: SignIn, cdf: Emul
     [
         ("http://elsewhere.example", "is not encrypted"),
         ("http://127.0.0.1:9", "connection was refused"),
-        ("no spaces", "not"),
+        ("no spaces", "has a space"),
     ],
 )
 def test_a_cluster_that_cannot_be_reached_is_said_soon(
