@@ -10,20 +10,23 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.process import PerProcess
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 _Work = Callable[[], Coroutine[Any, Any, None]]
 
 # How long what was interrupted may take to put its house in order, in seconds.
@@ -126,6 +129,11 @@ def call(function: Callable[..., Awaitable[T]], *args: object) -> T:
 
     An interrupt of the waiting thread cancels the work and lets it clean up (5 s at most).
     """
+    if in_own_loop():
+        raise UsageError(
+            "A blocking call was made on the package's own event loop, as by a listener, and would "
+            "wait for itself: start an upload with start_upload(...), or call it from a thread."
+        )
     began, ended = threading.Event(), threading.Event()
 
     async def body() -> T:
@@ -164,9 +172,24 @@ def in_any_loop() -> bool:
     return True
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The loop of the caller.
+
+    Raises:
+        UsageError: the caller awaits outside of asyncio, as under trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "This is awaited outside of asyncio, which it needs: under trio, call a blocking "
+            "CogniteClient by trio.to_thread.run_sync."
+        ) from None
+
+
 async def until_done(future: Future[Any]) -> None:
     """Wait in the caller's own loop; giving up the wait leaves the future alone."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop, ended = running_loop(), asyncio.Event()
 
     def wake(_: object) -> None:
         with suppress(RuntimeError):  # that loop is gone, and who waited with it
@@ -180,7 +203,7 @@ async def until_done(future: Future[Any]) -> None:
 @contextmanager
 def ticking() -> Iterator[None]:
     """Within the block, the running event loop wakes up several times a second."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
 
     def tick() -> None:
         handle[0] = loop.call_later(_WAKES_S, tick)
@@ -190,6 +213,62 @@ def ticking() -> Iterator[None]:
         yield
     finally:
         handle[0].cancel()
+
+
+async def run_sync(
+    function: Callable[..., T],
+    *args: object,
+    abandon_on_cancel: bool = False,
+    limiter: CapacityLimiter | None = None,
+) -> T:
+    """`anyio.to_thread.run_sync`, always in a worker thread of the package's own loop.
+
+    Such threads end with their loop. Those of a caller's loop would outlive a script whose loop is
+    run by nest_asyncio, and keep the interpreter from ending.
+    """
+    work = partial(
+        to_thread.run_sync, function, *args, abandon_on_cancel=abandon_on_cancel, limiter=limiter
+    )
+    if in_own_loop():
+        return await work()
+    future = start(work)
+    try:
+        with CancelScope(shield=not abandon_on_cancel):
+            await until_done(future)
+    except BaseException:
+        future.cancel()
+        raise
+    return future.result()
+
+
+class Awaited(Coroutine[Any, Any, T_co]):
+    """What runs already and can be awaited, also by `asyncio.create_task` and task groups.
+
+    asyncio makes tasks of coroutines only, so it is one. Each task that it is given to has a wait
+    of its own; cancelling the task cancels that wait.
+    """
+
+    def send(self, value: Any, /) -> Any:
+        """For the task: go on with its wait."""
+        return self._step(lambda wait: wait.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        """For the task: end its wait with an error, such as a cancellation."""
+        return self._step(lambda wait: wait.throw(*error))
+
+    def close(self) -> None:
+        """For the task: nothing is held that has to be closed."""
+
+    def _step(self, step: Callable[[Generator[Any, None, Any]], Any]) -> Any:
+        task = asyncio.current_task(running_loop())
+        assert task is not None  # noqa: S101 # only a task steps a coroutine
+        if (wait := _waits.get(task)) is None:
+            wait = _waits[task] = self.__await__()
+        return step(wait)
+
+
+# Each task's own wait; a task steps one coroutine alone.
+_waits: Final[WeakKeyDictionary[asyncio.Task[Any], Generator[Any, Any, Any]]] = WeakKeyDictionary()
 
 
 async def in_thread(
@@ -216,12 +295,12 @@ async def in_thread(
 
     try:
         with ticking():
-            await to_thread.run_sync(body, abandon_on_cancel=True, limiter=limiter)
+            await run_sync(body, abandon_on_cancel=True, limiter=limiter)
     except BaseException:
         own.set(stop.reason or "cancelled")
         if not begun.acquire(blocking=False):
             with CancelScope(shield=True):
-                await to_thread.run_sync(ended.wait, _GRACE_S)
+                await run_sync(ended.wait, _GRACE_S)
         elif unused is not None:
             unused()
         raise

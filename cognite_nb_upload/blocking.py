@@ -35,6 +35,7 @@ from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.batch.options import ManyFields
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.numbers import as_flag
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.models import NodeIdLike
 from cognite_nb_upload.transfer.download import Download
 from cognite_nb_upload.transfer.files import (
@@ -56,7 +57,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Face(Generic[A]):
+class _Face(NotPickled, Generic[A]):
     """The blocking face of one async object."""
 
     def __init__(self, twin: A) -> None:

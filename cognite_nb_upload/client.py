@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from anyio import to_thread
-
 from cognite_nb_upload import background
 from cognite_nb_upload.api.catalog import AsyncCatalog
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.interop import checked_config, config_from_sdk
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.batch.files import AsyncManyFiles
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.store.connection import StoreTimeouts
 from cognite_nb_upload.store.network import NetworkStore
 
 
-class AsyncCogniteClient:
+class AsyncCogniteClient(NotPickled):
     """A client of one CDF project, for `await`.
 
     Without `config`, the settings are those of the official SDK's
@@ -71,7 +70,7 @@ class AsyncCogniteClient:
         """Close the connections to CDF and to the stores; the client may still be used after."""
         await self._rpc.close()
         if background.is_running():  # uploads ask CDF from there
-            await to_thread.run_sync(background.call, self._rpc.close)
+            await background.until_done(background.start(self._rpc.close))
         self._network.close()
 
     async def __aenter__(self) -> Self:

@@ -31,8 +31,8 @@ from typing import IO, Any, Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import anyio
-from anyio import to_thread
 
+from cognite_nb_upload.background import run_sync
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import MIB, show_bytes
@@ -554,12 +554,12 @@ async def as_source_async(content: object, length: int | None = None, name: str 
     if isinstance(content, AsyncIterable) and not hasattr(content, "read"):
         with _Spool(length, name or "an async iterator") as spool:
             async for piece in content:
-                await to_thread.run_sync(spool.write, piece)
+                await run_sync(spool.write, piece)
             return spool.source()
     if _is_quick(content):
         return as_source(content, length, name)
     async with _turn_of(content):  # who asks first has the first bytes
-        return await to_thread.run_sync(as_source, content, length, name, abandon_on_cancel=True)
+        return await run_sync(as_source, content, length, name, abandon_on_cancel=True)
 
 
 def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:

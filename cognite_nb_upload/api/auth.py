@@ -20,7 +20,7 @@ import httpx
 from cognite_nb_upload.api.answer import HEADERS, Answer, NoAnswer, NotInTime, ask, timeouts
 from cognite_nb_upload.api.values import checked_cluster, cleaned, cleaned_token, trimmed
 from cognite_nb_upload.core.retry import RETRYABLE
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError, UploadToolkitError
 from cognite_nb_upload.http import Sealed, checked_base_url, httpx_proxy, in_words, tls_context
 from cognite_nb_upload.process import PerProcess
@@ -40,7 +40,7 @@ class Credentials(Protocol):
         ...
 
 
-class Token:
+class Token(NotPickled):
     """A bearer token, or a callable that gives the one to use now.
 
     Args:
@@ -93,7 +93,7 @@ class _Held:
         return None if token is None or until_s >= self.ends_s else _bearer(token)
 
 
-class OAuthClientCredentials:
+class OAuthClientCredentials(NotPickled):
     """A token for a client id and secret, fetched when needed and renewed 30 s before it ends.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cognite_nb_upload.api.rpc import Rpc
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.models import (
     Asset,
     DataSet,
@@ -17,7 +18,7 @@ from cognite_nb_upload.models import (
 _IDS: Final = 1000
 
 
-class AsyncCatalog:
+class AsyncCatalog(NotPickled):
     """Data sets, labels, assets, security categories, and what the token may do."""
 
     def __init__(self, rpc: Rpc) -> None:

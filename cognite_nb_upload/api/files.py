@@ -21,7 +21,7 @@ from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, O
 from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.plan import checked_part_count
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
 from cognite_nb_upload.models import (
     CDFFile,
@@ -69,7 +69,7 @@ class Claim:
         return since_ms is not None and made is not None and to_ms(made) >= since_ms
 
 
-class FileEndpoints:
+class FileEndpoints(NotPickled):
     """Files in CDF: upload in parts, look up, download, delete."""
 
     def __init__(self, rpc: Rpc, network: NetworkStore) -> None:

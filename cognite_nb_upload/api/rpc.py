@@ -6,7 +6,6 @@ harmless; one 401 earns one refresh of the token; httpx's exceptions do not leav
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import math
@@ -20,7 +19,6 @@ from typing import Any, Final
 
 import anyio
 import httpx
-from anyio import to_thread
 
 from cognite_nb_upload import http
 from cognite_nb_upload._version import __version__
@@ -29,7 +27,7 @@ from cognite_nb_upload.api.auth import OAuthClientCredentials, Token, TokenNotIn
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
-from cognite_nb_upload.background import ticking
+from cognite_nb_upload.background import run_sync, running_loop, ticking
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
@@ -197,7 +195,7 @@ class Rpc:
         }
 
     def _pool(self) -> Pool:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         pools = self._pools.get()
         pool = pools.get(loop)
         if pool is None:
@@ -206,7 +204,7 @@ class Rpc:
 
     async def close(self) -> None:
         """Close the connections that this event loop holds."""
-        pool = self._pools.get().pop(asyncio.get_running_loop(), None)
+        pool = self._pools.get().pop(running_loop(), None)
         if pool is not None:
             await pool.close()
 
@@ -216,7 +214,7 @@ class Rpc:
             header := credentials.header_at_hand()
         ):
             return header
-        given = await to_thread.run_sync(
+        given = await run_sync(
             credentials.authorization_header,
             abandon_on_cancel=True,
             limiter=self._pool().signing_in,
@@ -227,7 +225,7 @@ class Rpc:
         """Have the credentials fetch another token, where they can."""
         refresh = getattr(self.config.credentials, "refresh", None)
         if callable(refresh):
-            await to_thread.run_sync(refresh, limiter=self._pool().signing_in)
+            await run_sync(refresh, limiter=self._pool().signing_in)
         return True
 
     def _wait_after(self, error: Exception, send: _Send, attempt: int, elapsed_s: float) -> float:

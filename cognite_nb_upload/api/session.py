@@ -26,7 +26,7 @@ from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import check_part
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.models.wire import to_ms
@@ -58,7 +58,7 @@ class OpenUpload:
     settle: Callable[[], Awaitable[None]] | None = None
 
 
-class FileMultipartUploadSession:
+class FileMultipartUploadSession(NotPickled):
     """A file's multipart upload: parts in any order and in parallel, completed on leaving.
 
     Use it as `with` and `upload_part(part_no, content)`, or as `async with` and
@@ -68,6 +68,8 @@ class FileMultipartUploadSession:
         file_metadata: the file as CDF has it; brought up to date when it is complete.
         parts: number of parts, 1 to 250.
     """
+
+    _instead = "it holds signed URLs, and sends from this process. Send the parts from its threads."
 
     def __init__(
         self,
@@ -363,7 +365,7 @@ class FileMultipartUploadSession:
             emit(ev.Completed(verified=await verify(work.file) if verify else ""))
 
 
-class Opening(Awaitable[FileMultipartUploadSession]):
+class Opening(background.Awaited[FileMultipartUploadSession]):
     """A multipart upload about to be opened: `await` it, or enter it with `async with`."""
 
     def __init__(self, open_it: Callable[[], Awaitable[FileMultipartUploadSession]]) -> None:

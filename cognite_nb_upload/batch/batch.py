@@ -19,6 +19,7 @@ from anyio import to_thread
 from cognite_nb_upload import background
 from cognite_nb_upload.batch.rows import DONE, SKIPPED, BatchRow, Table
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.process import Home
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ class BatchState:
 BatchListener = Callable[[BatchState], None]
 
 
-class Batch(Awaitable["pd.DataFrame"]):
+class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
     """Many files on their way: await it, or wait with `result()`, for the frame.
 
     Interrupting either stops the batch; the frame it has so far is on the exception as `.frame`,
     and `.frame()` gives it. The same call sends what is not done.
     """
+
+    _instead = "it runs in this process. Its frame() can be, and the same call goes on elsewhere."
 
     def __init__(self, work: Callable[[Batch], Awaitable[Table]], *, hold: bool = False) -> None:
         """Begin at once, or with `go()` where `hold` is given."""

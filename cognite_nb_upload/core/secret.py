@@ -41,3 +41,15 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A secret is not pickled.")
+
+
+class NotPickled:
+    """What holds a token, or runs in this process: it says what to hand to a worker instead."""
+
+    _instead = (
+        "it holds a token. Make one in the worker, with from_env(), and give the worker the "
+        "environment."
+    )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is not pickled: {self._instead}")

@@ -26,6 +26,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import show_bytes, show_parts
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
@@ -78,7 +79,7 @@ class Uploaded:
         )
 
 
-class Upload(Awaitable[Uploaded]):
+class Upload(NotPickled, background.Awaited[Uploaded]):
     """A running upload: await it in any cell, any number of times; it goes on between them.
 
     `await upload` gives the `Uploaded`. Interrupting a cell that awaits pauses the upload; awaiting
@@ -90,6 +91,8 @@ class Upload(Awaitable[Uploaded]):
         path: the file's absolute path; "" in the first moments, and where there is none.
         notes: what a reader should know, such as that an unfinished upload of the file is left.
     """
+
+    _instead = "it runs in this process. Its id, given to resume(id), goes on elsewhere."
 
     def __init__(
         self,
