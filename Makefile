@@ -10,7 +10,7 @@ BIN := .venv/bin
 # One stamp per set of extras: each is installed once, and again when pyproject.toml changes.
 STAMP := .venv/stamp
 
-.PHONY: demo test test-fast lint bench docs lab notebooks clean
+.PHONY: demo test test-fast clients lint bench docs lab notebooks clean
 
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
@@ -22,6 +22,10 @@ test: $(STAMP)-test
 # Without what takes long: real stores, browsers, whole kernels' worth of waiting.
 test-fast: $(STAMP)-test
 	$(BIN)/python -m pytest -m "not slow and not browser and not store"
+
+# Other people's clients, the newest of each, at the emulator: those of `make test` and four more.
+clients: $(STAMP)-test
+	$(BIN)/python -m pytest tests/clients/test_official_clients.py tests/clients/more_clients.py
 
 lint: $(STAMP)-lint
 	$(BIN)/ruff check .

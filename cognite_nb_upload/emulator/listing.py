@@ -31,12 +31,14 @@ Filters = dict[str, tuple[Check, Build]]
 
 
 def filter_check(fields: Filters) -> Check:
-    return obj({name: check for name, (check, _) in fields.items()})
+    """The check of a filter; null is as good as nothing, as the official toolkit sends it."""
+    return obj({name: rules.optional(check) for name, (check, _) in fields.items()})
 
 
 def condition(fields: Filters, wanted: Json, references: References) -> Condition:
     """Whether a document passes every field of the checked filter `wanted`."""
-    tests = [fields[name][1](value, references) for name, value in wanted.items()]
+    given = {name: value for name, value in wanted.items() if value is not None}
+    tests = [fields[name][1](value, references) for name, value in given.items()]
     return lambda doc: all(test(doc) for test in tests)
 
 

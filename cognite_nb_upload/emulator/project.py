@@ -110,9 +110,10 @@ class Project:
         """The ids of the assets `roots` and of every asset below them."""
         found, left = set(roots), list(roots)
         while left:
-            below = [asset["id"] for asset in self.lists["assets"].by("parentId", left.pop())]
-            found.update(below)
-            left += below
+            children = self.lists["assets"].by("parentId", left.pop())
+            new = [each["id"] for each in children if each["id"] not in found]
+            found.update(new)
+            left += new
         return found
 
     def require(self, what: str, kind: str, wanted: Iterable[Json]) -> None:

@@ -178,6 +178,17 @@ def pairs(name: str, value: Any) -> None:
     need(total <= 10240, f"{name} must have at most 10240 bytes in all, got {total}")
 
 
+def _added_pairs(name: str, value: Any) -> None:
+    """As `pairs`, but numbers pass: cognite-cdffs adds the size of a file as one."""
+    any_object(name, value)
+    pairs(name, {key: _as_text(item) for key, item in value.items()})
+
+
+def _as_text(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return json.dumps(value) if number else value
+
+
 def any_object(name: str, value: Any) -> None:
     need(isinstance(value, dict), f"{name} must be an object")
 
@@ -256,7 +267,7 @@ def patch(fields: Mapping[str, Check], fixed: Sequence[str] = ()) -> Check:
             if field not in fixed:
                 known["setNull"] = _true
             if field == "metadata":
-                known |= {"add": pairs, "remove": many(text(128), 0, 256)}
+                known |= {"add": _added_pairs, "remove": many(text(128), 0, 256)}
             elif field in ("assetIds", "securityCategories", "labels"):
                 element = label if field == "labels" else identity
                 known |= {"set": many(element, 0, 1000)}
@@ -281,7 +292,8 @@ def patched(old: Json, update: Json) -> Json:
             value = change["set"]
         elif name == "metadata":
             gone = change.get("remove", [])
-            value = {k: v for k, v in (before or {}).items() if k not in gone} | dict(added)
+            value = {k: v for k, v in (before or {}).items() if k not in gone}
+            value |= {k: _as_text(v) for k, v in dict(added).items()}
         else:
             kept = [each for each in before or [] if each not in change.get("remove", [])]
             value = kept + [each for each in added if each not in kept]

@@ -18,7 +18,7 @@ def step(work: Callable[[], object]) -> Callable[[], object]:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[1:2]
         line = f" (line {where[0].lineno})" if where else ""
-        outcome = f"{type(error).__name__}: {error}{line}"[:500]
+        outcome = f"{type(error).__name__}: {error}{line}"[-1500:]
     print(json.dumps([work.__name__, outcome]), flush=True)
     return work
 

@@ -239,3 +239,135 @@ def test_deleting_is_all_or_nothing(api, files):
     assert api.meta(files[0])
     assert api.ok("/files/delete", body | {"ignoreUnknownIds": True}) == {}
     api.no(400, "/files/byids", {"items": [{"id": files[0]}]})
+
+
+def shape(kind, *coordinates):
+    return {"type": kind, "coordinates": [*coordinates]}
+
+
+def box(low, high):
+    return [[low, low], [high, low], [high, high], [low, high], [low, low]]
+
+
+INSIDE = shape("Polygon", box(2, 3))
+HOLED = shape("Polygon", box(0, 10), box(4, 6))
+
+
+@pytest.mark.parametrize(
+    ("own", "relation", "other", "passes"),
+    [
+        (shape("Point", 5, 1), "WITHIN", HOLED, True),
+        (shape("Point", 5, 5), "WITHIN", HOLED, False),
+        (shape("Point", 4, 5), "WITHIN", HOLED, True),  # on the hole's edge
+        (shape("Point", 11, 5), "DISJOINT", HOLED, True),
+        (INSIDE, "WITHIN", HOLED, True),
+        (HOLED, "WITHIN", INSIDE, False),
+        (shape("Polygon", box(3, 7)), "WITHIN", HOLED, False),  # around the hole
+        (shape("Polygon", box(3, 7)), "INTERSECTS", HOLED, True),
+        (shape("Polygon", box(4.5, 5.5)), "DISJOINT", HOLED, True),  # in the hole
+        (HOLED, "INTERSECTS", INSIDE, True),
+        (shape("LineString", [-1, 5], [11, 5]), "INTERSECTS", INSIDE, False),
+        (shape("LineString", [-1, 2.5], [11, 2.5]), "INTERSECTS", INSIDE, True),
+        (shape("LineString", [1, 5], [9, 5]), "WITHIN", HOLED, False),  # through the hole
+        (shape("LineString", [0, 0], [10, 0]), "WITHIN", HOLED, True),  # along the edge
+        (shape("MultiPoint", [1, 1], [5, 5]), "INTERSECTS", HOLED, True),
+        (shape("MultiPoint", [1, 1], [5, 5]), "WITHIN", HOLED, False),
+        (shape("MultiPolygon", [box(1, 2)], [box(7, 8)]), "WITHIN", HOLED, True),
+        (shape("MultiLineString", [[20, 0], [20, 5]], [[1, 1], [2, 2]]), "DISJOINT", HOLED, False),
+        (shape("Point", 10**300, 1e308), "DISJOINT", HOLED, True),
+    ],
+)
+def test_files_and_assets_are_found_by_where_they_are(api, own, relation, other, passes):
+    location = {"type": "Feature", "geometry": own}
+    api.init(externalId="there", geoLocation=location)
+    api.ok("/assets", {"items": [{"name": "there", "geoLocation": location}]})
+    wanted = {"filter": {"geoLocation": {"relation": relation, "shape": other}}}
+    for path in ("/files/list", "/assets/list"):
+        assert [each["name"] for each in api.ok(path, wanted)["items"]] == (
+            [] if not passes else ["a.bin"] if path == "/files/list" else ["there"]
+        )
+
+
+def test_a_tree_of_assets_comes_in_one_request_in_any_order(api):
+    tree = [
+        {"name": "leaf", "externalId": "leaf", "parentExternalId": "twig"},
+        {"name": "root", "externalId": "root"},
+        {"name": "twig", "externalId": "twig", "parentExternalId": "root"},
+    ]
+    leaf, root, twig = api.ok("/assets", {"items": tree})["items"]
+    assert (leaf["parentId"], leaf["rootId"]) == (twig["id"], root["id"])
+    asked = {"items": [{"externalId": "leaf"}, {"externalId": "root"}]}
+    asked["aggregatedProperties"] = ["childCount", "depth", "path"]
+    below, above = (each["aggregates"] for each in api.ok("/assets/byids", asked)["items"])
+    assert (below["childCount"], below["depth"], above["childCount"]) == (0, 2, 1)
+    assert below["path"] == [{"id": each["id"]} for each in (root, twig, leaf)]
+    circle = [{"name": n, "externalId": n, "parentExternalId": m} for n, m in ("xy", "yx")]
+    assert "circle" in api.no(400, "/assets", {"items": circle})["message"]
+    assert api.no(409, "/assets", {"items": tree})["duplicated"]
+    twice = [{"name": "a", "externalId": "a"}] * 2
+    assert api.no(409, "/assets", {"items": twice})["duplicated"] == [{"externalId": "a"}]
+
+
+def test_assets_are_changed_moved_counted_and_deleted(api):
+    def change(external_id, **update):
+        body = {"items": [{"externalId": external_id, "update": update}]}
+        return api.ok("/assets/update", body)["items"][0]
+
+    moved = change("nordvik:7-P-001", parentExternalId={"set": "nordvik:8"}, name={"set": "P"})
+    (eighth,) = api.ok("/assets/byids", {"items": [{"externalId": "nordvik:8"}]})["items"]
+    assert (moved["parentId"], moved["name"]) == (eighth["id"], "P")
+    change("nordvik:8", externalId={"set": "eight"})
+    (child,) = api.ok("/assets/byids", {"items": [{"externalId": "nordvik:7-P-001"}]})["items"]
+    assert child["parentExternalId"] == "eight"
+    for update in ({"parentId": {"set": 1029}}, {"parentId": {"set": child["id"]}}):
+        api.no(400, "/assets/update", {"items": [{"id": eighth["id"], "update": update}]})
+    count = {"filter": {"assetSubtreeIds": [{"externalId": "nordvik"}]}}
+    assert api.ok("/assets/aggregate", count)["items"] == [{"count": 29}]
+    named = {"items": [{"externalId": "eight"}]}
+    api.no(400, "/assets/delete", named)
+    api.ok("/assets/delete", named | {"recursive": True})
+    assert api.ok("/assets/aggregate", count)["items"] == [{"count": 29 - 8}]
+
+
+def test_data_sets_are_changed(api):
+    update = {
+        "name": {"set": "New"},
+        "metadata": {"add": {"k": "v"}},
+        "description": {"setNull": True},
+    }
+    (changed,) = api.ok("/datasets/update", {"items": [{"id": 7, "update": update}]})["items"]
+    assert (changed["name"], changed["metadata"]) == ("New", {"k": "v"})
+    assert "description" not in changed
+    taken = {"items": [{"id": 7, "update": {"externalId": {"set": "lidar-2026"}}}]}
+    assert api.no(409, "/datasets/update", taken)["duplicated"] == [{"externalId": "lidar-2026"}]
+    api.ok("/datasets/update", {"items": [{"id": 7, "update": {"writeProtected": {"set": True}}}]})
+    assert "protected" in api.no(403, "/files", {"name": "a", "dataSetId": 7})["message"]
+
+
+def test_a_file_whose_label_was_deleted_can_still_be_changed(api, files):
+    _, south, _ = files
+    api.ok("/labels/delete", {"items": [{"externalId": "raw"}]})
+    assert change(api, south, source={"set": "ship"})["labels"] == [{"externalId": "raw"}]
+    swapped = change(api, south, labels={"add": [{"externalId": "draft"}]})
+    assert len(swapped["labels"]) == 2
+    back = {"labels": {"set": [{"externalId": "raw"}, {"externalId": "archive"}]}}
+    change(api, south, labels={"remove": [{"externalId": "raw"}]})
+    api.no(400, "/files/update", {"items": [{"id": south, "update": back}]})
+
+
+def test_files_are_listed_by_a_query_too(api, files):
+    def names(**query):
+        return [each["name"] for each in api.get("/files", **query).json()["items"]]
+
+    assert names(source="ship") == ["north 3d.segy"]
+    assert names(assetIds="[1002]", maxSourceCreatedTime=1000) == ["scan.e57"]
+    assert names(assetSubtreeExternalIds='["nordvik:7"]', limit=1) == ["scan.e57"]
+    assert names(dataSetIds='[{"externalId": "lidar-2026"}]', uploaded="false") == ["scan.e57"]
+    for query in ({"colour": "red"}, {"assetIds": "1002"}, {"limit": "many"}, {"assetIds": "[{]"}):
+        assert api.get("/files", **query).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/files/delete", "/datasets/byids", "/labels/byids"])
+def test_one_request_names_a_thing_once(api, path):
+    body = {"items": [{"externalId": "raw"}] * 2, "ignoreUnknownIds": True}
+    assert api.no(400, path, body)["duplicated"] == [{"externalId": "raw"}]

@@ -33,8 +33,8 @@ NO_UPLOAD = (
     "been aborted or completed."
 )
 CHUNK = (
-    "A header you provided implies functionality that is not implemented: Content-Range. A body is "
-    "sent whole, or in the parts of a multipart upload."
+    "A header or a query parameter you provided implies functionality that is not implemented. A "
+    "body is sent whole, or in the parts of a multipart upload."
 )
 
 
@@ -103,7 +103,8 @@ class StoreObjects(Family):
         self.project.signer.check("PUT", request.url.path, request.query_params, store)
         if strict and "authorization" in request.headers:
             raise StoreRefused(400, "InvalidArgument", TWO_MECHANISMS)
-        if "content-range" in request.headers:
+        others = request.query_params.keys() - {"expires", "signature"}  # such as Azure's `comp`
+        if "content-range" in request.headers or others:
             raise StoreRefused(501, "NotImplemented", CHUNK)
         length = request.headers.get("content-length")
         if length is None and strict:

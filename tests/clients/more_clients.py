@@ -1,0 +1,29 @@
+"""Clients that `make clients` runs besides those of every `make test`."""
+
+from __future__ import annotations
+
+import environments
+import pytest
+from environments import Client
+from test_official_clients import all_well, run
+
+from cognite_nb_upload.emulator import emulator
+
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(400)]
+
+
+@pytest.mark.parametrize(
+    ("client", "least"),
+    [(environments.EXTRACTOR, 6), (environments.FILESYSTEM, 7), (environments.TOOLKIT, 7)],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_client_works_as_it_is(client: Client, least: int) -> None:
+    with emulator(process=True) as cdf:
+        assert all_well(run(client, cdf), least)
+
+
+def test_schemathesis_finds_no_answer_that_is_a_500() -> None:
+    with emulator(process=True) as cdf:
+        assert all_well(run(environments.SCHEMATHESIS, cdf), 1)
+        assert len(cdf.requests()) > 1000
+        assert all((row["status"] or 0) < 500 for row in cdf.requests())
