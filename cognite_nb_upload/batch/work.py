@@ -37,7 +37,7 @@ from cognite_nb_upload.batch.rows import (
 from cognite_nb_upload.batch.small import SmallFiles, is_small
 from cognite_nb_upload.batch.task import RowTask, look_at
 from cognite_nb_upload.core import events as ev
-from cognite_nb_upload.core.plan import DEFAULT_PART_SIZE
+from cognite_nb_upload.core.plan import LARGEST_CHOSEN
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
@@ -193,7 +193,7 @@ class BatchWork:
                         await self._arrived(task)
                     elif is_small(task):
                         await small.send(task)
-                    elif (task.row.size or 0) <= DEFAULT_PART_SIZE:
+                    elif (task.row.size or 0) <= LARGEST_CHOSEN:
                         await middle.send(task)
                     else:
                         await large.send(task)

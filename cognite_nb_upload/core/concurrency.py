@@ -1,61 +1,183 @@
-"""How many parts go at once: start low, add while the rate grows, halve on being asked to.
+"""How many parts go at once: measure, double while doubling pays, then one by one, then rest.
 
-Rules of this file: one more at a time, and only after the last one has shown in the rate; halving
-waits for the effect before it halves again. Arithmetic only: the edge says what time it is.
+Rules of this file: every number is judged by the rate of at least a second, after a pause in which
+new connections only fill their buffers; more is kept only where it brings what it promises, and
+fewer where fewer do as well; a store that asks for less is obeyed at once. Arithmetic only: the
+edge says what time it is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
-# architecture.md: four to eight are enough on loopback; past 16 the caller's loop starves.
+from cognite_nb_upload.core.plan import MIB
+
+# Past 16 the caller's event loop starves; the pump's threads are made for so many.
 MOST: Final = 16
 START: Final = 4
-# Seconds between two looks at the rate, and after a halving.
-LOOK_S: Final = 0.2
+# Seconds after a change that say nothing, and the seconds that are measured then.
+SETTLE_S: Final = 0.5
+WINDOW_S: Final = 1.0
+# Seconds without a change after a halving, and until all is measured again.
 CALM_S: Final = 5.0
-# One more connection has to bring this much more to be followed by another.
-_GAIN: Final = 1.03
-# The first bytes only fill buffers and look fast; what is best fades to what is seen since.
-_FADES: Final = 0.2
+REST_S: Final = 60.0
+# No look for so long, in seconds: what was being measured has ended.
+_GAP_S: Final = 2.0
+# Doubling has to bring this share of its promise, and one more this share of one's.
+_DOUBLE_PAYS: Final = 0.75
+_ONE_PAYS: Final = 0.5
+# Less than this is noise; half as many cost nothing where they reach this share of the rate.
+_NOISE: Final = 0.08
+_AS_WELL: Final = 0.97
+# Another rate than the one that was settled on: the way has changed.
+_CHANGED: Final = 0.3
+# Fewer at once keep more of a file when it is paused, but not where parts are over in a moment.
+_FAST: Final = 32 * MIB
+
+
+class Step(Enum):
+    """What is being tried."""
+
+    MEASURE = "measure"
+    DOUBLE = "double"
+    MEASURE_AGAIN = "measure again"
+    ONE_MORE = "one more"
+    FEWER = "fewer"
+    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """How many at once now, and what is known of the rate (bytes/s) so far."""
+    """How many at once now, and what is known of the rate (bytes/s) so far.
+
+    Attributes:
+        limit: how many at once.
+        most: never more.
+        step: what is being tried with `limit`.
+        base: how many at once `step` is compared with.
+        base_rate: their rate in bytes/s; 0 before anything was measured.
+        held: the most until `held_until_s`, since a store has asked for less.
+    """
 
     limit: int = START
     most: int = MOST
-    best_rate: float = 0.0
-    looked_s: float | None = None
-    moved: int = 0
-    calm_until_s: float = 0.0
+    step: Step = Step.MEASURE
+    base: int = START
+    base_rate: float = 0.0
+    looked_s: float = -math.inf
+    opens_s: float = -math.inf
+    began: tuple[float, int] | None = None
+    settled_s: float = 0.0
+    held: int = MOST
+    held_until_s: float = -math.inf
+
+    @property
+    def per_connection(self) -> float:
+        """Bytes/s that each of those at once carried; 0 before anything was measured."""
+        return self.base_rate / self.base
 
     def look(self, now_s: float, moved: int, busy: int) -> Concurrency:
         """The limit after `moved` bytes in all, with `busy` connections at work."""
-        if self.looked_s is None:
-            return replace(self, looked_s=now_s, moved=moved)
-        span_s = now_s - self.looked_s
-        if span_s < LOOK_S:
-            return self
-        rate = (moved - self.moved) / span_s
-        seen = replace(self, looked_s=now_s, moved=moved)
-        if now_s < self.calm_until_s or busy < self.limit:
+        seen = replace(self, looked_s=now_s)
+        if now_s - self.looked_s > _GAP_S or busy < self.limit:
+            return replace(seen, began=None, opens_s=max(self.opens_s, now_s + SETTLE_S))
+        if self.began is None:
+            return replace(seen, began=(now_s, moved)) if now_s >= self.opens_s else seen
+        since_s, before = self.began
+        if now_s - since_s < WINDOW_S:
             return seen
-        if rate <= self.best_rate * _GAIN:
-            fading = self.best_rate + _FADES * (rate - self.best_rate)
-            return replace(seen, best_rate=max(rate, fading))
-        return replace(seen, best_rate=rate, limit=min(self.most, self.limit + 1))
+        rate = (moved - before) / (now_s - since_s)
+        return seen._judged(rate, now_s) if rate > 0 else replace(seen, began=None)
 
     def overloaded(self, now_s: float) -> Concurrency:
         """Half as many, and no more for five seconds; a second cry within them changes nothing."""
-        if now_s < self.calm_until_s:
+        if self.step is Step.REST and now_s < self.opens_s and self.base_rate == 0:
             return self
         lower = max(1, self.limit // 2)
-        return replace(self, limit=lower, best_rate=0.0, calm_until_s=now_s + CALM_S)
+        return replace(
+            self, limit=lower, base=lower, base_rate=0.0, step=Step.REST, began=None,
+            opens_s=now_s + CALM_S, settled_s=now_s,
+            held=max(1, (self.limit + lower) // 2), held_until_s=now_s + REST_S,
+        )  # fmt: skip
 
     def capped(self, most: int) -> Concurrency:
         """With another maximum."""
         most = max(1, min(MOST, most))
-        return replace(self, most=most, limit=min(self.limit, most), best_rate=0.0)
+        limit = min(self.limit, most)
+        return replace(self, most=most, limit=limit, base=limit, step=Step.MEASURE, began=None)
+
+    # --- the steps --------------------------------------------------------------------------
+
+    def _judged(self, rate: float, now_s: float) -> Concurrency:
+        """What follows once the rate with `limit` at once is known."""
+        match self.step:
+            case Step.MEASURE:
+                return self._based(rate)._double(now_s)
+            case Step.DOUBLE:
+                return self._after_doubling(rate, now_s)
+            case Step.MEASURE_AGAIN:
+                return self._based(rate)._one_more(now_s)
+            case Step.ONE_MORE:
+                one = self.base_rate / self.base
+                if rate - self.base_rate >= max(_ONE_PAYS * one, _NOISE * self.base_rate / 2):
+                    return self._based(rate)._one_more(now_s)
+                return self._back(now_s)
+            case Step.FEWER:
+                if rate >= _AS_WELL * self.base_rate:
+                    return self._based(rate)._fewer(now_s)
+                return self._back(now_s)
+            case Step.REST:
+                return self._rested(rate, now_s)
+
+    def _after_doubling(self, rate: float, now_s: float) -> Concurrency:
+        one = self.base_rate / self.base
+        gain, promise = rate - self.base_rate, one * (self.limit - self.base)
+        if gain >= _DOUBLE_PAYS * promise:
+            return self._based(rate)._double(now_s)
+        if gain < _NOISE * self.base_rate:
+            return replace(self, limit=self.base)._fewer(now_s)
+        enough = min(self.limit, max(self.base + 1, math.ceil(rate / one)))
+        return self._tried(enough, Step.MEASURE_AGAIN, now_s)
+
+    def _rested(self, rate: float, now_s: float) -> Concurrency:
+        if self.base_rate == 0 or now_s - self.settled_s >= REST_S:
+            return replace(self, step=Step.MEASURE)._judged(rate, now_s)
+        if abs(rate - self.base_rate) > _CHANGED * self.base_rate:
+            return self._tried(self.limit, Step.MEASURE, now_s)
+        return replace(self, began=None)
+
+    def _double(self, now_s: float) -> Concurrency:
+        more = min(self._most(now_s), 2 * self.limit)
+        if more > self.limit:
+            return self._tried(more, Step.DOUBLE, now_s)
+        return self._rest(now_s) if self.step is Step.DOUBLE else self._fewer(now_s)
+
+    def _one_more(self, now_s: float) -> Concurrency:
+        if self.limit >= self._most(now_s):
+            return self._rest(now_s)
+        return self._tried(self.limit + 1, Step.ONE_MORE, now_s)
+
+    def _fewer(self, now_s: float) -> Concurrency:
+        if self.limit == 1 or self.per_connection > _FAST:
+            return self._rest(now_s)
+        return self._tried(self.limit // 2, Step.FEWER, now_s)
+
+    def _most(self, now_s: float) -> int:
+        return min(self.most, self.held) if now_s < self.held_until_s else self.most
+
+    def _back(self, now_s: float) -> Concurrency:
+        return replace(self, limit=self.base)._rest(now_s)
+
+    def _based(self, rate: float) -> Concurrency:
+        return replace(self, base=self.limit, base_rate=rate)
+
+    def _tried(self, limit: int, step: Step, now_s: float) -> Concurrency:
+        opens_s = now_s + SETTLE_S
+        return replace(self, limit=limit, step=step, began=None, opens_s=opens_s)
+
+    def _rest(self, now_s: float) -> Concurrency:
+        opens_s = now_s + SETTLE_S
+        return replace(self, step=Step.REST, began=None, opens_s=opens_s, settled_s=now_s)

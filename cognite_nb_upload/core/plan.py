@@ -33,9 +33,13 @@ class PartLimits:
 
 LIMITS: Final = PartLimits()
 
-# A part that fails is sent again whole, so it should be small: 64 MiB is half a second at
-# 1 Gbit/s. Each part costs a request, so a larger file has larger parts, never more than 250.
-DEFAULT_PART_SIZE: Final = 64 * MIB
+# A part that fails or is paused is sent again whole, so it should be small; each costs a request.
+# Where no rate is known, 8 MiB: a second at 64 Mbit/s. Else what a connection carries in a few
+# seconds, up to 64 MiB, and at most a 64th of the file, so that eight on their way are an eighth.
+DEFAULT_PART_SIZE: Final = 8 * MIB
+LARGEST_CHOSEN: Final = 64 * MIB
+PART_S: Final = 3.0
+_SHARE: Final = 64
 # Part sizes are whole MiB: readable, aligned with pages and with most file systems' blocks.
 _STEP: Final = MIB
 # From here on a size is shown as 1.00 of the unit, rather than as 1024.00 of the one below.
@@ -64,14 +68,19 @@ class Plan:
 
 
 def plan_parts(
-    size: int, part_size: float | str | None = None, *, limits: PartLimits = LIMITS
+    size: int,
+    part_size: float | str | None = None,
+    *,
+    rate: float = 0.0,
+    limits: PartLimits = LIMITS,
 ) -> Plan:
     """Cut a file of `size` bytes into parts.
 
     Args:
         size: bytes of the file, 0 or more. An empty file is one part of 0 bytes.
         part_size: bytes of each part but the last, such as 67108864 or "64 MiB"; chosen to suit
-            the size when None.
+            the size and the rate when None.
+        rate: bytes per second that one connection carries; 0 where that is not known.
         limits: what the service allows.
 
     Raises:
@@ -85,7 +94,7 @@ def plan_parts(
             f"{limits.largest_file} bytes ({limits.parts} parts of {show_bytes(limits.most)})."
         ).hint("Split the file, and upload the pieces as files of their own.")
     if part_size is None:
-        length = choose_part_size(size, limits=limits)
+        length = choose_part_size(size, rate, limits=limits)
     else:
         length = as_size("part_size", part_size)
     _check_part_size(size, length, limits)
@@ -94,11 +103,22 @@ def plan_parts(
     return Plan(size, length, parts)
 
 
-def choose_part_size(size: int, *, limits: PartLimits = LIMITS) -> int:
-    """The smallest comfortable part size (bytes, whole MiB) that needs no more than 250 parts."""
+def choose_part_size(size: int, rate: float = 0.0, *, limits: PartLimits = LIMITS) -> int:
+    """The part size (bytes, whole MiB) that suits a file and a link, in no more than 250 parts.
+
+    Args:
+        size: bytes of the file.
+        rate: bytes per second that one connection carries; 0 where that is not known.
+        limits: what the service allows.
+    """
     needed = -(-size // limits.parts)
-    whole_mib = -(-needed // _STEP) * _STEP
-    return min(max(DEFAULT_PART_SIZE, whole_mib), limits.most)
+    most = min(LARGEST_CHOSEN, size // _SHARE)
+    fits = max(DEFAULT_PART_SIZE, min(most, round(rate * PART_S)), limits.above + 1)
+    return min(_whole_mib(max(fits, needed)), limits.most)
+
+
+def _whole_mib(size: int) -> int:
+    return -(-size // _STEP) * _STEP
 
 
 def check_part(part_no: int, size: int, parts: int, *, limits: PartLimits = LIMITS) -> None:

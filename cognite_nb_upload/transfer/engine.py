@@ -10,7 +10,9 @@ once. Users see our error, never a group of them.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import anyio
 
 from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
+from cognite_nb_upload.core.finish import Finishing
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
@@ -135,12 +138,25 @@ class Engine:
         sink: where they go.
         limits: what this client's uploads share.
         at_once: says how many of this upload's parts may go at once, at any moment.
+        nearly_done: says which of the parts in flight are finished where it is paused.
+        on_finishing: is told of those, several times a second.
     """
 
     def __init__(
-        self, source: Source, sink: Sink, limits: SharedLimits, at_once: Callable[[], int]
+        self,
+        source: Source,
+        sink: Sink,
+        limits: SharedLimits,
+        at_once: Callable[[], int],
+        *,
+        nearly_done: Callable[[], Finishing] = Finishing,
+        on_finishing: Callable[[Finishing], None] = lambda _: None,
     ) -> None:
         self._source, self._sink, self._limits, self._at_once = source, sink, limits, at_once
+        self._nearly_done, self._on_finishing = nearly_done, on_finishing
+        self._in_flight: dict[int, CancelToken] = {}  # by the part's number, what stops it
+        self._pausing = False
+        self._finish_by_s = math.inf
         self._threads = anyio.CapacityLimiter(limits.most_at_once)
         self._taking = threading.Lock()
         self._parts: Iterator[Part] = iter(())
@@ -149,30 +165,63 @@ class Engine:
         self._freed: anyio.Event | None = None
         self._error: Exception | None = None
 
-    async def run(self, parts: Iterable[Part], stop: CancelToken) -> None:
+    async def run(
+        self, parts: Iterable[Part], stop: CancelToken, pause: CancelToken | None = None
+    ) -> None:
         """Send all of `parts`.
+
+        `stop` ends those in flight at once; `pause` lets those finish that are nearly done.
 
         Raises:
             PartFailed: the first part that failed for good.
             SourceChanged: the source is not what it was.
-            UploadStopped: `stop` was set.
+            UploadStopped: `stop` or `pause` was set.
         """
         self._parts, self._more, self._error = iter(parts), True, None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch)
-            async with anyio.create_task_group() as workers:
-                while True:
-                    await self._turn()
-                    if self._error or stop or not self._more:
-                        break
-                    self._workers += 1
-                    self._busy += 1
-                    workers.start_soon(self._work, stop)
-            group.cancel_scope.cancel()
+        pause = CancelToken() if pause is None else pause
+        loop = asyncio.get_running_loop()
+        with pause.waking(lambda: self._pause(loop)):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch)
+                async with anyio.create_task_group() as workers:
+                    while True:
+                        await self._turn()
+                        if self._error or stop or pause or not self._more:
+                            break
+                        self._workers += 1
+                        self._busy += 1
+                        workers.start_soon(self._work, stop, pause)
+                group.cancel_scope.cancel()
         if self._error:
             raise self._error
-        if stop:
-            raise UploadStopped(f"The upload was stopped: {stop.reason}.")
+        if stop or pause:
+            raise UploadStopped(f"The upload was stopped: {stop.reason or pause.reason}.")
+
+    # --- pausing ----------------------------------------------------------------------------
+
+    def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin no part, finish those that are nearly done, and stop the others; any thread."""
+        finishing = self._nearly_done()
+        self._finish_by_s = time.monotonic() + max(1.0, 2 * finishing.seconds)
+        with self._taking:
+            self._pausing = True
+            others = [own for no, own in self._in_flight.items() if no not in finishing.parts]
+        for own in others:
+            own.set("paused")
+        loop.call_soon_threadsafe(self._watch_pause)
+
+    def _watch_pause(self) -> None:
+        """Tell what is being finished; what takes much longer than it should is stopped."""
+        if self._freed is not None:
+            self._freed.set()
+        with self._taking:
+            in_flight = {no: own for no, own in self._in_flight.items() if not own}
+        if time.monotonic() > self._finish_by_s:
+            for own in in_flight.values():
+                own.set("paused")
+        elif in_flight:
+            left_s = self._nearly_done().seconds
+            self._on_finishing(Finishing(frozenset(in_flight), left_s))
 
     async def _turn(self) -> None:
         """Wait until one more may start; those that come back from a rest go first."""
@@ -188,7 +237,7 @@ class Engine:
         with anyio.move_on_after(_TICK_S):
             await freed.wait()
 
-    async def _work(self, stop: CancelToken) -> None:
+    async def _work(self, stop: CancelToken, pause: CancelToken) -> None:
         """Have parts sent by one thread, for as long as it may."""
         lanes, place, loop = self._limits.lanes, _Place(), asyncio.get_running_loop()
 
@@ -196,7 +245,7 @@ class Engine:
             asyncio.run_coroutine_threadsafe(self._rest(place, seconds, own), loop).result()
 
         try:
-            with ended_by(stop):
+            with ended_by(stop), ended_by(pause):
                 await lanes.acquire(self)
                 place.lane = True
             if not (self._error or stop) and (part := self._next()):
@@ -236,7 +285,14 @@ class Engine:
     def _send(self, part: Part | None, own: CancelToken, rest: BackoffWait) -> None:
         """Send this part and those after it: a thread that has just sent one is warm."""
         while part is not None:
-            self._sink(part, self._source, own, rest)
+            with self._taking:
+                if self._pausing:
+                    raise UploadStopped(f"Part {part.no} was not begun: paused.")
+                self._in_flight[part.no] = own
+            try:
+                self._sink(part, self._source, own, rest)
+            finally:
+                del self._in_flight[part.no]
             may = not own and self._error is None
             may = may and self._busy + self._returning <= self._at_once()
             part = self._next() if may and self._limits.lanes.may_stay(self) else None
@@ -244,7 +300,7 @@ class Engine:
     def _next(self) -> Part | None:
         """The next part that nobody has taken."""
         with self._taking:
-            part = next(self._parts, None)
+            part = None if self._pausing else next(self._parts, None)
             self._more = part is not None
             return part
 
@@ -252,3 +308,5 @@ class Engine:
         while True:
             await anyio.sleep(_TICK_S)
             self._limits.lanes.look()
+            if self._pausing:
+                self._watch_pause()

@@ -337,7 +337,9 @@ class AsyncFiles(FileEndpoints):
         content = _opened(source, str(name))
         with _closed_on_error(content):
             about = _about(name, fields)
-            plan = plan_parts(content.size, how["asked"].get("part_size"))
+            plan = plan_parts(
+                content.size, how["asked"].get("part_size"), rate=self.limits.lanes.per_connection
+            )
             order = self._new_order(content, about, plan, overwrite=overwrite)
             return replace(order, notes=_notes(source, content, about), **how)
 
@@ -368,7 +370,7 @@ class AsyncFiles(FileEndpoints):
             return self.open_existing(target, parts)
 
         with _closed_on_error(source):
-            plan = plan_parts(source.size, part_size)
+            plan = plan_parts(source.size, part_size, rate=self.limits.lanes.per_connection)
         return UploadSpec(
             source=source,
             name=str(target.get("externalId") or target["instanceId"]["externalId"]),

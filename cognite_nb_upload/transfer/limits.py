@@ -124,19 +124,33 @@ class Slots:
 
     A part that had a lane before, and gave it back while its store was busy, came first.
 
-    Used on the package's own loop alone, but for `may_stay`.
+    Used on the package's own loop alone, but for `may_stay` and `moved`.
     """
 
-    def __init__(self, bandwidth: Bandwidth) -> None:
-        self._bandwidth = bandwidth
+    def __init__(self) -> None:
         self._adapt = Concurrency()
         self._waiting: deque[_Turn] = deque()
+        self._moved: dict[object, int] = {}
+        self._moved_before = 0
         self.busy = 0
 
     @property
     def limit(self) -> int:
         """How many may go at once now; it adapts."""
         return self._adapt.limit
+
+    @property
+    def per_connection(self) -> float:
+        """Bytes per second that one connection carried lately; 0 where that is not known."""
+        return self._adapt.per_connection
+
+    def moved(self, owner: object, size: int) -> None:
+        """So many bytes of this owner's parts have gone out in all; any thread may tell."""
+        self._moved[owner] = size
+
+    def ended(self, owner: object) -> None:
+        """This owner sends no more."""
+        self._moved_before += self._moved.pop(owner, 0)
 
     def may_stay(self, owner: object) -> bool:
         """True where who has a lane need not give it back after a part; any thread may ask."""
@@ -167,7 +181,8 @@ class Slots:
 
     def look(self) -> None:
         """See whether more at once would help; cheap, called several times a second."""
-        self._adapt = self._adapt.look(time.monotonic(), self._bandwidth.moved, self.busy)
+        moved = self._moved_before + sum(tuple(self._moved.values()))
+        self._adapt = self._adapt.look(time.monotonic(), moved, self.busy)
         self._wake()
 
     def overloaded(self) -> None:
@@ -202,7 +217,7 @@ class SharedLimits:
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
-        self._lanes = PerProcess(lambda: Slots(self.bandwidth))
+        self._lanes = PerProcess(Slots)
 
     @property
     def lanes(self) -> Slots:

@@ -11,9 +11,9 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,8 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self.id = self.path = ""
         self.notes = spec.notes
         self.feed = Feed(time.monotonic)
-        self.stop_switch = CancelToken()
+        self.stop_switch = CancelToken()  # stops what is in flight at once
+        self.pause_switch = CancelToken()  # lets parts finish that are nearly done
         self.max_concurrency = spec.max_concurrency
         self.cancelled = False
         self.delete_on_cancel = False
@@ -116,7 +117,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self._home = Home()
         self._mutex = threading.Lock()
         self._go_on = CancelToken()
-        self._paused = self._interrupted = self._closing = False
+        self._paused = self._interrupted = self._closing = self._sending = False
         self._watchers = 0
         self._ended_by = "stopped"
         self._ended = False
@@ -246,22 +247,26 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
     # --- steering it ------------------------------------------------------------------------
 
     def pause(self, reason: str = "paused") -> None:
-        """Stop the parts in flight and send nothing more, until `resume()`."""
+        """Send nothing more until `resume()`; parts that are over within 5 s are finished first.
+
+        `state.waiting_for` says so: "finishing 2 parts, 3 s". A second call stops them at once.
+        """
         with self._lock:
-            if self._paused or self.done():
+            if self.done():
                 return
-            self._paused = True
-            self._go_on = CancelToken()
-            self.stop_switch.set(reason)
+            again, self._paused = self._paused, True
+            if not again:
+                self._go_on = CancelToken()
+            (self.pause_switch if self._sending and not again else self.stop_switch).set(reason)
 
     def resume(self) -> None:
-        """Go on: parts that were in flight are sent again from their first byte."""
+        """Go on: parts that were stopped in flight are sent again from their first byte."""
         with self._lock:
             self._interrupted = False
             if not self._paused or self._closing:
                 return
             self._paused = False
-            self.stop_switch = CancelToken()
+            self.stop_switch, self.pause_switch = CancelToken(), CancelToken()
             self._go_on.set()
 
     def cancel(self, delete: bool = False) -> None:
@@ -372,6 +377,23 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
     def closing(self) -> bool:
         """True once it was cancelled or stopped: nothing more is to be begun."""
         return self._closing
+
+    @contextmanager
+    def sending(self) -> Iterator[tuple[CancelToken, CancelToken]]:
+        """While parts are sent: what stops them at once, and what lets some finish.
+
+        A pause that comes at the end, when none is in flight any more, counts as a stop.
+        """
+        with self._lock:
+            stop, pause = self.stop_switch, self.pause_switch
+            self._sending = True
+        try:
+            yield stop, pause
+        finally:
+            with self._lock:
+                self._sending = False
+                if pause:
+                    stop.set(pause.reason)
 
     async def until_resumed(self) -> None:
         """Wait while it is paused."""

@@ -22,6 +22,7 @@ from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Listener
+from cognite_nb_upload.core.finish import nearly_done
 from cognite_nb_upload.core.plan import Part, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import (
@@ -80,6 +81,7 @@ class UploadTask:
             self._tell_end(error)
             raise
         finally:
+            self._limits.lanes.ended(self)
             with CancelScope(shield=True):  # to delete a large temporary file takes a while
                 await to_thread.run_sync(self._source.close)
 
@@ -248,10 +250,19 @@ class UploadTask:
                 stop=own, throttle=self._limits.bandwidth, backoff_wait=rest, new_digest=new_digest,
             )  # fmt: skip
 
-        engine = Engine(self._source, sink, self._limits, lambda: self._upload.max_concurrency)
-        unlisten = self._upload.feed.listen(self._slowing_down())
+        engine = Engine(
+            self._source,
+            sink,
+            self._limits,
+            lambda: self._upload.max_concurrency,
+            nearly_done=lambda: nearly_done(self._state),
+            on_finishing=lambda finishing: self._emit(ev.Waiting(reason=str(finishing))),
+        )
+        unlisten = self._upload.feed.listen(self._telling_the_lanes())
         try:
-            await engine.run((part for part in self._plan.parts if part.no in missing), stop)
+            with self._upload.sending() as (_, pause):
+                parts = (part for part in self._plan.parts if part.no in missing)
+                await engine.run(parts, stop, pause)
             # What was read must still be what was planned, or nothing is completed.
             await to_thread.run_sync(self._source.check)
         finally:
@@ -265,14 +276,17 @@ class UploadTask:
         for no in checks.refuted_parts(self._state):
             self._emit(ev.PartRefuted(no, checks.REFUTED))
 
-    def _slowing_down(self) -> Listener:
+    def _telling_the_lanes(self) -> Listener:
+        """Tell what all uploads share how many bytes went out, and when a store asks for less."""
         loop, lanes = asyncio.get_running_loop(), self._limits.lanes
 
-        def slow_down(_: UploadState, event: ev.Event) -> None:
-            if isinstance(event, ev.PartLost) and event.overloaded:
+        def tell(state: UploadState, event: ev.Event) -> None:
+            if isinstance(event, ev.PartSent):
+                lanes.moved(self, state.moved)
+            elif isinstance(event, ev.PartLost) and event.overloaded:
                 loop.call_soon_threadsafe(lanes.overloaded)  # lanes belong to the loop
 
-        return slow_down
+        return tell
 
     async def _pause(self, stop: CancelToken) -> None:
         """Wait until it is resumed; raises where it was ended instead."""

@@ -10,6 +10,7 @@ from cognite_nb_upload.core.plan import (
     KIB,
     LIMITS,
     MIB,
+    PART_S,
     PartLimits,
     check_part,
     checked_part_count,
@@ -61,6 +62,24 @@ def test_the_chosen_part_size_is_the_smallest_comfortable_one(size: int):
     assert chosen >= DEFAULT_PART_SIZE
     if chosen > DEFAULT_PART_SIZE:
         assert -(-size // (chosen - MIB)) > LIMITS.parts
+
+
+@given(size=sizes, rate=st.floats(0, 1e10))
+def test_a_known_rate_gives_parts_of_seconds_and_never_more_than_an_eighth_on_the_way(
+    size: int, rate: float
+):
+    chosen = choose_part_size(size, rate)
+    assert chosen >= choose_part_size(size)
+    assert -(-size // chosen) <= LIMITS.parts
+    if chosen > choose_part_size(size):
+        assert chosen <= min(64 * MIB, rate * PART_S + MIB)
+        assert 8 * chosen <= size / 8 + 8 * MIB
+
+
+def test_the_first_upload_has_parts_of_8_mib_while_250_hold_the_file():
+    assert choose_part_size(512 * MIB) == choose_part_size(2000 * MIB) == 8 * MIB
+    assert choose_part_size(2000 * MIB + 1) == 9 * MIB
+    assert choose_part_size(16 * GIB, 25 * MIB) == 75 * MIB - 9 * MIB  # 66 MiB: at most 250
 
 
 @given(
@@ -146,7 +165,7 @@ def test_any_other_number_of_parts_is_refused(parts: object):
 
 
 def test_a_plan_reads_as_a_sentence():
-    assert repr(plan_parts(12 * GIB)) == "<Plan 12 GiB in 192 parts of 64 MiB>"
+    assert repr(plan_parts(12 * GIB)) == "<Plan 12 GiB in 246 parts of 50 MiB>"
     assert repr(plan_parts(0)) == "<Plan 0 bytes in 1 part>"
     assert show_parts(2, 5 * MIB + 512 * KIB) == "2 parts of 5.50 MiB"
 

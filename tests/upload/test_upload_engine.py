@@ -31,7 +31,7 @@ from upload_rig import (
 from cognite_nb_upload import CogniteClient, PartFailed, UploadStopped, uploads
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
-from cognite_nb_upload.core.concurrency import CALM_S, MOST, START, Concurrency
+from cognite_nb_upload.core.concurrency import MOST, START
 from cognite_nb_upload.core.plan import MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
@@ -249,53 +249,6 @@ def test_while_offline_no_other_parts_begin(
 # --- how many at once -----------------------------------------------------------------------------
 
 
-def looked(adapt: Concurrency, rates: list[float], busy: int | None = None) -> list[int]:
-    """The limit after each look, a second apart, at so many bytes per second."""
-    limits, now_s, moved = [], 100.0, 0.0
-    adapt = adapt.look(now_s, 0, 0)
-    for rate in rates:
-        now_s, moved = now_s + 1, moved + rate
-        adapt = adapt.look(now_s, int(moved), adapt.limit if busy is None else busy)
-        limits.append(adapt.limit)
-    return limits
-
-
-def test_it_starts_low_and_adds_one_while_the_rate_grows() -> None:
-    more = [limit - START for limit in looked(Concurrency(), [100, 130, 160, 160, 160, 200])]
-    assert more == [1, 2, 3, 3, 3, 4]
-
-
-def test_it_adds_nothing_while_nothing_moves_or_not_all_are_at_work() -> None:
-    assert looked(Concurrency(), [0, 0, 0]) == [START] * 3
-    assert looked(Concurrency(), [100, 200, 400], busy=1) == [START] * 3
-
-
-def test_there_is_a_most() -> None:
-    assert looked(Concurrency(), [2.0**no for no in range(1, 40)])[-1] == MOST
-
-
-def test_a_burst_at_the_beginning_does_not_hide_what_comes_after() -> None:
-    limits = looked(Concurrency(), [10_000, *[100] * 30, *[100 * 1.2**no for no in range(1, 8)]])
-    assert limits[0] == START + 1
-    assert limits[-1] > START + 1
-
-
-def test_a_cry_halves_once_and_then_there_is_calm() -> None:
-    adapt = Concurrency(limit=8)
-    halved = adapt.overloaded(50.0)
-    assert halved.limit == 4
-    assert halved.overloaded(50.0 + CALM_S / 2) is halved
-    assert halved.overloaded(50.0 + CALM_S + 1).limit == 2
-    assert Concurrency(limit=1).overloaded(50.0).limit == 1
-    calm = halved.look(50.1, 0, 4).look(51.0, 10**9, 4)
-    assert calm.limit == 4
-    assert calm.look(50.0 + CALM_S + 1, 10**10, 4).limit == 5
-
-
-def test_a_cap_holds_whatever_the_rate() -> None:
-    assert looked(Concurrency(limit=8).capped(2), [10, 20, 40]) == [2, 2, 2]
-
-
 @pytest.mark.parametrize("kind", ["status", "reset_mid"])
 def test_a_store_that_asks_for_less_is_sent_half_as_many_at_once(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: str
@@ -408,7 +361,7 @@ def test_several_uploads_share_connections(
 
 @pytest.mark.anyio
 async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_on() -> None:
-    lanes, order = Slots(Bandwidth()), []
+    lanes, order = Slots(), []
     lanes.cap(1)
     await lanes.acquire()
 
@@ -434,7 +387,7 @@ async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_
 
 @pytest.mark.anyio
 async def test_who_takes_a_lane_back_comes_before_all_who_wait() -> None:
-    lanes, order, upload = Slots(Bandwidth()), [], object()
+    lanes, order, upload = Slots(), [], object()
     lanes.cap(1)
     await lanes.acquire(upload)
 

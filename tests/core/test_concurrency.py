@@ -1,0 +1,153 @@
+"""How many parts go at once, on links that exist only as arithmetic."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from cognite_nb_upload.core.concurrency import CALM_S, MOST, START, Concurrency
+from cognite_nb_upload.core.plan import MIB
+
+Link = Callable[[int, float], float]
+_LOOK_S = 0.2
+
+
+def drive(adapt: Concurrency, link: Link, seconds: float, *, busy: int = MOST) -> list[int]:
+    """The limit at each look, on a link that says its rate by number at once and time."""
+    now_s, moved, limits = 0.0, 0.0, []
+    while now_s < seconds:
+        adapt = adapt.look(now_s, round(moved), min(busy, adapt.limit))
+        limits.append(adapt.limit)
+        moved += _LOOK_S * link(min(busy, adapt.limit), now_s)
+        now_s += _LOOK_S
+    return limits
+
+
+def shared(capacity: float, each: float) -> Link:
+    """Each connection carries so much, until the link is full."""
+    return lambda n, _: min(capacity, n * each)
+
+
+def noisy(link: Link, share: float, seed: int = 1) -> Link:
+    draw = random.Random(seed)
+    return lambda n, now_s: link(n, now_s) * (1 + draw.uniform(-share, share))
+
+
+def test_it_doubles_while_doubling_pays_and_is_at_the_most_within_seconds() -> None:
+    limits = drive(Concurrency(), shared(1e12, MIB), 6)
+    assert limits[0] == START
+    assert limits[-1] == MOST
+    assert set(limits) == {4, 8, 16}
+
+
+def test_a_link_that_one_connection_fills_gets_few() -> None:
+    limits = drive(Concurrency(), shared(2.5 * MIB, 2.5 * MIB), 15)
+    assert limits[-1] <= 2
+
+
+def test_a_link_that_more_connections_slow_down_gets_few() -> None:
+    limits = drive(Concurrency(), lambda n, _: 2.5 * MIB * (1 - 0.02 * (n - 1)), 15)
+    assert limits[-1] <= 2
+
+
+@pytest.mark.parametrize("enough", [3, 5, 6, 7, 11])
+def test_it_rests_at_as_many_as_fill_the_link(enough: int) -> None:
+    link = shared(enough * 3 * MIB, 3 * MIB)
+    limits = drive(Concurrency(), link, 40)
+    assert link(limits[-1], 0) >= 0.9 * link(MOST, 0)
+    assert limits[-1] <= enough + 1
+    assert len(set(limits[-50:])) == 1  # it rests
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_alone_makes_it_climb_nowhere(seed: int) -> None:
+    limits = drive(Concurrency(), noisy(shared(2.5 * MIB, 2.5 * MIB), 0.05, seed), 60)
+    assert max(limits) <= 2 * START
+    assert limits[-1] <= START
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_does_not_keep_it_from_filling_a_link(seed: int) -> None:
+    plain = shared(1e12, MIB)
+    limits = drive(Concurrency(), noisy(plain, 0.1, seed), 30)
+    assert limits[-1] >= MOST - 4
+
+
+def test_a_lossy_link_where_each_carries_little_gets_many() -> None:
+    assert drive(Concurrency(), shared(37 * MIB, 0.2 * MIB), 10)[-1] == MOST
+
+
+def test_one_slow_connection_among_many_changes_little() -> None:
+    limits = drive(Concurrency(), lambda n, _: (n - 1) * MIB + MIB / 10, 10)
+    assert limits[-1] == MOST
+
+
+def test_fast_connections_are_left_as_they_are() -> None:
+    limits = drive(Concurrency(), shared(1000 * MIB, 250 * MIB), 10)
+    assert min(limits) == START  # fewer would keep nothing more when it is paused
+
+
+def test_nothing_is_learnt_while_nothing_moves_or_not_all_are_at_work() -> None:
+    assert set(drive(Concurrency(), shared(0, 0), 10)) == {START}
+    assert set(drive(Concurrency(), shared(1e12, MIB), 10, busy=1)) == {START}
+
+
+def test_a_link_that_becomes_wider_is_measured_again() -> None:
+    def link(n: int, now_s: float) -> float:
+        return min(n * MIB, (3 if now_s < 20 else 100) * MIB)
+
+    limits = drive(Concurrency(), link, 40)
+    assert limits[90] <= 4
+    assert limits[-1] == MOST
+
+
+def test_a_link_whose_room_does_not_show_is_measured_again_after_a_minute() -> None:
+    def link(n: int, now_s: float) -> float:
+        return min(n * MIB, (4 if now_s < 20 else 100) * MIB)
+
+    assert drive(Concurrency(), link, 60)[-1] == 4
+    assert drive(Concurrency(), link, 100)[-1] == MOST
+
+
+def test_a_cry_halves_once_and_then_there_is_calm() -> None:
+    halved = Concurrency(limit=8).overloaded(50.0)
+    assert halved.limit == 4
+    assert halved.overloaded(50.0 + CALM_S / 2) is halved
+    assert halved.overloaded(50.0 + CALM_S + 1).limit == 2
+    assert Concurrency(limit=1).overloaded(50.0).limit == 1
+
+
+def test_after_the_calm_it_is_measured_anew() -> None:
+    adapt, limits, moved = Concurrency(limit=8).overloaded(0.0), [], 0
+    for look in range(60):
+        adapt = adapt.look(look * _LOOK_S, moved, adapt.limit)
+        moved += round(_LOOK_S * adapt.limit * MIB)
+        limits.append(adapt.limit)
+    assert set(limits[: int(CALM_S / _LOOK_S)]) == {4}
+    assert limits[-1] > 4
+
+
+def test_a_store_that_throttles_is_not_driven_into_refusals_again_and_again() -> None:
+    adapt, moved, cries = Concurrency(), 0.0, 0
+    for look in range(5 * 120):
+        now_s = look * _LOOK_S
+        adapt = adapt.look(now_s, round(moved), adapt.limit)
+        if adapt.limit > 8:  # it takes eight, and refuses more
+            adapt, cries = adapt.overloaded(now_s), cries + 1
+        moved += _LOOK_S * adapt.limit * MIB
+    assert cries <= 120 / CALM_S / 2
+    assert adapt.limit >= 4
+
+
+def test_a_cap_holds_whatever_the_rate() -> None:
+    assert set(drive(Concurrency(limit=8).capped(2), shared(1e12, MIB), 10)) <= {1, 2}
+
+
+def test_what_each_carried_is_known() -> None:
+    adapt, moved = Concurrency(), 0
+    for look in range(40):
+        adapt = adapt.look(look * _LOOK_S, moved, adapt.limit)
+        moved += round(_LOOK_S * adapt.limit * MIB)
+    assert adapt.per_connection == pytest.approx(MIB, rel=0.01)
