@@ -118,7 +118,7 @@ def test_a_listener_of_the_end_is_not_called_by_the_loop(
     client: CogniteClient, tmp_path: Path
 ) -> None:
     upload, by_loop = client.files.start_upload(file_of(tmp_path, 1)), []
-    upload.when_done(lambda: by_loop.append(background.in_own_loop()))
+    upload.when_done(lambda _: by_loop.append(background.in_own_loop()))
     upload.result(30)
     until_true(lambda: by_loop)
     assert by_loop == [False]

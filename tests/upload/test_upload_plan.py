@@ -28,9 +28,9 @@ def test_a_dry_run_tells_the_plan_and_the_bodies_and_sends_nothing(
         dry = files.upload(
             path, external_id="x", data_set_id=7, labels=["raw"], overwrite=True, dry_run=True
         )
-        assert (len(dry.plan.parts), dry.plan.part_size) == (192, 64 * MIB)
+        assert (len(dry.plan.parts), dry.plan.part_size) == (246, 50 * MIB)
         assert [(method, target) for method, target, _ in dry.requests] == [
-            ("POST", "/files/initmultipartupload?parts=192&overwrite=true"),
+            ("POST", "/files/initmultipartupload?parts=246&overwrite=true"),
             ("POST", "/files/completemultipartupload"),
         ]
         assert dry.requests[0][2] == {
@@ -54,7 +54,7 @@ def test_a_dry_run_for_an_existing_file_names_it_and_sends_nothing(
         )
         node = {"space": "space", "externalId": "node"}
         assert dry.requests[0] == (
-            "POST", "/files/multiuploadlink?parts=16", {"items": [{"instanceId": node}]}
+            "POST", "/files/multiuploadlink?parts=128", {"items": [{"instanceId": node}]}
         )  # fmt: skip
     assert cdf.requests() == []
 
@@ -110,7 +110,7 @@ def test_parts_that_cdf_would_refuse_are_refused_before_anything_is_sent(
 def test_a_file_of_one_default_part_is_sent_as_one(
     client: CogniteClient, cdf: Emulator, tmp_path: Path
 ) -> None:
-    assert client.files.upload(file_of(tmp_path, 2)).parts == 1
+    assert client.files.upload(file_of(tmp_path, 1)).parts == 1
     assert len(asked(cdf, "part")) == 1
 
 

@@ -251,7 +251,7 @@ def test_the_part_size_of_the_upload_that_is_going_on_stays(
 ) -> None:
     path = file_of(tmp_path, 3)
     left_off(client, cdf, path)
-    uploaded = client.files.upload(path)  # by itself, it would be one part
+    uploaded = client.files.upload(path)  # by itself, it would be two parts
     assert uploaded.parts == 3
     assert dict(stored_puts(cdf)) == {0: 1, 1: 1, 2: 1}
 
