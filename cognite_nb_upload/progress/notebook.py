@@ -137,10 +137,12 @@ class Describer:
 
     Args:
         slots: the most parts that have a bar of their own.
+        name: the file's, before the upload is opened.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, name: str = "") -> None:
         self._slots = Slots(slots)
+        self._name = name
         self._rows = BarRows()
 
     def of(self, moment: Moment) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class Describer:
         if 0 < len(numbers) < len(parts):
             words += f"; bars for {len(numbers)}, the others in the strip"
         return {
-            "name": clean(state.name) or "upload",
+            "name": clean(state.name or self._name) or "upload",
             "size": _size(state),
             "rows": self._rows.draw(lines),
             "strip": strip_data(state),

@@ -143,7 +143,7 @@ class UploadView(LiveView):
         again: Callable[[], object] | None = None,
         dismiss: Callable[[], None] | None = None,
     ) -> None:
-        face = _Face(self)
+        face = _Face(self, upload.name)
         self.upload = upload
         self.folded = folded
         self.ended: Outcome | None = None
@@ -327,8 +327,8 @@ class UploadView(LiveView):
 class _Face:
     """Draws into a view: its bars, or one line where it is folded; and its buttons."""
 
-    def __init__(self, view: UploadView) -> None:
-        self._view, self._describer = view, Describer(_SLOTS)
+    def __init__(self, view: UploadView, name: str) -> None:
+        self._view, self._describer = view, Describer(_SLOTS, name)
 
     def described(self, moment: Moment) -> dict[str, Any]:
         """What the view shows of the moment."""

@@ -129,7 +129,7 @@ _WATCH = """view => {
     window.seen = [];
     const look = () => window.seen.push({
         kernel: kernel(),
-        width: view.querySelector(".progress-bar")?.style.width ?? "",
+        width: view.querySelector(".cnbu-bar b")?.style.width ?? "",
         strip: view.querySelector(".cnbu-strip")?.innerHTML ?? "",
         text: view.innerText,
     });
