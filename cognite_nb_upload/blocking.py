@@ -32,13 +32,15 @@ from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.files import AsyncManyFiles
-from cognite_nb_upload.batch.options import ManyFields
+from cognite_nb_upload.batch.options import MANY_DEFAULTS, ManyFields
 from cognite_nb_upload.client import AsyncCogniteClient
+from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.secret import NotPickled
-from cognite_nb_upload.models import NodeIdLike
+from cognite_nb_upload.models import FIELDS, NodeIdLike
 from cognite_nb_upload.transfer.download import Download
 from cognite_nb_upload.transfer.files import (
+    DEFAULTS,
     AsyncFiles,
     DryRun,
     Uploadable,
@@ -96,10 +98,12 @@ class Files(_Face[AsyncManyFiles]):
         """What all uploads of this client share: parts at once, bandwidth."""
         return self._twin.limits
 
+    @keywords_of(UploadFields, DEFAULTS, FIELDS)
     def start_upload(self, content: Uploadable, /, **fields: Unpack[UploadFields]) -> Upload:
         """Start an upload and return its handle at once; takes what `AsyncFiles.upload` takes."""
         return self._twin.upload(content, **fields)
 
+    @keywords_of(UploadContentFields, DEFAULTS)
     def start_upload_content(
         self, content: Uploadable, /, **fields: Unpack[UploadContentFields]
     ) -> Upload:
@@ -121,6 +125,7 @@ class Files(_Face[AsyncManyFiles]):
         self, content: Uploadable, /, *, dry_run: Literal[True], **fields: Unpack[UploadFields]
     ) -> DryRun: ...
 
+    @keywords_of(UploadFields, DEFAULTS, FIELDS)
     def upload(
         self, content: Uploadable, /, *, dry_run: bool = False, **fields: Unpack[UploadFields]
     ) -> Uploaded | DryRun:
@@ -152,6 +157,7 @@ class Files(_Face[AsyncManyFiles]):
         **fields: Unpack[UploadContentFields],
     ) -> DryRun: ...
 
+    @keywords_of(UploadContentFields, DEFAULTS)
     def upload_content(
         self,
         content: Uploadable,
@@ -165,10 +171,12 @@ class Files(_Face[AsyncManyFiles]):
             return self._twin.upload_content(content, dry_run=True, **fields)
         return self._twin.upload_content(content, **fields).finish()
 
+    @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def start_many(self, files: object, **how: Unpack[ManyFields]) -> Batch:
         """Start many uploads and return their handle at once; as `AsyncFiles.start_many`."""
         return self._twin.start_many(files, **how)
 
+    @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
         return self._twin.check_many(files, **how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from cognite_nb_upload import (
     ClientConfig,
     CogniteClient,
     Credentials,
+    DryRun,
     FileMultipartUploadSession,
     GeoLocation,
     Geometry,
@@ -24,7 +26,10 @@ from cognite_nb_upload import (
     Retry,
     Token,
     TransferError,
+    Upload,
+    Uploaded,
     UploadToolkitError,
+    upload_many,
 )
 from cognite_nb_upload.core.events import Event
 from cognite_nb_upload.core.secret import Secret
@@ -81,6 +86,30 @@ def blocking(client: CogniteClient, path: Path) -> None:
     client.files.multipart_upload_session(parts=2)  # type: ignore[call-arg]
     client.files.multipart_upload_session("a", 2, ownerwrite=True)  # type: ignore[call-arg]
     session.upload_part(0, 7)  # type: ignore[arg-type]
+
+
+def keywords(client: CogniteClient, native: AsyncCogniteClient, path: Path) -> None:
+    assert_type(
+        client.files.upload(path, data_set_id=7, labels=["raw"], part_size="64 MiB", resume=False),
+        Uploaded,
+    )
+    assert_type(client.files.upload(path, name="a", dry_run=True), DryRun)
+    assert_type(client.files.start_upload(path, max_bandwidth=1e7), Upload)
+    assert_type(native.files.upload(path, verify="checksum", overwrite=True), Upload)
+    assert_type(client.files.upload_content(path, instance_id=("space", "id")), Uploaded)
+    upload_many(client, [path], data_set_id=7, recursive=True, dry_run=True)
+    client.files.upload(path, data_set="7")  # type: ignore[call-overload]
+    client.files.upload(path, data_set_id="7")  # type: ignore[call-overload]
+    native.files.upload(path, verify="maybe")  # type: ignore[call-overload]
+    client.files.start_upload(path, part_sise=7)  # type: ignore[call-arg]
+    upload_many(client, [path], recursiv=True)  # type: ignore[call-arg]
+    CogniteClient()
+    AsyncCogniteClient()
+
+
+async def tasks(native: AsyncCogniteClient, path: Path) -> None:
+    assert_type(asyncio.create_task(native.files.upload(path)), asyncio.Task[Uploaded])
+    assert_type(await native.files.upload(path), Uploaded)
 
 
 async def asynchronous(client: AsyncCogniteClient) -> None:

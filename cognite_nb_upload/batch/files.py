@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from cognite_nb_upload.batch.batch import Batch
-from cognite_nb_upload.batch.options import JobOptions, ManyFields
+from cognite_nb_upload.batch.options import MANY_DEFAULTS, JobOptions, ManyFields
 from cognite_nb_upload.batch.rows import read_table
 from cognite_nb_upload.batch.task import look_at
 from cognite_nb_upload.batch.work import BatchWork
+from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.models import FIELDS
 from cognite_nb_upload.transfer.files import AsyncFiles
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 class AsyncManyFiles(AsyncFiles):
     """Files in CDF: upload one or many, look up, download, delete."""
 
+    @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def start_many(self, files: object, **how: Unpack[ManyFields]) -> Batch:
         """Upload many files; returns at once what can be awaited for the frame.
 
@@ -34,6 +37,7 @@ class AsyncManyFiles(AsyncFiles):
         """
         return begin_many(self, files, how)
 
+    @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
         options = JobOptions.of(how)

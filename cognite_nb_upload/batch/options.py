@@ -15,7 +15,7 @@ from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import SharedFields
 from cognite_nb_upload.models.fields import normalised
-from cognite_nb_upload.transfer.files import SendingFields
+from cognite_nb_upload.transfer.files import DEFAULTS, SendingFields
 from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
 
@@ -62,6 +62,17 @@ class ManyFields(SharedFields, SendingFields, total=False):
     sha256_key: str | None
     again: bool
     on_done: OnDone | None
+
+
+MANY_DEFAULTS: Final[Mapping[str, object]] = {
+    **DEFAULTS,
+    "recursive": False,
+    "hidden": False,
+    "include": (),
+    "exclude": (),
+    "keep": (),
+    "again": False,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

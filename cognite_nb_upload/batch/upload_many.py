@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.files import begin_many
-from cognite_nb_upload.batch.options import ManyFields
+from cognite_nb_upload.batch.options import MANY_DEFAULTS, ManyFields
+from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.models import FIELDS
 from cognite_nb_upload.progress.many import BatchBar
+from cognite_nb_upload.say import say
 from cognite_nb_upload.unfinished import as_async_client
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
+@keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
 def upload_many(
     client: object,
     files: object,
@@ -59,10 +63,10 @@ def watch(batch: Batch, *, progress: bool = True) -> pd.DataFrame:
     rows = batch.planned().rows
     bad = [row for row in rows if row.status == "invalid"]
     if bad and progress:
-        print(f"{len(bad)} of {len(rows)} rows cannot be uploaded:")
-        print(*(f"  row {row.no}: {row.error}" for row in bad[:_SHOWN]), sep="\n")
+        say(f"{len(bad)} of {len(rows)} rows cannot be uploaded:")
+        say(*(f"  row {row.no}: {row.error}" for row in bad[:_SHOWN]))
         if len(bad) > _SHOWN:
-            print(f"  and {len(bad) - _SHOWN} more, in the column 'error'")
+            say(f"  and {len(bad) - _SHOWN} more, in the column 'error'")
     with BatchBar(batch, disable=not progress):
         batch.go()
         return batch.result()

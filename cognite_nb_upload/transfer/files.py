@@ -13,12 +13,19 @@ from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.session import OpenUpload
+from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import Replayed, replay
-from cognite_nb_upload.models import FileMetadata, MetadataFields, NodeIdLike, guess_mime_type
+from cognite_nb_upload.models import (
+    FIELDS,
+    FileMetadata,
+    MetadataFields,
+    NodeIdLike,
+    guess_mime_type,
+)
 from cognite_nb_upload.sources import (
     Source,
     as_source,
@@ -66,6 +73,16 @@ class UploadFields(MetadataFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
     progress: bool
+
+
+# What it means to leave a keyword out, where that is not None.
+DEFAULTS: Final[Mapping[str, object]] = {
+    "max_concurrency": DEFAULT_CONCURRENCY,
+    "overwrite": False,
+    "resume": True,
+    "verify": "size",
+    "progress": True,
+}
 
 
 class UploadContentFields(TypedDict, total=False):
@@ -133,6 +150,7 @@ class AsyncFiles(FileEndpoints):
         self, content: Uploadable, /, *, dry_run: Literal[True], **fields: Unpack[UploadFields]
     ) -> DryRun: ...
 
+    @keywords_of(UploadFields, DEFAULTS, FIELDS)
     def upload(
         self, content: Uploadable, /, *, dry_run: bool = False, **fields: Unpack[UploadFields]
     ) -> Upload | DryRun:
@@ -192,49 +210,35 @@ class AsyncFiles(FileEndpoints):
         **fields: Unpack[UploadContentFields],
     ) -> DryRun: ...
 
+    @keywords_of(UploadContentFields, DEFAULTS)
     def upload_content(
         self,
         content: Uploadable,
         /,
         *,
-        external_id: str | None = None,
-        instance_id: NodeIdLike | None = None,
-        part_size: float | str | None = None,
-        max_concurrency: int | None = None,
-        resume: bool = True,
-        verify: Verify = "size",
-        max_bandwidth: float | str | None = None,
-        progress: bool = True,
         dry_run: bool = False,
+        **fields: Unpack[UploadContentFields],
     ) -> Upload | DryRun:
         """Upload the content of a file that exists already, data-model files among them.
 
         Args:
             content: what `upload` takes.
-            external_id: of a classic file; give this or `instance_id`.
-            instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
-            part_size: as in `upload`, like the rest.
-            max_concurrency: parts at once, 1 to 16.
-            resume: False begins anew.
-            verify: "size", "checksum", "download" or "none".
-            max_bandwidth: bytes per second, such as 1e7 or "10 MB/s".
-            progress: False shows no bars while it is awaited.
             dry_run: return the plan and the request bodies, and send nothing.
+            **fields: how it is sent, as in `upload`, and one of:
+
+                - `external_id`: of a classic file.
+                - `instance_id`: of a data-model file: our `NodeId`, the official one, or
+                  (space, id).
 
         Raises:
             UsageError: something cannot be; nothing was sent.
         """
-        target = identifier(external_id=external_id, instance_id=instance_id)
-        how = _options(
-            {
-                "part_size": part_size,
-                "max_concurrency": max_concurrency,
-                "resume": resume,
-                "verify": verify,
-                "max_bandwidth": max_bandwidth,
-                "progress": progress,
-            }
+        given = dict(fields)
+        target = identifier(
+            external_id=cast("str | None", given.pop("external_id", None)),
+            instance_id=cast("NodeIdLike | None", given.pop("instance_id", None)),
         )
+        how = _options(given)
         part_size = how["asked"].get("part_size")
         order = self._content_order(_opened(content, ""), target, part_size)
         if as_flag("dry_run", dry_run):

@@ -1,0 +1,88 @@
+"""Keywords that a call takes by a table (`**fields: Unpack[Table]`), shown one by one.
+
+Type checkers read the table. Editors and Jupyter (Tab, Shift+Tab) see a signature with each keyword
+and its default, made of the same table, and a misspelt one is answered with the nearest.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from cognite_nb_upload.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def keywords_of(
+    table: type, defaults: Mapping[str, object], first: Sequence[str] = ()
+) -> Callable[[F], F]:
+    """For a function that takes the keys of `table`, a TypedDict, as its last `**` argument.
+
+    Args:
+        table: the keywords, with their types.
+        defaults: what it means to leave a keyword out, where that is not None.
+        first: those that are shown first, in this order.
+    """
+    names = [name for name in first if name in table.__annotations__]
+    names += [name for name in table.__annotations__ if name not in names]
+    shown = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name),
+            annotation=_written(table.__annotations__[name]),
+        )
+        for name in names
+    ]
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        before = [one for one in own if one.kind is not one.KEYWORD_ONLY]
+        after = [one for one in own if one.kind is one.KEYWORD_ONLY]
+        whole = signature.replace(parameters=[*before, *shown, *after])
+        known = {one.name for one in (*own, *shown)} - {"self"}
+
+        @functools.wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            if not given.keys() <= known:
+                raise UsageError(_unknown(function.__name__, given.keys() - known, known))
+            return function(*args, **given)
+
+        vars(call).update(__signature__=whole, __wrapped__=_shape(function, whole))
+        return cast("F", call)
+
+    return decorate
+
+
+def _written(annotation: object) -> str:
+    """The type as it stands in the table."""
+    return getattr(annotation, "__forward_arg__", None) or str(annotation)
+
+
+def _shape(function: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    """A function that has the signature and no source.
+
+    Jedi, which completes in Jupyter, reads the source of what is wrapped, where it finds
+    `**fields`; only of what has none it reads the signature.
+    """
+    made: dict[str, Any] = {}
+    exec("def shape(): ...", made)  # noqa: S102 # a constant: a function without a file
+    shape = functools.update_wrapper(made["shape"], function)
+    del shape.__wrapped__
+    vars(shape)["__signature__"] = signature
+    return cast("Callable[..., Any]", shape)
+
+
+def _unknown(call: str, wrong: Collection[str], known: Collection[str]) -> str:
+    from difflib import get_close_matches  # only a typing mistake pays for loading it
+
+    said = []
+    for name in sorted(wrong):
+        near = get_close_matches(name, sorted(known), 1)
+        todo = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}."
+        said.append(f"{call} takes no {name!r}; {todo}")
+    return " ".join(said)
