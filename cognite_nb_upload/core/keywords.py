@@ -33,7 +33,7 @@ def keywords_of(
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=defaults.get(name),
-            annotation=_written(table.__annotations__[name]),
+            annotation=_written(table.__annotations__[name], defaults.get(name)),
         )
         for name in names
     ]
@@ -58,9 +58,10 @@ def keywords_of(
     return decorate
 
 
-def _written(annotation: object) -> str:
+def _written(annotation: object, default: object) -> str:
     """The type as it stands in the table."""
-    return getattr(annotation, "__forward_arg__", None) or str(annotation)
+    text = getattr(annotation, "__forward_arg__", None) or str(annotation)
+    return f"{text} | None" if default is None and "None" not in text else text
 
 
 def _shape(function: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:

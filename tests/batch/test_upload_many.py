@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,13 @@ def test_a_dry_run_tells_every_bad_row_and_sends_nothing(cdf, client, folder):
 
 def test_bad_rows_are_told_before_anything_is_sent(cdf, client, folder, monkeypatch):
     told: list[tuple[str, int]] = []
-    monkeypatch.setattr(
-        "builtins.print", lambda *text, **_: told.append((str(text), len(cdf.requests())))
-    )
+
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            told.append((text, len(cdf.requests())))
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Screen())
     upload_many(client, bad_frame(folder)[1:], progress=True)
     assert "4 of 4 rows" in told[0][0]
     assert told[-1][1] == 0
