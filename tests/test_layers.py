@@ -103,7 +103,7 @@ def test_nothing_but_the_commands_starts_the_emulator() -> None:
         for one in IMPORTS
         if one.seen.startswith("emulator") and not one.module.startswith("emulator")
     }
-    assert {user.partition(".")[0] for user in users} == {"cli", "__main__"}
+    assert {user.partition(".")[0] for user in users} == {"cli", "__main__", "pytest_plugin"}
 
 
 def test_the_picture_is_that_of_todays_imports() -> None:
