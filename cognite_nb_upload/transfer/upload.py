@@ -321,7 +321,8 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             self._limits.bandwidth.set(max_bandwidth)
 
     def _check_home(self) -> None:
-        if not self._ended:
+        # `_ended` is set a moment after the outcome, on a loop that a child does not have.
+        if not (self._ended or self._outcome_to_come.done()):
             self._home.check(f"The upload of {self.name}")
 
     @property

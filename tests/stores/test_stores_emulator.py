@@ -184,7 +184,7 @@ def test_a_file_in_one_put_stays_with_the_emulator(api):
     url = f"{api.cdf.base_url}/api/v1/projects/demo/files"
     headers = {"authorization": f"Bearer {api.cdf.token}"}
     made = api.http.post(url, json={"name": "a"}, headers=headers).json()
-    assert made["uploadUrl"].startswith(api.cdf.base_url)
+    assert made["uploadUrl"].startswith(api.cdf.store_url)
     assert api.http.put(made["uploadUrl"], content=b"x").status_code == 200
     assert api.cdf.content(made["id"]) == b"x"
 
