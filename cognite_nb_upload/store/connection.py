@@ -8,6 +8,8 @@ from its file, to the socket: h11 counts it without seeing it. Other threads may
 
 from __future__ import annotations
 
+import mmap
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -148,7 +150,7 @@ class Connection:
     def _room(self) -> memoryview:
         """The buffer for one piece: its pages are used again, since new ones cost a fifth more."""
         if self._buffer is None:
-            self._buffer = memoryview(bytearray(_PIECE))
+            self._buffer = _page_aligned(_PIECE)
         return self._buffer
 
     def reusable(self) -> bool:
@@ -166,6 +168,13 @@ class Connection:
             drop_unsent(self._stream.sock)
         self._waiter.close()
         self._buffer = None
+
+
+def _page_aligned(size: int) -> memoryview:
+    """Memory of this process alone: anonymous maps are shared with forked children otherwise."""
+    if sys.platform == "win32":
+        return memoryview(mmap.mmap(-1, size))
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class _Exchange:
