@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
     from cognite_nb_upload.api.config import ClientConfig
     from cognite_nb_upload.api.session import FileMultipartUploadSession
-    from cognite_nb_upload.batch.upload_many import upload_many
+    from cognite_nb_upload.batch.upload_many import manifest, update_many, upload_many
     from cognite_nb_upload.blocking import CogniteClient
     from cognite_nb_upload.client import AsyncCogniteClient
     from cognite_nb_upload.core.retry import Retry
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         UsageError,
         VerifyError,
     )
-    from cognite_nb_upload.journal.folder import JournalWarning, forget
+    from cognite_nb_upload.journal.folder import JournalWarning
     from cognite_nb_upload.models import (
         CDFFile,
         FileMetadata,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from cognite_nb_upload.transfer.files import DryRun
     from cognite_nb_upload.transfer.running import running_uploads
     from cognite_nb_upload.transfer.upload import Upload, Uploaded
-    from cognite_nb_upload.unfinished import resume, uploads
+    from cognite_nb_upload.unfinished import forget, resume, unfinished_jobs, uploads
 
 _HOMES = {
     "client": ("AsyncCogniteClient",),
@@ -67,15 +67,18 @@ _HOMES = {
     ),
     "transfer.files": ("DryRun",),
     "transfer.running": ("running_uploads",),
-    "batch.upload_many": ("upload_many",),
+    "batch.upload_many": (
+        "upload_many",
+        "manifest",
+        "update_many",
+    ),
     "unfinished": (
         "uploads",
+        "unfinished_jobs",
         "resume",
-    ),
-    "journal.folder": (
         "forget",
-        "JournalWarning",
     ),
+    "journal.folder": ("JournalWarning",),
     "models": (
         "CDFFile",
         "FileMetadata",
@@ -118,8 +121,11 @@ __all__ = [
     "Uploaded",
     "DryRun",
     "upload_many",
+    "manifest",
+    "update_many",
     "uploads",
     "running_uploads",
+    "unfinished_jobs",
     "resume",
     "forget",
     "CDFFile",

@@ -176,6 +176,10 @@ class Files(_Face[AsyncManyFiles]):
         """Start many uploads and return their handle at once; as `AsyncFiles.start_many`."""
         return self._twin.start_many(files, **how)
 
+    def resume_many(self, job_id: str) -> Batch:
+        """Go on with an unfinished job by its id; as `AsyncFiles.resume_many`."""
+        return self._twin.resume_many(job_id)
+
     @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
@@ -220,6 +224,10 @@ class Files(_Face[AsyncManyFiles]):
     retrieve = _blocking(AsyncFiles.retrieve)
     retrieve_all = _blocking(AsyncFiles.retrieve_all)
     list = _blocking(AsyncFiles.list)
+    search = _blocking(AsyncFiles.search)
+    update = _blocking(AsyncFiles.update)
+    manifest = _blocking(AsyncManyFiles.manifest)
+    update_many = _blocking(AsyncManyFiles.update_many)
     delete = _blocking(AsyncFiles.delete)
     download_url = _blocking(AsyncFiles.download_url)
     size = _blocking(AsyncFiles.size)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.blocking import CogniteClient
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.journal.jobs import JobRow, forget_job, jobs, path_of_job
 from cognite_nb_upload.transfer.files import Uploadable
 from cognite_nb_upload.transfer.running import by_id
 from cognite_nb_upload.transfer.upload import Upload
@@ -49,21 +52,72 @@ def uploads(*, recent: bool = True, folder: str | os.PathLike[str] | None = None
     return frame.rename(columns={"size": "size_bytes"}).set_index("id")
 
 
-def resume(
-    upload: object, client: object | None = None, content: Uploadable | None = None
-) -> Upload:
-    """Go on with an unfinished upload; returns what `client.files.upload(...)` returns.
+def unfinished_jobs(
+    *, recent: bool = False, folder: str | os.PathLike[str] | None = None
+) -> pd.DataFrame:
+    """A row for each job of `upload_many` that has not ended, the last touched first.
 
-    One that runs in this process is returned itself, and goes on if it was paused.
+    `files` is how many it has, `done` and `failed` how many of them CDF has and has not taken;
+    times are UTC. The index is the id that `resume` takes.
 
     Args:
-        upload: a row of `uploads()`, or its id.
+        recent: also those that ended.
+        folder: where the journals are; the user's state folder when None.
+    """
+    import pandas as pd
+
+    here = journal_folder.state_folder(folder)
+    rows = jobs(here) + (jobs(here, ended=True) if recent else [])
+    frame = pd.DataFrame(
+        [asdict(row) for row in rows], columns=[one.name for one in fields(JobRow)]
+    )
+    for name in ("files", "done", "failed"):
+        frame[name] = frame[name].astype("Int64")
+    for name in ("created_at", "updated_at"):
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame.set_index("id")
+
+
+def forget(upload_id: str, folder: Path | None = None) -> None:
+    """Delete what is remembered of an upload or of a job. CDF is not told.
+
+    Raises:
+        UsageError: there is no such upload.
+        UploadBusy: someone is sending it.
+    """
+    job = path_of_job(upload_id, journal_folder.state_folder(folder))
+    if job is not None:
+        forget_job(job)
+    else:
+        journal_folder.forget(upload_id, folder)
+
+
+def resume(
+    upload: object, client: object | None = None, content: Uploadable | None = None
+) -> Upload | Batch:
+    """Go on with an unfinished upload; returns what `client.files.upload(...)` returns.
+
+    One that runs in this process is returned itself, and goes on if it was paused. Of a job it
+    returns what `client.files.start_many(...)` returns.
+
+    Args:
+        upload: a row of `uploads()` or `unfinished_jobs()`, or its id.
         client: ours or an official one, blocking or async; from the environment when None.
         content: the file, where it is not at its old path any more.
 
     Raises:
         UsageError: there is no such unfinished upload, or it belongs to another project.
     """
+    upload_id = upload_id_of(upload)
+    if path_of_job(upload_id, journal_folder.state_folder()) is not None:
+        return as_async_client(client).files.resume_many(upload_id)
+    return resume_upload(upload_id, client, content)
+
+
+def resume_upload(
+    upload: object, client: object | None = None, content: Uploadable | None = None
+) -> Upload:
+    """`resume` of one file, never of a job."""
     upload_id = upload_id_of(upload)
     if (found := by_id(upload_id)) is not None:  # no client is needed for that
         found.resume()

@@ -67,7 +67,8 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
             (
                 "upload", "upload_content", "multipart_upload_session",
                 "multipart_upload_content_session", "start_many", "check_many", "resume_upload",
-                "retrieve", "list", "delete", "size", "download", "download_url",
+                "retrieve", "list", "search", "update", "manifest", "update_many", "delete", "size",
+                "download", "download_url",
             ),
         ),
         Entry(
@@ -95,6 +96,9 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry(cnu.resume),
         Entry(cnu.forget),
         Entry(cnu.upload_many),
+        Entry(cnu.unfinished_jobs),
+        Entry(cnu.manifest),
+        Entry(cnu.update_many),
         Entry(Batch, "Batch", ("result", "stop", "frame", "state", "listen")),
     ),
     "Metadata": (

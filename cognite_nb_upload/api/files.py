@@ -32,6 +32,7 @@ from cognite_nb_upload.models import (
     as_node_id,
     same_fields,
 )
+from cognite_nb_upload.models.change import update_of
 from cognite_nb_upload.models.fields import checked_id, normalised
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.store.download import size_of
@@ -380,6 +381,53 @@ class FileEndpoints(NotPickled):
         """Files that fit CDF's `filter`, at most `limit`; all of them when None (files/list)."""
         items = await self._rpc.pages("/files/list", {"filter": dict(filter or {})}, limit)
         return [CDFFile.from_cdf(item) for item in items]
+
+    async def search(
+        self, name: str, filter: Mapping[str, Any] | None = None, limit: int = 100
+    ) -> Sequence[CDFFile]:
+        """Files whose name resembles `name`, best first, at most 1000 (files/search)."""
+        body = {"search": {"name": name}, "filter": dict(filter or {}), "limit": limit}
+        reply = await self._rpc.post("/files/search", body, what="to search for files")
+        return [CDFFile.from_cdf(item) for item in reply["items"]]
+
+    async def update(
+        self,
+        id: int | None = None,
+        external_id: str | None = None,
+        instance_id: NodeIdLike | None = None,
+        *,
+        set: Mapping[str, Any] | None = None,
+        add: Mapping[str, Any] | None = None,
+        remove: Mapping[str, Any] | None = None,
+    ) -> CDFFile:
+        """Change what CDF says of a file, by exactly one of its ids (files/update).
+
+        Args:
+            id: CDF's id.
+            external_id: of a classic file.
+            instance_id: of a data-model file.
+            set: fields by their names, as `upload` takes them; None empties a field.
+            add: to `labels`, `asset_ids`, `security_categories` and `metadata`.
+            remove: from these; of `metadata` a list of keys.
+
+        Raises:
+            UsageError: a field cannot be changed so, or CDF would refuse the value; nothing was
+                sent.
+            APIError: CDF refused.
+        """
+        target = identifier(id=id, external_id=external_id, instance_id=instance_id)
+        change = {"update": update_of(set or {}, add or {}, remove or {})}
+        return (await self.update_each([{**target, **change}]))[0]
+
+    async def update_each(self, items: Sequence[Mapping[str, Any]]) -> Sequence[CDFFile]:
+        """Items of files/update, checked by the caller, a thousand a request."""
+        found: tuple[CDFFile, ...] = ()
+        for at in range(0, len(items), _IDS):
+            reply = await self._rpc.post(
+                "/files/update", {"items": items[at : at + _IDS]}, what="to update files"
+            )
+            found += tuple(CDFFile.from_cdf(item) for item in reply["items"])
+        return found
 
     async def delete(self, id: int | None = None, external_id: str | None = None) -> None:
         """Delete one file by its id or external id; unknown ids are an error (files/delete)."""

@@ -30,7 +30,7 @@ class Existing:
 
     def __init__(self, files: AsyncFiles, options: JobOptions, known: Remembered) -> None:
         self._files, self._options, self._known = files, options, known
-        self._names = _Names(files)
+        self._names = Names(files)
 
     async def decide(self, table: Table, rows: Sequence[BatchRow]) -> list[RowTask]:
         """The rows that are to be sent; the others are done, skipped or invalid after this.
@@ -109,9 +109,9 @@ class Existing:
             return False
         if known.done:
             task.known = None
-            if not same:
+            if not same and not (self._options.compares and task.about.external_id):
                 row.add_note(f"changed since it was sent as id {known.id}")
-            elif not self._options.again and not self._options.compares:
+            elif same and not self._options.again and not self._options.compares:
                 self._found(task, known)
                 return True
             return self._is_same(task, known, same)
@@ -184,7 +184,7 @@ class Existing:
         return "same size and SHA-256" if self._options.size_key else "same SHA-256"
 
 
-class _Names:
+class Names:
     """External ids of data sets and assets, and the ids that CDF has for them."""
 
     def __init__(self, files: AsyncFiles) -> None:

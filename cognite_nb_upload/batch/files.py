@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
+from anyio import to_thread
+
 from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.columns import Keep
+from cognite_nb_upload.batch.existing import Names
+from cognite_nb_upload.batch.manifest import changes_of_frame, frame_of_files
 from cognite_nb_upload.batch.options import MANY_DEFAULTS, JobOptions, ManyFields
+from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import read_table
 from cognite_nb_upload.batch.task import look_at
 from cognite_nb_upload.batch.work import BatchWork
 from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.models import FIELDS
+from cognite_nb_upload.models.change import update_of
 from cognite_nb_upload.transfer.files import AsyncFiles
 
 if TYPE_CHECKING:
@@ -36,6 +44,55 @@ class AsyncManyFiles(AsyncFiles):
             UsageError: a keyword cannot be.
         """
         return begin_many(self, files, how)
+
+    def resume_many(self, job_id: str) -> Batch:
+        """Go on with an unfinished job by its id, as `unfinished_jobs()` lists it.
+
+        Raises:
+            UsageError: there is no such job, or it belongs to another project.
+        """
+        known = Recalled(job_id, self.config)
+        return begin_many(self, known, known.how)
+
+    async def manifest(
+        self, filter: Mapping[str, Any] | None = None, limit: int | None = None
+    ) -> pd.DataFrame:
+        """Files that fit CDF's `filter` as a table: `id`, every field, and what CDF tells.
+
+        Edited, it can be given to `update_many`, or with a column `path` to `upload_many`.
+        """
+        files = await self.list(filter, limit)
+        return await to_thread.run_sync(frame_of_files, files)
+
+    async def update_many(self, frame: pd.DataFrame, *, keep: Keep = ()) -> pd.DataFrame:
+        """Set the fields that a table has for each file, a thousand files a request.
+
+        A cell that is empty changes nothing. `name` and what only CDF tells are left as they are.
+
+        Args:
+            frame: a column `id` or `external_id`, and one for each field that is to be set.
+            keep: columns that are no fields.
+
+        Returns:
+            The files as CDF has them then, as `manifest` shows them.
+
+        Raises:
+            UsageError: a row names no file, or a cell cannot be read; nothing was sent.
+        """
+        changes = await to_thread.run_sync(changes_of_frame, frame, keep)
+        await self._put_ids([fields for _, fields in changes])
+        items = [
+            {**target, "update": update_of(fields, {}, {})} for target, fields in changes if fields
+        ]
+        files = await self.update_each(items) if items else []
+        return await to_thread.run_sync(frame_of_files, files)
+
+    async def _put_ids(self, several: Sequence[dict[str, Any]]) -> None:
+        """Ids in place of the external ids of data sets and assets."""
+        names = Names(self)
+        await names.learn(several)
+        for fields in several:
+            names.put_ids(fields)
 
     @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import SharedFields
 from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.transfer.files import DEFAULTS, SendingFields
+from cognite_nb_upload.transfer.hooks import checked_hook
 from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
 
@@ -30,24 +31,7 @@ _JOB: Final = ("if_exists", "again", "size_key", "sha256_key", "on_done")
 
 
 class ManyFields(SharedFields, SendingFields, total=False):
-    """The keywords of `upload_many`.
-
-    The metadata of `upload` for all files, how they are sent, and:
-
-    - `external_id`: "path" names each file by its path from the top of the folder, with `/` (of a
-      DataFrame: by its `path`); a function makes the name of that path.
-    - `data_set_external_id`, `asset_external_ids`: in place of the ids.
-    - `recursive`: also the folders in a folder. `hidden`: also what begins with a dot.
-    - `include`, `exclude`: patterns such as `*.las`, `raw/**`, `.git/`.
-    - `keep`: columns that are no fields and stay as they are; True: all of them.
-    - `if_exists`: what is done with a file that CDF has by this external id: "error" lets CDF
-      refuse it, "skip" leaves it, "newer" and "changed" compare the file's modification time with
-      CDF's `sourceModifiedTime`, "overwrite" replaces it.
-    - `size_key`, `sha256_key`: metadata keys that keep a file's size and SHA-256 in CDF, which has
-      neither of its own; "changed" then compares them.
-    - `again`: also send what an earlier run of this job has sent.
-    - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
-    """
+    """The keywords of `upload_many`, which explains them."""
 
     external_id: str | Callable[[str], str] | None
     data_set_external_id: str | None
@@ -111,6 +95,8 @@ class JobOptions:
         if job["if_exists"] == "overwrite":
             left[OVERWRITE] = True
         _check_sending(sending)
+        if job.get("on_done") is not None:
+            job["on_done"] = checked_hook("on_done", job["on_done"])
         for key in ("size_key", "sha256_key"):
             if job.get(key) is not None:
                 normalised("metadata", {job[key]: ""})

@@ -115,6 +115,7 @@ class SmallFiles:
             PartSender(job, self._files.store, self._files.config.retry, stop).run()
 
         await background.in_thread(work, self._stop, self._threads)
+        task.whole = True
         names = sorted({algorithm for one in proofs for algorithm, _ in one})
         task.proof = f"{' and '.join(names)}, by the store's answer" if names else ""
 

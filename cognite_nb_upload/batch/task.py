@@ -24,7 +24,7 @@ class RowTask:
         known: what an earlier run began of it.
         file: what CDF has handed out for it.
         proof: what the store's answer has proved of its bytes, in words.
-        digest: of a small file that was sent: to compare what is read back.
+        whole: the store has answered to a request of exactly the file's size, sent to its end.
     """
 
     row: BatchRow
@@ -33,6 +33,7 @@ class RowTask:
     known: Known | None = None
     file: CDFFile | None = None
     proof: str = ""
+    whole: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
 

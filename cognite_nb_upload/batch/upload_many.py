@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
+from cognite_nb_upload import background
 from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.columns import Keep
 from cognite_nb_upload.batch.files import begin_many
 from cognite_nb_upload.batch.options import MANY_DEFAULTS, ManyFields
 from cognite_nb_upload.core.keywords import keywords_of
@@ -45,8 +48,21 @@ def upload_many(
             `directory`. Symlinks are never followed.
         dry_run: check every row, send nothing, and return the frame.
         progress: show a bar.
-        **how: metadata for all files, how they are sent, and what is done where CDF has a file
-            already: see `ManyFields`.
+        **how: the metadata of `upload` for all files, how they are sent, and:
+
+            - `external_id`: "path" names each file by its path from the top of the folder, with `/`
+              (of a DataFrame: by its `path`); a function makes the name of that path.
+            - `data_set_external_id`, `asset_external_ids`: in place of the ids.
+            - `recursive`: also the folders in a folder. `hidden`: also what begins with a dot.
+            - `include`, `exclude`: patterns such as `*.las`, `raw/**`, `.git/`.
+            - `keep`: columns that are no fields and stay as they are; True: all of them.
+            - `if_exists`: what is done with a file that CDF has by this external id: "error" lets
+              CDF refuse it, "skip" leaves it, "newer" and "changed" compare the file's modification
+              time with CDF's `sourceModifiedTime`, "overwrite" replaces it.
+            - `size_key`, `sha256_key`: metadata keys that keep a file's size and SHA-256 in CDF,
+              which has neither of its own; "changed" then compares them.
+            - `again`: also send what an earlier run of this job has sent.
+            - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
 
     Raises:
         UsageError: nothing to upload, no column `path`, one that is no field, or a bad keyword.
@@ -56,6 +72,34 @@ def upload_many(
         return twin.check_many(files, **how)
     batch = begin_many(twin, files, how, hold=True)
     return watch(batch, progress=progress)
+
+
+def manifest(
+    client: object, filter: Mapping[str, Any] | None = None, *, limit: int | None = None
+) -> pd.DataFrame:
+    """What CDF has, as a table that can be edited and given to `update_many` or `upload_many`.
+
+    Args:
+        client: ours or an official one, blocking or async.
+        filter: CDF's filter, such as `{"dataSetIds": [{"id": 7}]}`; all files when None.
+        limit: at most so many.
+    """
+    return background.call(lambda: as_async_client(client).files.manifest(filter, limit))
+
+
+def update_many(client: object, frame: pd.DataFrame, *, keep: Keep = ()) -> pd.DataFrame:
+    """Set what a table says of files in CDF, and return them as they are then.
+
+    Args:
+        client: ours or an official one, blocking or async.
+        frame: a column `id` or `external_id`, and one for each field; an empty cell changes
+            nothing. `manifest` gives such a table.
+        keep: columns that are no fields.
+
+    Raises:
+        UsageError: a row names no file, or a cell cannot be read; nothing was sent.
+    """
+    return background.call(lambda: as_async_client(client).files.update_many(frame, keep=keep))
 
 
 def watch(batch: Batch, *, progress: bool = True) -> pd.DataFrame:

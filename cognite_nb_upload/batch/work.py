@@ -7,7 +7,6 @@ and the rows that were not sent say so.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.confirm import Confirming
 from cognite_nb_upload.batch.existing import Existing
 from cognite_nb_upload.batch.options import JobOptions
+from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import (
     DONE,
     INVALID,
@@ -44,6 +44,7 @@ from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.upload import Uploaded
 
 _log = logging.getLogger(__name__)
@@ -95,9 +96,13 @@ class BatchWork:
 
     def _planned(self) -> Table:
         """Read and check the rows, and find what is remembered of them; blocks."""
-        options = self._options
+        options, given = self._options, self._given
         table = read_table(
-            self._given, options.defaults, options.walk, naming=options.naming, keep=options.keep
+            given.frame() if isinstance(given, Recalled) else given,
+            options.defaults,
+            options.walk,
+            naming=options.naming,
+            keep=options.keep,
         )
         if options.max_bandwidth is not None:
             self._files.limits.bandwidth.set(options.max_bandwidth)
@@ -331,15 +336,7 @@ class BatchWork:
         assert on_done is not None  # noqa: S101 # asked by the caller
         told = {"path": row.path, "status": row.status, "id": row.id, "size": row.size,
                 "verified": row.verified, "note": row.note}  # fmt: skip
-        try:
-            if inspect.iscoroutinefunction(on_done):
-                await on_done(told, uploaded)
-            else:
-                again = await to_thread.run_sync(on_done, told, uploaded)
-                if inspect.isawaitable(again):
-                    await again
-        except Exception as error:
-            row.add_note(f"on_done failed: {type(error).__name__}: {error}")
+        row.add_note(await call_hook("on_done", on_done, told, uploaded))
 
     async def _stopped(self, row: BatchRow) -> None:
         row.fail(f"The batch was {self._stop.reason}.", "stopped")
@@ -386,6 +383,8 @@ def _told(error: UploadToolkitError) -> str:
 
 def _title(given: object) -> str:
     """What was given, in a few words for a list of jobs."""
+    if isinstance(given, Recalled):
+        return given.title
     if isinstance(given, str | Path):
         return str(given)
     if hasattr(given, "columns"):

@@ -8,7 +8,19 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cognite_nb_upload import CogniteClient, Uploaded, UsageError, resume, upload_many, uploads
+from cognite_nb_upload import (
+    CogniteClient,
+    Uploaded,
+    UsageError,
+    resume,
+    unfinished_jobs,
+    upload_many,
+    uploads,
+)
+from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.options import MODES
+from cognite_nb_upload.batch.upload_many import watch
+from cognite_nb_upload.core.numbers import as_size
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.progress import bars
 from cognite_nb_upload.say import say
@@ -21,7 +33,11 @@ if TYPE_CHECKING:
 _Commands = Any  # argparse has no public name for it
 # These say something of one file.
 _OF_ONE: Final = ("name", "external_id")
-_OF_FOLDERS: Final = ("recursive", "hidden")
+_OF_FOLDERS: Final = ("recursive", "hidden", "include", "exclude")
+# These say what a job of many files does.
+_OF_JOBS: Final = ("if_exists", "again", "size_key", "sha256_key")
+# A file's name in CDF by its path, which is for many.
+_BY_PATH: Final = "path"
 _STDIN: Final = "-"
 
 
@@ -53,8 +69,16 @@ def _add_upload(upload: argparse.ArgumentParser) -> None:
     upload.add_argument("paths", nargs="+", metavar="PATH", help="file, folder or glob; - is stdin")
     upload.add_argument("--recursive", "-r", action="store_true", help="also folders in folders")
     upload.add_argument("--hidden", action="store_true", help="also what begins with a dot")
+    for name in ("--include", "--exclude"):
+        upload.add_argument(name, action="append", metavar="PATTERN", help="such as '*.las'")
+    upload.add_argument(
+        "--if-exists", choices=MODES, help="what is done with a file that CDF has by this id"
+    )
+    upload.add_argument("--again", action="store_true", help="also what was sent before")
+    upload.add_argument("--size-key", metavar="KEY", help="metadata key that keeps the size")
+    upload.add_argument("--sha256-key", metavar="KEY", help="metadata key that keeps the SHA-256")
     upload.add_argument("--name", help="default: the file's own")
-    upload.add_argument("--external-id")
+    upload.add_argument("--external-id", help="of one file; path: each file's path is its id")
     upload.add_argument("--source", help="where the file comes from")
     upload.add_argument("--mime-type", help="default: guessed from the name")
     upload.add_argument("--directory", help="an absolute unix path")
@@ -98,11 +122,16 @@ def _upload(options: argparse.Namespace) -> int:
         given["metadata"] = dict(given["metadata"])
     dry_run = given.pop("dry_run", False)
     with CogniteClient() as client:
-        if _is_one_file(paths):
+        is_job = any(name in given for name in _OF_JOBS) or given.get("external_id") == _BY_PATH
+        if _is_one_file(paths) and not is_job:
             for name in _OF_FOLDERS:
                 given.pop(name, None)
             return _upload_one(client, paths[0], dry_run, given)
-        if alone := [f"--{name.replace('_', '-')}" for name in _OF_ONE if name in given]:
+        if alone := [
+            f"--{name.replace('_', '-')}"
+            for name in _OF_ONE
+            if name in given and given[name] != _BY_PATH
+        ]:
             raise UsageError(f"{' and '.join(alone)} is for one file; there are several.")
         return _upload_several(client, paths, dry_run, given)
 
@@ -137,20 +166,33 @@ def watched(upload: Upload) -> Uploaded:
 def _upload_several(
     client: CogniteClient, paths: list[str], dry_run: bool, how: dict[str, Any]
 ) -> int:
-    frame = upload_many(client, paths, dry_run=dry_run, progress=not dry_run, **how)
-    bad = frame[~frame["status"].isin(["waiting" if dry_run else "done"])]
+    if "part_size" in how:
+        how["part_size"] = as_size("part_size", how["part_size"])
+    return _say_rows(upload_many(client, paths, dry_run=dry_run, progress=not dry_run, **how))
+
+
+def _say_rows(frame: pd.DataFrame) -> int:
+    """Say what was not sent, and why, and how many were; 1 where some were not."""
+    bad = frame[~frame["status"].isin(["waiting", "done", "skipped", "assembling"])]
+    dry_run = bool((frame["status"] == "waiting").any())
     for row in bad.itertuples():
         say(f"{row.path}: {row.status}: {row.error}", error=True)
-    count = len(frame) - len(bad)
+    count, skipped = len(frame) - len(bad), int((frame["status"] == "skipped").sum())
     sent = show_bytes(int(frame["size"].fillna(0).drop(bad.index).sum()))
-    say(f"{count} of {len(frame)} files {'would be sent' if dry_run else 'are in CDF'}, {sent}.")
+    left = f", {skipped} of them left as they were" if skipped else ""
+    what = "would be sent" if dry_run else "are in CDF"
+    say(f"{count} of {len(frame)} files {what}, {sent}{left}.")
     return 1 if len(bad) else 0
 
 
 def _uploads(options: argparse.Namespace) -> int:
     frame = uploads(recent=options.recent)
-    if frame.empty:
+    jobs = unfinished_jobs(recent=options.recent)
+    if frame.empty and jobs.empty:
         say("No upload is unfinished.")
+    for id, job in zip(jobs.index, jobs.to_dict("records"), strict=True):
+        failed = f", {job['failed']} failed" if job["failed"] else ""
+        say(f"{id}  {job['state']}, {job['done']} of {job['files']} files{failed}  {job['title']}")
     for id, row in zip(frame.index, frame.to_dict("records"), strict=True):
         say(f"{id}  {_progress(row)}  {row['source'] or row['name']}")
     return 0
@@ -164,15 +206,19 @@ def _progress(row: dict[Any, Any]) -> str:
 
 def _resume(options: argparse.Namespace) -> int:
     with CogniteClient() as client:
-        watched(resume(options.id or _the_only_one(uploads()), client, options.file))
+        found = resume(options.id or _the_only_one(), client, options.file)
+        if isinstance(found, Batch):
+            return _say_rows(watch(found))
+        watched(found)
     return 0
 
 
-def _the_only_one(frame: pd.DataFrame) -> str:
-    if len(frame) == 1:
-        return str(frame.index[0])
+def _the_only_one() -> str:
+    ids = [str(one) for one in (*unfinished_jobs().index, *uploads(recent=False).index)]
+    if len(ids) == 1:
+        return ids[0]
     raise UsageError(
-        "No upload is unfinished." if frame.empty else "Several are unfinished; give the id of one."
+        "Several are unfinished; give the id of one." if ids else "No upload is unfinished."
     )
 
 

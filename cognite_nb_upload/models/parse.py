@@ -205,7 +205,8 @@ def _items(value: Any) -> list[Any]:
     if not isinstance(value, str):
         return [value] if isinstance(value, Mapping | Real) else list(value)
     if value.lstrip().startswith("["):
-        return list(json.loads(value))
+        found = _literal(value.strip())  # JSON, or as Python writes a list
+        return list(found) if isinstance(found, list) else [found]
     return [one.strip() for one in re.split(r"[,;\n]", value) if one.strip()]
 
 

@@ -38,9 +38,10 @@ from cognite_nb_upload.store.download import AT_ONCE
 from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.download import Download, DownloadTask, target_path
+from cognite_nb_upload.transfer.hooks import checked_hook
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
-from cognite_nb_upload.transfer.upload import Upload, checked_concurrency
+from cognite_nb_upload.transfer.upload import Upload, Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
 from cognite_nb_upload.transfer.work import UploadTask
 
@@ -54,6 +55,7 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "resume": as_flag,
     "verify": lambda _, value: _checked_mode(value),
     "max_bandwidth": as_rate,
+    "on_done": checked_hook,
     "progress": as_flag,
 }
 
@@ -72,6 +74,7 @@ class SendingFields(TypedDict, total=False):
 class UploadFields(MetadataFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
+    on_done: Callable[[Uploaded], Awaitable[None] | None] | None
     progress: bool
 
 
@@ -178,6 +181,8 @@ class AsyncFiles(FileEndpoints):
                   "download" reads everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.
+                - `on_done`: is called with the `Uploaded` when the file is in CDF; may be async. If
+                  it fails, the result has a note.
                 - `progress`: False shows no bars while it is awaited; they are shown in a notebook
                   and in a terminal, unless something shows this upload already.
 
@@ -442,6 +447,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         "verify": asked.get("verify", "size"),
         "resume": asked.get("resume", True),
         "progress": asked.pop("progress", True),
+        "on_done": asked.pop("on_done", None),
         "asked": asked,
     }
 

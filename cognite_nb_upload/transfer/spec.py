@@ -40,6 +40,7 @@ class UploadSpec:
         replaces: a file existed before (`overwrite`, or an existing file): never delete it.
         upload_id: the journal's, where it is known which unfinished upload is meant.
         progress: show bars while it is awaited.
+        on_done: the caller's own function, for the `Uploaded`.
         asked: the options that the caller gave, as a note names them.
         notes: what a reader should know of what is sent.
     """
@@ -64,6 +65,7 @@ class UploadSpec:
     max_concurrency: int = DEFAULT_CONCURRENCY
     max_bandwidth: float | None = None
     progress: bool = True
+    on_done: Callable[..., Any] | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

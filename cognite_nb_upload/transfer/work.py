@@ -45,6 +45,7 @@ from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
+from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
@@ -76,7 +77,7 @@ class UploadTask:
         self._upload, self._emit = upload, upload.feed.emit
         try:
             await self._take_in_hand()
-            return await self._recorded()
+            return await self._told(await self._recorded())
         except BaseException as error:
             self._tell_end(error)
             raise
@@ -84,6 +85,12 @@ class UploadTask:
             self._limits.lanes.ended(self)
             with CancelScope(shield=True):  # to delete a large temporary file takes a while
                 await to_thread.run_sync(self._source.close)
+
+    async def _told(self, result: Uploaded) -> Uploaded:
+        """Call the caller's own function; the file is in CDF, whatever becomes of that."""
+        hook = self._order.on_done
+        wrong = await call_hook("on_done", hook, result) if hook is not None else ""
+        return replace(result, notes=(*result.notes, wrong)) if wrong else result
 
     @property
     def _state(self) -> UploadState:

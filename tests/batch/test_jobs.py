@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ import pandas as pd
 import pytest
 from support import fired, seen, some_bytes, until
 
-from cognite_nb_upload import CogniteClient, JournalDamaged, UploadBusy
+from cognite_nb_upload import (
+    CogniteClient,
+    JournalDamaged,
+    UploadBusy,
+    UsageError,
+    forget,
+    resume,
+    unfinished_jobs,
+)
 from cognite_nb_upload.batch.files import begin_many
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal.jobs import jobs
@@ -266,3 +275,46 @@ def test_what_was_begun_and_not_stored_goes_to_the_same_file(
     assert list(result["status"]) == ["done"] * 4
     assert begun(cdf) == 4
     assert set(result["note"]) == {"went on with what an interrupted run had begun"}
+
+
+def test_an_interrupted_job_is_listed_and_gone_on_with_by_its_id(
+    cdf: Emulator, client: CogniteClient, folder: Path
+) -> None:
+    label = client.catalog.labels()[0].external_id
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    frame = pd.DataFrame({"path": [folder / f"f{no}.bin" for no in range(4)]})
+    frame["labels"] = [[label], None, None, None]
+    frame["source_created_time"] = [at, None, None, None]
+    frame["geo_location"] = [{"type": "Point", "coordinates": [5.0, 60.0]}, None, None, None]
+    cdf.inject(Fault("status", "put", status=400, times=None))
+    first = client.files.start_many(
+        frame, data_set_id=7, metadata={"a": "b"}, verify="none", keep=True
+    ).result()
+    assert set(first["status"]) == {"failed"}
+    assert fired(cdf)
+    cdf.clear_faults()
+    listed = unfinished_jobs()
+    assert list(listed["failed"]) == [4]
+    assert list(listed["title"]) == ["a table of 4 rows"]
+    result = resume(next(listed.itertuples()), client).result()
+    assert list(result["status"]) == ["done"] * 4
+    assert begun(cdf) == 4  # each is the row that it was, so what was begun is gone on with
+    (file,) = [one for one in cdf.files() if one["id"] == result["id"][0]]
+    assert (file["dataSetId"], file["metadata"]) == (7, {"a": "b"})
+    assert file["labels"] == [{"externalId": label}]
+    assert len(unfinished_jobs()) == 0
+    assert list(unfinished_jobs(recent=True)["state"]) == ["done"]
+    with pytest.raises(UsageError, match="has ended"):
+        resume(listed.index[0], client).result()
+    forget(listed.index[0])
+    assert len(unfinished_jobs(recent=True)) == 0
+
+
+def test_a_job_of_another_project_is_refused(
+    cdf: Emulator, client: CogniteClient, connect: Any, many: Many, folder: Path
+) -> None:
+    cdf.inject(Fault("status", "put", status=400, times=None))
+    many(folder)
+    other = connect(project="other")
+    with pytest.raises(UsageError, match="this client is for 'other'"):
+        resume(unfinished_jobs().index[0], other)

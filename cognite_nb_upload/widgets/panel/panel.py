@@ -32,7 +32,7 @@ from cognite_nb_upload.progress.view import Steered, UploadView
 from cognite_nb_upload.progress.words import clean, show_count, summary
 from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
-from cognite_nb_upload.unfinished import resume
+from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.page import Page
@@ -326,7 +326,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _gone_on_with(self, row: JournalRow, content: str | Path | BrowserFile) -> Upload:
         if isinstance(content, BrowserFile):
             return content.resume(self.client, row.id)
-        return resume(row.id, self.client, content)
+        return resume_upload(row.id, self.client, content)
 
     def _begin(self, call: Callable[[], Upload], path: str, said: _Said | None = None) -> None:
         """Start an upload and show it; where that cannot be, say why. `call` again goes on.
@@ -358,7 +358,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         source: Any = upload.spec.source
         if isinstance(source, BrowserFile):
             return source.resume(self.client, upload.id)
-        return resume(upload.id, self.client)
+        return resume_upload(upload.id, self.client)
 
     def _add(self, upload: Upload, path: str, again: Callable[[], object]) -> None:
         """Show an upload above the others, which fold."""
