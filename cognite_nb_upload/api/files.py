@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
@@ -95,8 +94,8 @@ class FileEndpoints(NotPickled):
 
     def through(self, store: PartStore) -> Self:
         """The same files, of the same client and within its limits, with another way for parts."""
-        other = copy(self)
-        other._store = store
+        other = object.__new__(type(self))  # not copy(): what holds a token is not copied
+        vars(other).update(vars(self), _store=store)
         return other
 
     def session(
