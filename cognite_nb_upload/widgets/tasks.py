@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
 from cognite_nb_upload import background
 
+_STEP_S: Final = 0.05
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -52,7 +53,9 @@ class Tasks:
         """Block until nothing is under way; False where that takes longer than `timeout_s`."""
         end_s = time.monotonic() + timeout_s
         while futures := self._running():  # one may have started another
-            if wait(futures, end_s - time.monotonic()).not_done:
+            # In short steps: `wait` does not notice that a future was cancelled meanwhile.
+            wait(futures, _STEP_S)
+            if time.monotonic() > end_s:
                 return False
         return True
 

@@ -65,7 +65,7 @@ def until(notebook: Notebook, expression: str, seconds: float = 60) -> str:
 
 
 def pick(page: Page, *paths: Path) -> None:
-    page.get_by_label("Choose files of this computer").locator("input").set_input_files(paths)
+    page.get_by_label("Choose files of this computer").locator("input").first.set_input_files(paths)
 
 
 def opened(open_notebook: Callable[..., Notebook], *, direct: bool = False) -> Notebook:

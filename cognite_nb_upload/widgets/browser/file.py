@@ -88,6 +88,7 @@ class BrowserFile:
         name: without a folder: browsers tell none.
         size: bytes.
         modified_ns: nanoseconds since 1970, exact to the millisecond.
+        folder: where it lies in the folder that was dropped; "" where it was not in one.
         waiting_for: why it cannot be read now, and what to do; "" where it can.
     """
 
@@ -99,10 +100,12 @@ class BrowserFile:
         name: str,
         size: int,
         modified_ms: int,
+        folder: str = "",
         direct: bool = False,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.size, self.modified_ns = name, size, modified_ms * 10**6
+        self.folder = folder
         self.direct = direct
         self.waiting_for = ""
         self.link = link

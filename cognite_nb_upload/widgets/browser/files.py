@@ -22,6 +22,7 @@ from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
+from cognite_nb_upload.widgets.style import keep_order
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -68,6 +69,7 @@ class BrowserFiles(anywidget.AnyWidget):
         self._by_no: dict[int, BrowserFile] = {}
         self._lock = threading.RLock()
         super().__init__(multiple=multiple, label=label)
+        keep_order(self)
         self.on_msg(self._heard)
 
     def remove(self, file: BrowserFile) -> None:
@@ -114,27 +116,29 @@ class BrowserFiles(anywidget.AnyWidget):
             self.note = ""
             for one in chosen:
                 self.link.hold(one["key"])
-                self._take(one["key"], str(one["name"]), int(one["size"]), int(one["modified"]))
+                facts = (str(one["name"]), int(one["size"]), int(one["modified"]))
+                self._take(one["key"], *facts, str(one.get("folder", "")))
             self.files = tuple(self._by_no.values())
         self._show()
 
-    def _take(self, key: str, name: str, size: int, modified_ms: int) -> None:
+    def _take(self, key: str, name: str, size: int, modified_ms: int, folder: str) -> None:
         """A file that is known is read on from; one that only seems to be the same is not."""
-        known = [file for file in self.files if file.name == name]
+        # Files of one name may lie in several folders that were dropped.
+        known = [file for file in self.files if (file.name, file.folder) == (name, folder)]
         for file in known:
             if file.is_like(name, size, modified_ms):
                 file.offer(key)
                 return
         away = next((file for file in known if file.is_away), None)
         if away is None:
-            self._add(key, name, size, modified_ms)
+            self._add(key, name, size, modified_ms, folder)
         elif away.was_unreadable:
             away.end("it was written to, or replaced by another one")
-            self._add(key, name, size, modified_ms)
+            self._add(key, name, size, modified_ms, folder)
         else:
             self._decline(away, key, size)
 
-    def _add(self, key: str, name: str, size: int, modified_ms: int) -> None:
+    def _add(self, key: str, name: str, size: int, modified_ms: int, folder: str) -> None:
         if not self.multiple:
             for file in self.files:
                 self.remove(file)
@@ -144,6 +148,7 @@ class BrowserFiles(anywidget.AnyWidget):
             name=name,
             size=size,
             modified_ms=modified_ms,
+            folder=folder,
             direct=self.direct,
             changed=self._show,
         )
@@ -170,7 +175,7 @@ class BrowserFiles(anywidget.AnyWidget):
         return {
             "no": no,
             "key": file.keys[-1],
-            "name": plain(file.name),
+            "name": plain(f"{file.folder}/{file.name}" if file.folder else file.name),
             "size": show_bytes(file.size),
             "words": words,
             "mood": "waiting" if words else "ready",

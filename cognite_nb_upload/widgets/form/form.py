@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ipywidgets
 import traitlets
@@ -36,8 +36,11 @@ from cognite_nb_upload.widgets.form.pairs import PairsField
 from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.form.section import Section
 from cognite_nb_upload.widgets.page import Page
-from cognite_nb_upload.widgets.style import box, close_all, say
+from cognite_nb_upload.widgets.style import box, close_all, hide, say
 from cognite_nb_upload.widgets.tasks import Tasks
+
+# Several files have each their own.
+OWN: Final = ("name", "mime_type", "external_id", "source_created_time", "source_modified_time")
 
 
 class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -103,6 +106,24 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         if self.value is None:
             raise InvalidMetadata(self.errors)
         return {**self.value.to_kwargs(), "overwrite": self.overwrite}
+
+    def for_many(self, many: bool) -> None:
+        """Hide the fields that each file has its own of, or show them again."""
+        for name in OWN:
+            hide(self.fields[name].widget, many)
+
+    def shared_kwargs(self) -> dict[str, Any]:
+        """The keywords of `files.upload` that hold for several files.
+
+        Raises:
+            InvalidMetadata: one of the fields that are shown is not valid.
+        """
+        shared = [name for name in FIELDS if name not in OWN]
+        if errors := {name: self.fields[name].error for name in shared if self.fields[name].error}:
+            raise InvalidMetadata(errors)
+        values = {name: self.fields[name].value for name in shared}
+        kwargs: dict[str, Any] = FileMetadata(name="any", **values).to_kwargs()
+        return {name: kwargs[name] for name in shared if name in kwargs}
 
     def fill(self, given: object) -> None:
         """Fill the form from a file: a `CDFFile`, a dict, or a row of a DataFrame.

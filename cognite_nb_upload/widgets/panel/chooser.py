@@ -6,9 +6,10 @@ file is chosen; hidden files show where one types a dot.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -34,6 +35,8 @@ _MOST: Final = 20_000
 # A path is looked up when nobody has typed for this long, in seconds.
 _PAUSE_S: Final = 0.1
 _UP: Final = "../"
+# A list of more files than this is no work for a panel, but for `upload_many`.
+_MOST_FILES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class ChosenFile:
         size: bytes.
         modified_ns: when it was last written, in nanoseconds since 1970.
         real: what the journal knows it by: the path without links.
+        folder: where it lies below the folder that was chosen, parted by "/"; "" where in it.
     """
 
     content: Path | BrowserFile
@@ -53,11 +57,13 @@ class ChosenFile:
     size: int
     modified_ns: int
     real: str
+    folder: str = ""
 
     @classmethod
     def of_browser(cls, file: BrowserFile) -> ChosenFile:
         """A file on the computer of whoever looks at the notebook."""
-        return cls(file, file.name, file.size, file.modified_ns, file.facts().path)
+        facts = file.facts()
+        return cls(file, file.name, file.size, file.modified_ns, facts.path, file.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +85,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What there is at a path that somebody types: a file, or what it may become."""
+    """What there is at a path that somebody types: a file, several, or what it may become."""
 
     text: str
     file: ChosenFile | None = None
+    files: tuple[ChosenFile, ...] = ()
     entries: tuple[Entry, ...] = ()
     more: int = 0
     said: str = ""
@@ -96,14 +103,17 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     Attributes:
         file: the file that is chosen, or None. Observable.
+        files: the files that are chosen where they are several; else empty. Observable.
         reason: why none is, in one sentence; "" where one is. Observable.
         looking: whether the disk is being asked for what is typed. Observable.
         input: the box one types in.
         lines: what can be picked now, a page of it.
-        browser: where files of one's own computer are dropped; hidden until it is asked for.
+        whole: the button that takes all files of the folder that is listed.
+        browser: where files and folders of one's own computer are picked or dropped.
     """
 
     file = traitlets.Instance(ChosenFile, allow_none=True)
+    files = traitlets.Tuple()
     reason = traitlets.Unicode("Choose a file.")
     looking = traitlets.Bool(False)
 
@@ -112,21 +122,24 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._recent = recent
         self._open = False
         self._page = 0
-        self._quiet = self._browsing = False
+        self._quiet = False
+        self._folder = ""  # the one that is listed
+        self._taken: set[BrowserFile] = set()  # those that an upload has taken
         self.input = ipywidgets.Text(description="File", placeholder="/path/to/a/big/file")
         self.browse = button("Browse", "Show the folder's files", self.open_or_close)
         self.recents = button("Recent", "Show files that were uploaded lately", self.show_recent)
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
         self.note = ipywidgets.HTML()
         self.note.add_class("cnbu-note")
-        self.mine = button(
-            "My computer", "Choose a file of the computer in front of you", self.show_browser
+        self.whole = button(
+            "Take all files of this folder", "Those in its folders too", self._take_folder
         )
+        hide(self.whole, True)
         self.browser = BrowserFiles()
-        self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section", "cnbu-none")
-        buttons = [self.browse, self.recents, self.mine]
-        row = box(ipywidgets.HBox, [self.input, *buttons], "cnbu-row")
-        super().__init__([row, self.lines.widget, self.note, self._drop_zone])
+        drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
+        row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
+        tools = box(ipywidgets.HBox, [self.whole], "cnbu-tools")
+        super().__init__([row, self.lines.widget, tools, self.note, drop_zone])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
         on_enter(self.input, lambda: self.tasks.start("enter", self._entered))
@@ -155,10 +168,29 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.looking = False  # what is typed is no longer looked up
         self.tasks.start("look", self._look_at_recent)
 
-    def show_browser(self) -> None:
-        """Show where files of one's own computer are chosen or dropped, or hide it."""
-        self._browsing = not self._browsing
-        hide(self._drop_zone, not self._browsing)
+    def choose_several(self, files: Sequence[ChosenFile]) -> None:
+        """Choose these; of one it is the file, of none nothing."""
+        one = files[0] if len(files) == 1 else None
+        several = tuple(files) if len(files) > 1 else ()
+        self.tasks.stop("look")
+        if one is not None and isinstance(one.content, BrowserFile):
+            self._choose_browser_file(one.content)
+            return
+        self._show(Look("", one, several, said="" if files else "Choose a file."))
+
+    def leave(self, file: ChosenFile) -> None:
+        """Take one of several off."""
+        if isinstance(file.content, BrowserFile):
+            self.browser.remove(file.content)
+        else:
+            self.choose_several([one for one in self.files if one is not file])
+
+    def clear(self) -> None:
+        """Choose nothing: what was chosen is on its way."""
+        chosen = (*self.files, *([self.file] if self.file else []))
+        self._taken |= {one.content for one in chosen if isinstance(one.content, BrowserFile)}
+        if self.files:
+            self._go("", opened=False)
 
     def enter(self) -> None:
         """Pick the first line; where nothing fits, that is none, and not the folder above."""
@@ -204,6 +236,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         text = self.input.value.strip() if text is None else text
         if self.file is not None and str(self.file.content) != text:
             self.file = None
+        self.files = ()
         if not text:
             self._close_list()
             self.tasks.stop("look")
@@ -219,6 +252,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     async def _look_at_recent(self) -> None:
         found = await to_thread.run_sync(self._recent_entries, abandon_on_cancel=True)
         self._open = True
+        hide(self.whole, True)
         self.lines.show([self._line(entry, str(entry.path)) for entry in found])
         self._say("" if found else "No file was uploaded from here yet, or none is there now.")
 
@@ -235,46 +269,46 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     # --- files of one's own computer ---------------------------------------------------------
 
     def _dropped(self, change: dict[str, Any]) -> None:
-        """The newest one is chosen; each of the others can be picked."""
-        files, before = change["new"], change["old"]
-        new = [file for file in files if file not in before]
-        chosen = self.file.content if self.file is not None else None
-        if new:
-            self._choose_browser_file(new[-1])
-        elif chosen in files:
-            self._list_others(chosen)
-        elif chosen in before:
-            self._go("", opened=False)
+        """All that no upload has taken yet are chosen."""
+        files = [file for file in change["new"] if file not in self._taken]
+        new = any(file not in change["old"] for file in files)
+        chosen = {one.content for one in self.files} | {self.file and self.file.content}
+        if new or not chosen.isdisjoint(change["old"]):
+            if not files:
+                self._go("", opened=False)
+                return
+            self._set_text("")
+            self.choose_several([ChosenFile.of_browser(file) for file in files])
 
     def _choose_browser_file(self, file: BrowserFile) -> None:
         self.tasks.stop("look")
         self._set_text("")
         self._show(Look("", ChosenFile.of_browser(file)))
         self._say(f"{file.name}, of your computer", "info")
-        self._list_others(file)
-
-    def _list_others(self, chosen: object) -> None:
-        others = [file for file in self.browser.files if file is not chosen]
-        self._open = bool(others)
-        self.lines.show([self._browser_line(file) for file in others])
-
-    def _browser_line(self, file: BrowserFile) -> Line:
-        text = f"{shortened(file.name, 100)}  ·  {show_bytes(file.size)}"
-        return Line(
-            file, f"Rather {text}", f"Upload {text}", partial(self.choose, file), "cnbu-hit"
-        )
 
     # --- what is shown -----------------------------------------------------------------------
 
     def _show(self, look: Look) -> None:
-        if look.file is not None:
+        found = bool(look.file or look.files)
+        if found:
             self._close_list()
         elif self._open:
             self._list(look)
-        self._say("" if look.file or (look.entries and self._open) else look.said)
-        self.reason = "" if look.file else look.said
+        self._say("" if found or (look.entries and self._open) else look.said)
+        self.reason = "" if found else look.said
+        self.files = look.files
         self.file = look.file
         self.looking = False
+        (self.add_class if look.files else self.remove_class)("cnbu-many")
+
+    def _take_folder(self) -> None:
+        folder = Path(self._folder)
+        self._say("Looking…", "busy")
+        self.looking = True
+        self.tasks.start("look", lambda: self._look_below(folder))
+
+    async def _look_below(self, folder: Path) -> None:
+        self._show(await to_thread.run_sync(files_below, folder, abandon_on_cancel=True))
 
     def _list(self, look: Look) -> None:
         lines = [self._line(entry, entry.text) for entry in look.entries]
@@ -285,6 +319,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if look.more:
             lines.append(self._turn(f"{look.more} more…", 1))
         self.lines.show(lines)
+        self._folder = str(_split(look.text)[0]) if look.entries else ""
+        hide(self.whole, not self._folder)
 
     def _line(self, entry: Entry, text: str) -> Line:
         path = f"{entry.path}/" if entry.is_folder else str(entry.path)
@@ -303,6 +339,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _close_list(self) -> None:
         self._open = False
         self.lines.show([])
+        hide(self.whole, True)
 
     def _say(self, text: str, kind: str = "info") -> None:
         self.note.value = say(text, kind)
@@ -316,9 +353,49 @@ def look_at(text: str, page: int = 0) -> Look:
     folder, begins = _split(text)
     try:
         found = _file_at(text, folder / begins) if begins else None
+        if found is None and glob.has_magic(text):
+            return _several(text, glob.iglob(os.path.expanduser(text), recursive=True))
         return found or _folder_at(text, folder, begins, page)
     except (OSError, ValueError) as error:
         return Look(text, said=f"{plain(folder / begins)} cannot be read: {_why(error)}.")
+
+
+def files_below(folder: Path) -> Look:
+    """All files of a folder and of those in it, but for hidden ones; reads the disk."""
+    return _several(f"{folder}/", _paths_below(folder), folder)
+
+
+def _paths_below(folder: Path) -> Iterator[str]:
+    for at, folders, names in os.walk(folder):  # it does not follow links, which may go in circles
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(at, name) for name in names if not name.startswith("."))
+
+
+def _several(text: str, paths: Iterable[str], top: Path | None = None) -> Look:
+    """The regular files among these paths, of which there may be many."""
+    files = [found.file for path in sorted(islice(paths, _MOST)) if (found := _one_of(path))]
+    chosen = [file for file in files if file is not None]
+    if not chosen:
+        return Look(text, said=f"No file that can be read fits {plain(text)}.")
+    if len(chosen) > _MOST_FILES:
+        said = f"{len(chosen):,} files fit; a panel takes at most {_MOST_FILES:,}. In code, "
+        return Look(text, said=said + "`upload_many` takes any number.")
+    if top is not None:
+        chosen = [replace(file, folder=_folder_below(top, file)) for file in chosen]
+    one = chosen[0] if len(chosen) == 1 else None
+    return Look(text, one, tuple(chosen) if one is None else ())
+
+
+def _one_of(path: str) -> Look | None:
+    try:
+        return _file_at(path, Path(os.path.abspath(path)))
+    except OSError:  # it cannot even be looked at
+        return None
+
+
+def _folder_below(top: Path, file: ChosenFile) -> str:
+    below = Path(str(file.content)).parent.relative_to(top).as_posix()
+    return "" if below == "." else below
 
 
 def _split(text: str) -> tuple[Path, str]:

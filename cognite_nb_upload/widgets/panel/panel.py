@@ -25,6 +25,7 @@ from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.models import InvalidMetadata, guess_mime_type
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.notebook import live_bundle
 from cognite_nb_upload.progress.outcome import Outcome, error_html
@@ -38,7 +39,9 @@ from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
 from cognite_nb_upload.widgets.panel.code import upload_code
+from cognite_nb_upload.widgets.panel.many import FileList, running_lists
 from cognite_nb_upload.widgets.panel.options import UploadOptions
+from cognite_nb_upload.widgets.panel.table import FileTable, total_words
 from cognite_nb_upload.widgets.panel.unfinished import Unfinished
 from cognite_nb_upload.widgets.sign_in import SignIn, connect
 from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, reveal, say
@@ -80,7 +83,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._uploads: tuple[Upload, ...] = ()
         self._callbacks: tuple[OnUploaded, ...] = ()
         self._paths: dict[Steered, str] = {}  # without links, as the journal has them
-        self._endings: dict[Steered, str] = {}
+        self._endings: dict[object, tuple[str, str]] = {}  # HTML and text
+        self._list: FileTable | None = None  # several files that are chosen
+        self._tables: tuple[FileTable, ...] = ()  # those that were started
         self._failed = ""  # why the last one failed, as HTML, until something else is started
         self._sent: _Said | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
@@ -131,6 +136,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         Raises:
             UsageError: the panel does not say enough yet.
         """
+        if self.files.files:
+            raise UsageError("Choose one file to see its code; `upload_many` sends several.")
         file, fields = self._said()
         if self.client is None:
             raise UsageError("Sign in first.")
@@ -161,11 +168,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             ipywidgets.HBox, [self.start, self.show_code, self._why], "cnbu-tools", "cnbu-actions"
         )
         # In a page that shows the panel, the copy that is kept for a saved notebook is hidden.
+        self._table = box(ipywidgets.VBox, [])
         self._page = Page(more_css=f".{self._saved_class}{{display:none}}")
         about = box(ipywidgets.VBox, [self.form], "cnbu-section")
         return [
             self._page, self._head, self._signing, self.unfinished.widget, self.files,
-            self._plan, about,
+            self._plan, self._table, about,
             self.sending.widget, actions, self._wrong, self._code, self._cards,
             self.unfinished.past,
         ]  # fmt: skip
@@ -176,8 +184,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _watch(self) -> None:
         self.files.observe(self._file_chosen, "file")
+        self.files.observe(self._several_chosen, "files")
         self.files.observe(self._changed, ["reason", "looking"])
-        self.form.observe(self._changed, ["value", "reason", "overwrite"])
+        self.form.observe(self._changed, ["value", "reason", "errors", "overwrite"])
         self.sending.listen(lambda: self._changed(None))
         self.unfinished.listen = lambda: self._changed(None)
 
@@ -216,6 +225,34 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self.form.set_file(path, size=file.size, modified=at)
         self._changed(None)
 
+    def _several_chosen(self, change: dict[str, Any]) -> None:
+        """Show them as a list, in place of the one that was not started."""
+        files: tuple[ChosenFile, ...] = change["new"]
+        kept = self._list is not None and [row.file for row in self._list.files.rows] == [*files]
+        if kept:
+            return
+        old, self._list = self._list, FileTable(FileList(files)) if files else None
+        if self._list is not None:
+            self._list.on_remove = self.files.leave
+        self._table.children = [self._list] if self._list is not None else []
+        if old is not None:
+            old.close()
+        self.form.for_many(bool(files))
+        self._changed(None)
+
+    def _many_said(self) -> dict[str, Any]:
+        """The keywords that hold for all files of the list.
+
+        Raises:
+            UsageError: what stands in the way, in one sentence.
+        """
+        for file in self.files.files:
+            try:
+                self._planned(file)
+            except UsageError as error:
+                raise UsageError(f"{clean(file.name, 60)}: {error}") from None
+        return {**self.form.shared_kwargs(), **self.sending.kwargs()}
+
     def _said(self) -> _Said:
         """The file and the keywords of `files.upload`.
 
@@ -252,7 +289,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if self.client is None:
             return "Sign in first."
         try:
+            if self.files.files:
+                self._many_said()
+                return ""
             file, fields = self._said()
+        except InvalidMetadata as error:
+            return next(iter(error.fields.values()))
         except UsageError as error:
             return str(error)
         if any(path == file.real and not one.done() for one, path in self._paths.items()):
@@ -305,8 +347,44 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._refused = True
             self._wrong.value = say(f"Not started. {why}", "error", "alert")
             return
+        if self._list is not None:
+            self._start_list(self._list)
+            return
         said = file, fields = self._said()
+        self.files.clear()
         self._begin(partial(self._call, file.content, fields), file.real, said)
+
+    def _start_list(self, table: FileTable) -> None:
+        """Upload all files of the list; its table moves to where uploads are shown."""
+        fields = self._many_said()
+        self._list, self._table.children = None, []
+        self._wrong.value = self._failed = ""
+        self._show_list(table)
+        table.files.start(lambda file: self._call(file.content, _fields_of(file, fields)))
+        self.files.clear()
+        self._changed(None)
+        reveal(table.card)
+        focus(table.card)
+
+    def _show_list(self, table: FileTable) -> None:
+        self._tables = (table, *self._tables)
+        table.files.on_upload = self._list_uploads
+        table.files.on_done = self._list_uploaded
+        table.on_ended = lambda: self._list_ended(table)
+        self._show_views(self.views)
+
+    def _list_uploads(self, upload: Upload) -> None:
+        with self._lock:
+            self._uploads = (*self._uploads, upload)
+
+    def _list_uploaded(self, uploaded: Uploaded) -> None:
+        for no, callback in enumerate(self._callbacks):
+            self._tell(f"{uploaded.id}.{no}", callback, uploaded)
+
+    def _list_ended(self, table: FileTable) -> None:
+        self._endings = {**self._endings, table: (table.still_html(), total_words(table.files))}
+        self.unfinished.refresh()
+        self._save()
 
     def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
         if self.client is None:
@@ -349,7 +427,14 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _find_running(self) -> None:
         """Show what runs in this process: its cell was run again, or the page was loaded again."""
+        listed: set[Upload] = set()
+        for files in running_lists():
+            self._show_list(FileTable(files))
+            listed |= set(files.uploads)
+            self._uploads = (*self._uploads, *files.uploads)
         for upload in running_uploads():
+            if upload in listed:
+                continue
             path = os.path.realpath(upload.path) if upload.path else ""
             self._add(upload, path, partial(self._begin, partial(self._again, upload), path))
 
@@ -402,7 +487,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return frozenset(self._paths[one.upload] for one in views)
 
     def _show_views(self, views: tuple[UploadView, ...]) -> None:
-        self.views = self._cards.children = views
+        self.views = views
+        self._cards.children = (*(table.card for table in self._tables), *views)
 
     # --- when one is over --------------------------------------------------------------------
 
@@ -411,7 +497,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             if done.exception() is not None:
                 self._sent = None  # the same may be sent again, and goes on from the journal
                 self._failed = _failed_html(view.ended)
-            self._endings = {**self._endings, view.upload: view.still_html()}
+            ending = (view.still_html(), summary(view.upload.state))
+            self._endings = {**self._endings, view.upload: ending}
         self._changed(None)
         self.unfinished.refresh()
         self._save()
@@ -441,15 +528,18 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._saved.update(self._saved_bundle(), raw=True)
 
     def _saved_bundle(self) -> dict[str, str]:
-        html = "".join(self._endings.values())
-        text = "\n".join(summary(upload.state) for upload in self._endings)
+        html = "".join(html for html, _ in self._endings.values())
+        text = "\n".join(text for _, text in self._endings.values())
         return {"text/plain": text, "text/html": f'<div class="{self._saved_class}">{html}</div>'}
 
     def close(self) -> None:
         """Close the panel; uploads go on."""
         self.tasks.close()
+        lists = (*self._tables, *([self._list] if self._list else []))
         for view in self.views:
             view.close()
+        for table in lists:
+            table.close()
         self.files.close()
         self.form.close()
         close_all(self)
@@ -457,6 +547,18 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def __repr__(self) -> str:
         running = sum(not one.done() for one in self._uploads)
         return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
+
+
+def _fields_of(file: ChosenFile, shared: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of `files.upload` for one of several files."""
+    own: dict[str, Any] = {"name": file.name}
+    own["source_modified_time"] = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+    if mime := guess_mime_type(file.name):
+        own["mime_type"] = mime
+    if file.folder:
+        top = (shared.get("directory") or "").rstrip("/")
+        own["directory"] = f"{top}/{file.folder}"
+    return {**shared, **own}
 
 
 def _failed_html(ending: Outcome | None) -> str:

@@ -160,6 +160,7 @@ function reveal(element) {
   const grown = new ResizeObserver(show);
   const end = () => grown.disconnect();
   grown.observe(element);
+  grown.observe(outermost(element)); // what is above it may take more room, too
   for (const name of ["wheel", "keydown", "pointerdown"]) // the person goes elsewhere
     addEventListener(name, end, { once: true, capture: true });
   setTimeout(end, REVEAL_MS);

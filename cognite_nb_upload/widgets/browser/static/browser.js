@@ -131,7 +131,8 @@ export class Holder {
     const chosen = Array.from(files, (file) => {
       const key = `${this.page}-${++this.count}`;
       this.files.set(key, file);
-      return { key, name: file.name, size: file.size, modified: file.lastModified };
+      const { name, size, lastModified: modified } = file;
+      return { key, name, size, modified, folder: folderOf(file) };
     });
     if (chosen.length) this.send({ kind: "chosen", page: this.page, files: chosen });
   }
@@ -248,14 +249,48 @@ function hasFiles(event) {
   return Array.from(event.dataTransfer?.types ?? []).includes("Files");
 }
 
-// Folders come as files that cannot be read: they are left out, and said.
+const folders = new WeakMap(); // File -> where it lies in the folder that was dropped
+const folderOf = (file) =>
+  folders.get(file) ?? (file.webkitRelativePath ?? "").split("/").slice(1, -1).join("/");
+
+// What is dropped, the files of folders among it. Entries are there only while the event lasts.
 function droppedFiles(event) {
   const items = Array.from(event.dataTransfer.items ?? []).filter((item) => item.kind === "file");
-  const folders = items.filter((item) => item.webkitGetAsEntry?.()?.isDirectory).length;
-  const files = items.length
-    ? items.filter((item) => !item.webkitGetAsEntry?.()?.isDirectory).map((item) => item.getAsFile())
-    : Array.from(event.dataTransfer.files);
-  return { files, folders };
+  if (!items.length) return Promise.resolve(Array.from(event.dataTransfer.files));
+  const found = items.map((item) => {
+    const entry = item.webkitGetAsEntry?.();
+    return entry?.isDirectory ? filesBelow(entry, "") : [item.getAsFile()];
+  });
+  return Promise.all(found).then((all) => all.flat());
+}
+
+async function filesBelow(folder, path) {
+  const reader = folder.createReader();
+  const entries = [];
+  for (let some; (some = await new Promise((ok, no) => reader.readEntries(ok, no))).length; )
+    entries.push(...some); // a browser gives at most 100 at once
+  const found = entries
+    .filter((entry) => !entry.name.startsWith("."))
+    .map(async (entry) => {
+      if (entry.isDirectory) return filesBelow(entry, path ? `${path}/${entry.name}` : entry.name);
+      const file = await new Promise((ok, no) => entry.file(ok, no));
+      folders.set(file, path);
+      return [file];
+    });
+  return (await Promise.all(found)).flat();
+}
+
+function makeFolderPick(holder) {
+  const label = make("label", "cnbu-drop-pick");
+  const input = make("input", "cnbu-drop-folder");
+  input.type = "file";
+  input.webkitdirectory = true;
+  label.append(make("span", "", "a folder"), input);
+  input.addEventListener("change", () => {
+    holder.choose(Array.from(input.files).filter((file) => !/(^|\/)\./.test(file.webkitRelativePath)));
+    input.value = "";
+  });
+  return { label, input };
 }
 
 function render({ model, el }, holder) {
@@ -267,7 +302,8 @@ function render({ model, el }, holder) {
   const note = make("div", "cnbu-drop-note");
   input.type = "file";
   label.append(words, input);
-  zone.append(label, make("span", "cnbu-drop-or", "or drop here"));
+  const folder = makeFolderPick(holder);
+  zone.append(label, folder.label, make("span", "cnbu-drop-or", "or drop here"));
   zone.setAttribute("role", "group");
   note.setAttribute("role", "status");
   el.append(zone, list, note);
@@ -278,7 +314,8 @@ function render({ model, el }, holder) {
     zone.setAttribute("aria-label", text);
     list.setAttribute("aria-label", "Chosen files");
     input.multiple = model.get("multiple");
-    input.disabled = model.get("disabled");
+    input.disabled = folder.input.disabled = model.get("disabled");
+    folder.label.hidden = !input.multiple;
     zone.classList.toggle("cnbu-drop-off", input.disabled);
     note.textContent = model.get("note");
     showRows(list, model, holder);
@@ -296,9 +333,13 @@ function render({ model, el }, holder) {
     over(event);
     leave();
     if (input.disabled) return;
-    const { files, folders } = droppedFiles(event);
-    holder.choose(input.multiple ? files : files.slice(0, 1));
-    if (folders) note.textContent = "A folder cannot be dropped: pick the files in it.";
+    droppedFiles(event).then(
+      (files) => {
+        holder.choose(input.multiple ? files : files.slice(0, 1));
+        if (!files.length) note.textContent = "There is no file in what was dropped.";
+      },
+      (error) => (note.textContent = `The folder cannot be read: ${error.name}.`),
+    );
   };
   zone.addEventListener("dragover", over);
   zone.addEventListener("dragenter", over);
