@@ -69,7 +69,7 @@ def test_a_folder_keeps_its_shape_and_leaves_out_what_is_hidden(
     panel.files.input.value = f"{folder}/"
     until(lambda: not panel.files.looking and panel.files.lines.lines)
     panel.files.whole.click()
-    until(lambda: panel.files.files)
+    until(lambda: panel.files.files and not panel.files.looking)
     assert panel._list is not None
     press(panel, panel._list)
     found = {(one["name"], one.get("directory")) for one in cdf.files()}

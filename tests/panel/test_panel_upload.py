@@ -40,7 +40,7 @@ def test_the_plan_is_said_before_anything_is_sent(ready: UploadPanel, cdf: Emula
     assert "10.00 MiB" in all_html(ready)
     assert "in 3 parts of 5" in all_html(ready)
     ready.sending.part_mib.value = ""
-    assert "in 1 part" in all_html(ready)
+    assert "in 2 parts of 8 MiB" in all_html(ready)
     assert not seen(cdf, "init")
 
 
