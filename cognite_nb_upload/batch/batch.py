@@ -226,9 +226,10 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         """The rows are read and checked."""
         self._table = table
         with self._lock:
-            self._counts["files"] = sum(row.status != "invalid" for row in table.rows)
+            self._counts["files"] += sum(row.status != "invalid" for row in table.rows)
             self._planned_now = self._changed = True
-        self._planned.set_result(table)
+        if not self._planned.done():  # a job of several tables has planned its first
+            self._planned.set_result(table)
 
     def until_begun(self) -> None:
         """Wait until it may send; blocks."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from anyio import to_thread
 
 from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.columns import Keep
 from cognite_nb_upload.batch.existing import Names
 from cognite_nb_upload.batch.manifest import changes_of_frame, frame_of_files
@@ -108,4 +109,8 @@ class AsyncManyFiles(AsyncFiles):
 
 def begin_many(to: AsyncFiles, files: object, how: Any, *, hold: bool = False) -> Batch:
     """`start_many`; held back until `go()` where `hold` is given."""
+    how = dict(how)
+    result = how.pop("result", None)
+    if result is not None:
+        files = Chunks(files, result)
     return Batch(BatchWork(to, files, JobOptions.of(how)), hold=hold)

@@ -54,6 +54,8 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
         UsageError: one of them is neither text nor a path.
     """
     for one in given:
+        if hasattr(one, "columns"):
+            raise UsageError("Tables that come one after another need result='....csv'.")
         if not isinstance(one, str | os.PathLike):
             raise UsageError(f"A path is text or a Path, not a {type(one).__name__}.")
         yield from _found(os.fspath(one), isinstance(one, str), walk)

@@ -46,6 +46,7 @@ class ManyFields(SharedFields, SendingFields, total=False):
     sha256_key: str | None
     again: bool
     on_done: OnDone | None
+    result: str | os.PathLike[str] | None
 
 
 MANY_DEFAULTS: Final[Mapping[str, object]] = {

@@ -273,6 +273,7 @@ def read_table(
     *,
     naming: Naming = None,
     keep: Keep = (),
+    first: int = 0,
 ) -> Table:
     """The table of what was given, every row checked. It touches folders, and no file.
 
@@ -282,6 +283,7 @@ def read_table(
         walk: how folders are walked.
         naming: "path", or what makes the external id of the path from the top of the folder.
         keep: columns that are no fields.
+        first: the number of the first row.
 
     Raises:
         UsageError: there is no `path` column, nothing was found, a column is no field, or a
@@ -296,7 +298,7 @@ def read_table(
             written(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
             for one in given[columns[PATH]].tolist()
         ]
-        return _checked(given, columns, fields, {}, relative, {}, naming)
+        return _checked(given, columns, fields, {}, relative, {}, naming, first)
     found = list(find(_several(given), walk or Walk()))
     if not found:
         raise UsageError(f"No file was found at {given!r}.")
@@ -329,13 +331,14 @@ def _checked(
     relative: Sequence[str],
     errors: Mapping[int, str],
     naming: Naming,
+    first: int = 0,
 ) -> Table:
     if naming is not None:
         if "external_id" in columns:
             raise UsageError("external_id is a column and a keyword; use one of them.")
         names, bad = _named(naming, relative)
         derived, errors = {**derived, "external_id": names}, {**bad, **errors}
-    table = Table(frame, columns, fields, derived=derived, errors=errors)
+    table = Table(frame, columns, fields, derived=derived, errors=errors, first=first)
     table.refuse_repeated(Seen())
     return table
 
@@ -395,6 +398,24 @@ def _ours(frame: pd.DataFrame) -> dict[str, str] | None:
         if isinstance(names, Mapping) and columns.issuperset(names.values()):
             return {str(name): str(column) for name, column in names.items()}
     return None
+
+
+def table_of_counts(counts: Mapping[str, int]) -> Table:
+    """A table without rows, whose frame says how many files ended how."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"status": list(counts), "files": list(counts.values())})
+    return _Counts(frame)
+
+
+class _Counts(Table):
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        self.rows = []
+
+    def frame(self) -> pd.DataFrame:
+        """How many files ended how."""
+        return self._frame
 
 
 def batches(rows: Sequence[BatchRow], first: int, then: int) -> Iterator[Sequence[BatchRow]]:

@@ -62,6 +62,9 @@ def upload_many(
             - `size_key`, `sha256_key`: metadata keys that keep a file's size and SHA-256 in CDF,
               which has neither of its own; "changed" then compares them.
             - `again`: also send what an earlier run of this job has sent.
+            - `result`: a CSV file that each row is written to: for jobs larger than memory, whose
+              `files` are an iterator of DataFrames, or the path of a CSV or Parquet table that
+              is read in chunks. What is returned counts the files by `status`.
             - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
 
     Raises:

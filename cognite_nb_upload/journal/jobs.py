@@ -582,31 +582,28 @@ def _has_ended(path: Path) -> bool:
 
 
 def _rewrite(path: Path, last: Fact) -> None:
-    """The job as what it has sent; the caller holds the lock."""
-    sound, known = _Sound(), dict[str, Known]()
+    """The job as what it has sent, read and written line by line; the caller holds the lock."""
+    sound = _Sound()
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    for fact in _facts(path, sound):
-        if "k" in fact:
-            _learn(known, fact)
-    if sound.fault:
-        raise _damaged(path, sound.line_no, sound.fault)
-    first = next(_facts(path, _Sound()))
-    lines, crc = [], 0
     fd = journal_folder.open_file(new, new=True)
     try:
-        done = (_done(key, one) for key, one in known.items() if one.done)
-        for fact in (first, *done, last):
-            line, crc = line_of(fact, crc)
-            lines.append(line)
+        lines, crc = [], 0
+        for fact in _facts(path, sound):
+            if fact["fact"] in ("Job", "Done", "Again"):
+                line, crc = line_of(fact, crc)
+                lines.append(line)
             if len(lines) == _LINES:
                 journal_folder.write(fd, lines)
                 lines = []
-        journal_folder.write(fd, lines)
+        if sound.fault:
+            raise _damaged(path, sound.line_no, sound.fault)
+        journal_folder.write(fd, [*lines, line_of(last, crc)[0]])
         journal_folder.sync(fd)
+        os.replace(new, path)
     finally:
         os.close(fd)
-    os.replace(new, path)
+        new.unlink(missing_ok=True)
 
 
 def _no_record(folder: Path, error: OSError) -> str:

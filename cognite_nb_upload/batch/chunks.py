@@ -1,0 +1,101 @@
+"""A job larger than memory: tables one after another, and what became of each row on disk.
+
+Rules of this file: of the tables one is held at a time; the result is written row by row, as each
+table is done, so that it is there up to where a job was interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cognite_nb_upload.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# So many rows of a file are read at once.
+ROWS: Final = 10_000
+_CSV: Final = (".csv", ".csv.gz", ".tsv")
+
+
+class Chunks:
+    """Tables in order, and where the result goes."""
+
+    def __init__(self, given: object, result: object) -> None:
+        """Look at what was given; nothing is read yet.
+
+        Raises:
+            UsageError: it is neither tables nor the path of one, or the result is no CSV file.
+        """
+        if not isinstance(result, str | os.PathLike) or Path(result).suffix.lower() != ".csv":
+            raise UsageError(
+                f"Tables that come one after another need result='....csv', where each row is "
+                f"written, not {result!r}."
+            )
+        self.result = Path(result).expanduser()
+        self._tables = _tables(given)
+        self._written = False
+
+    def next(self) -> pd.DataFrame | None:
+        """The next table; None after the last. Blocks.
+
+        Raises:
+            UsageError: what came is no table.
+        """
+        import pandas as pd
+
+        table = next(self._tables, None)
+        if table is not None and not isinstance(table, pd.DataFrame):
+            raise UsageError(f"The tables are DataFrames, not {type(table).__name__}.")
+        return table
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows to the result; the first ones replace what was there."""
+        mode: Any = "a" if self._written else "w"
+        frame.to_csv(self.result, mode=mode, header=not self._written, index=False)
+        self._written = True
+
+
+def _tables(given: object) -> Iterator[Any]:
+    if isinstance(given, str | os.PathLike):
+        return _tables_of(Path(given).expanduser())
+    if isinstance(given, Iterator):
+        return given
+    if isinstance(given, list | tuple):
+        return iter(given)
+    raise UsageError(
+        f"With result=, give an iterator of DataFrames, or the path of a CSV or Parquet table, "
+        f"not a {type(given).__name__}."
+    )
+
+
+def _tables_of(path: Path) -> Iterator[Any]:
+    name = path.name.lower()
+    if not path.is_file():
+        raise UsageError(f"The table {path} cannot be read: it is no file.")
+    if name.endswith(_CSV):
+        return _of_csv(path, "\t" if name.endswith(".tsv") else ",")
+    if name.endswith(".parquet"):
+        return _of_parquet(path)
+    raise UsageError(f"The table {path} is neither CSV nor Parquet, by its name.")
+
+
+def _of_csv(path: Path, separator: str) -> Iterator[Any]:
+    import pandas as pd
+
+    with pd.read_csv(path, sep=separator, dtype=str, chunksize=ROWS) as reader:
+        yield from reader
+
+
+def _of_parquet(path: Path) -> Iterator[Any]:
+    try:
+        parquet: Any = import_module("pyarrow.parquet")  # pandas asks for it, too
+    except ImportError:
+        raise UsageError(f"To read {path} install pyarrow, or write it as CSV.") from None
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS):
+            yield batch.to_pandas()
