@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from cognite_nb_upload.transfer.leaving import wait_at_exit
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload
 
@@ -37,6 +38,7 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
             if not upload.closing and _is_same(upload, spec):
                 return upload.joined(spec)
         upload = make()
+        wait_at_exit()
         _uploads.append(upload)
     upload.when_done(lambda _: _forget(upload))
     return upload

@@ -176,7 +176,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
     async def _wait(self) -> Uploaded:
         if self._interrupted:
             self.resume()
-        bars = self._own_bars()
+        bars = self.bars_for_who_waits()
         try:
             await background.until_done(self._done)
         except asyncio.CancelledError:
@@ -200,8 +200,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         if self._interrupted:
             self.resume()
         try:
-            with self._own_bars() or nullcontext():
-                self._done.exception(timeout_s)
+            self.until_over(timeout_s)
         except KeyboardInterrupt:
             self._interrupt("call `result()` again")
             raise
@@ -210,20 +209,28 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
     def finish(self) -> Uploaded:
         """Wait for it where nobody keeps it: an interrupt stops it, and the journal is kept."""
         try:
-            with self._own_bars() or nullcontext():
-                self._done.exception()
+            self.until_over()
         except BaseException:
             self.stop()
             say(f"Stopped {self.name}: the same call goes on with it.")
             raise
         return self._outcome()
 
+    def until_over(self, timeout_s: float | None = None) -> None:
+        """Block until it has ended, with bars; an interrupt leaves it as it is.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        with self.bars_for_who_waits() or nullcontext():
+            self._done.exception(timeout_s)
+
     def watched(self, change: int) -> None:
         """Count what shows this upload: one more, or one fewer."""
         with self._lock:
             self._watchers += change
 
-    def _own_bars(self) -> Bars | None:
+    def bars_for_who_waits(self) -> Bars | None:
         """Bars for who waits, in a notebook or a terminal, unless something shows it already."""
         if not self.spec.progress or self._watchers or self.done():
             return None
@@ -268,6 +275,21 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             self._paused = False
             self.stop_switch, self.pause_switch = CancelToken(), CancelToken()
             self._go_on.set()
+
+    def wait_until_paused(self, timeout_s: float) -> None:
+        """Wait up to so many seconds until it is paused and nothing is in flight, or has ended."""
+        quiet = threading.Event()
+
+        def look(state: UploadState, _: object) -> None:
+            if state.phase is Phase.PAUSED or state.phase.over:
+                quiet.set()
+
+        end = self.listen(look)
+        try:
+            look(self.state, None)
+            quiet.wait(timeout_s)
+        finally:
+            end()
 
     def cancel(self, delete: bool = False) -> None:
         """Give it up; returns when no byte will follow (called by a listener: at once).

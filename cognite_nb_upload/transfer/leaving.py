@@ -1,0 +1,123 @@
+"""A script that ends while uploads run: it waits for them, and its exit code tells of a failure.
+
+Rules of this file: the wait comes before the interpreter gives up its threads, the exit code after
+all other exit handlers; a notebook's kernel does not wait, since its journals go on later.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, Final
+
+from cognite_nb_upload.core.state import Phase
+from cognite_nb_upload.core.text import plain
+from cognite_nb_upload.errors import UploadStopped
+from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.transfer.upload import Upload
+
+_FAILED: Final = 1
+_INTERRUPTED: Final = 130  # what shells give to a program that Ctrl+C has ended
+# Who interrupts the wait waits so long, in seconds, for parts that are nearly done.
+_PAUSE_S: Final = 12.0
+
+
+class _Watch:
+    """Whether this process's end is watched; for the process that imported this or a child."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.begun = False
+
+
+_watch: PerProcess[_Watch] = globals().get("_watch") or PerProcess(_Watch)
+
+
+def wait_at_exit() -> None:
+    """From the first call on, the end of this process waits for its uploads."""
+    watch = _watch.get()
+    with watch.lock:
+        if watch.begun or _in_kernel():
+            return
+        watch.begun = True
+    # An atexit handler would come too late: by then no thread can be had to look up a host with.
+    register: Any = getattr(threading, "_register_atexit", atexit.register)
+    with suppress(RuntimeError):  # the interpreter is ending already
+        register(_leave, os.getpid())
+
+
+def _in_kernel() -> bool:
+    ipython = sys.modules.get("IPython")
+    return hasattr(ipython.get_ipython(), "kernel") if ipython is not None else False
+
+
+def _leave(pid: int) -> None:
+    from cognite_nb_upload.transfer.running import running_uploads  # it starts what is waited for
+
+    if pid != os.getpid():
+        return
+    code = 0
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    for upload in running_uploads():
+        if interrupted or upload.state.phase is Phase.PAUSED:
+            _put_down(upload)
+            continue
+        try:
+            code = max(code, _await(upload))
+        except KeyboardInterrupt:
+            interrupted, code = True, _INTERRUPTED
+            _pause(upload)
+    if code:
+        atexit.register(_exit_at_last, code)
+
+
+def _await(upload: Upload) -> int:
+    """Wait for one upload; returns the exit code that it calls for."""
+    _say(f"Waiting for {upload!r}; Ctrl+C pauses it.")
+    try:
+        upload.until_over()
+        result = upload.result()
+    except UploadStopped as error:
+        _say(str(error))
+        return _FAILED
+    except Exception as error:
+        _say(f"The upload of {upload.name} failed: {error or type(error).__name__}")
+        for note in getattr(error, "__notes__", ()):
+            _say(note)
+        return _FAILED
+    _say(repr(result))
+    return 0
+
+
+def _pause(upload: Upload) -> None:
+    """Let parts finish that are nearly done, unless there is another Ctrl+C."""
+    with suppress(KeyboardInterrupt):
+        upload.pause("interrupted")
+        upload.wait_until_paused(_PAUSE_S)
+    _put_down(upload)
+
+
+def _put_down(upload: Upload) -> None:
+    upload.stop()
+    _say(
+        f"Stopped {upload!r}. The same call goes on with it, also in another process, and so does "
+        f"`resume({upload.id!r})`."
+    )
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # there is no stderr any more
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+def _exit_at_last(code: int) -> None:
+    """Run the other exit handlers, flush, and leave: a SystemExit from here would be ignored."""
+    atexit.unregister(_exit_at_last)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)

@@ -1,0 +1,108 @@
+"""A script that ends while its upload runs: it waits, and its exit code tells what became of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from upload_rig import PART, environment_of, file_of, program, puts, until_true
+
+from cognite_nb_upload import uploads
+from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.emulator import Emulator, Fault
+
+BEGIN = """
+import atexit, sys
+from cognite_nb_upload import AsyncCogniteClient
+atexit.register(lambda: print("another handler"))
+PATH = sys.argv[1]
+def begin(**fields):
+    return AsyncCogniteClient.from_env().files.upload(PATH, name="nightly.bin", **fields)
+"""
+
+
+def there(cdf: Emulator) -> bool:
+    return any(one["name"] == "nightly.bin" and one.get("uploaded") for one in cdf.files())
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(0)", "del AsyncCogniteClient"])
+def test_a_script_waits_for_its_upload(cdf: Emulator, tmp_path: Path, end: str) -> None:
+    path = file_of(tmp_path, 3)
+    done = program(cdf, f"{BEGIN}begin(max_bandwidth=10e6)\nprint('the end')\n{end}", path)
+    assert (done.returncode, done.stdout) == (0, "the end\nanother handler\n")
+    waiting, result = done.stderr.splitlines()
+    assert waiting.startswith("Waiting for <Upload nightly.bin: 15.19 MiB in ")
+    assert result.startswith("<Uploaded nightly.bin: 15.19 MiB in ")
+    assert there(cdf)
+
+
+def test_a_script_that_has_waited_says_nothing_more(cdf: Emulator, tmp_path: Path) -> None:
+    done = program(cdf, f"{BEGIN}begin().result()", file_of(tmp_path, 1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_failure_is_told_and_is_the_exit_code_after_all_other_handlers(
+    cdf: Emulator, tmp_path: Path
+) -> None:
+    cdf.inject(Fault("stall", "part", seconds=1.0, times=1))
+    cdf.inject(Fault("status", "part", status=400, times=None))
+    done = program(cdf, f"{BEGIN}begin()\nsys.stdout.write('not flushed, ')", file_of(tmp_path, 3))
+    assert done.returncode == 1
+    assert done.stdout == "not flushed, another handler\n"
+    assert "The upload of nightly.bin failed: Part" in done.stderr
+    assert "the same call goes on from there" in done.stderr
+    assert {row["kind"] for row in cdf.fired()} >= {"status"}
+    assert not there(cdf)
+
+
+def test_other_threads_end_as_they_do_without_a_failure(cdf: Emulator, tmp_path: Path) -> None:
+    cdf.inject(Fault("status", "init", status=400))
+    text = f"""{BEGIN}
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+begin()
+ThreadPoolExecutor(1).submit(lambda: (time.sleep(0.5), print("a pool's work")))
+threading.Thread(target=lambda: (time.sleep(0.6), print("a thread's work"))).start()
+"""
+    done = program(cdf, text, file_of(tmp_path, 1))
+    assert done.stdout == "a pool's work\na thread's work\nanother handler\n", done.stderr
+
+
+def test_ctrl_c_during_the_wait_pauses_and_says_how_to_go_on(cdf: Emulator, tmp_path: Path) -> None:
+    path = file_of(tmp_path, 8)
+    text = f"{BEGIN}begin(part_size={PART}, max_bandwidth={6 * MIB}, max_concurrency=2)"
+    with subprocess.Popen(
+        [sys.executable, "-c", text, path], env=environment_of(cdf),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as script:  # fmt: skip
+        assert script.stderr is not None
+        assert script.stderr.readline().startswith("Waiting for ")
+        until_true(lambda: len(puts(cdf)) > 3)
+        script.send_signal(signal.SIGINT)
+        output, said = script.communicate(timeout=30)
+    assert script.returncode == 130
+    assert output == "another handler\n"
+    assert "The same call goes on with it" in said
+    row = uploads().iloc[0]
+    assert f"resume({row.name!r})" in said
+    assert row["stored_parts"] >= 2
+    assert row["held_by"] == ""
+    assert "Traceback" not in said
+
+
+def test_a_script_that_was_interrupted_does_not_wait(cdf: Emulator, tmp_path: Path) -> None:
+    text = f"{BEGIN}begin(max_bandwidth=1e6)\nraise KeyboardInterrupt"
+    done = program(cdf, text, file_of(tmp_path, 3))
+    assert done.returncode != 0
+    assert "Stopped <Upload nightly.bin" in done.stderr
+    assert not there(cdf)
+
+
+def test_an_upload_that_was_paused_is_not_waited_for(cdf: Emulator, tmp_path: Path) -> None:
+    text = f"{BEGIN}upload = begin(max_bandwidth=1e6)\nupload.pause()\nupload.wait_until_paused(20)"
+    done = program(cdf, text, file_of(tmp_path, 3))
+    assert done.returncode == 0
+    assert "Stopped <Upload nightly.bin" in done.stderr
