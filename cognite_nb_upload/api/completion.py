@@ -104,7 +104,7 @@ class Completion:
             {"id": self.file.id, "uploadId": self._upload_id},
             repeatable=False,
             what="to complete the upload",
-            waiting=lambda reason: self._emit(ev.Waiting(reason=reason)),
+            waiting=lambda reason: self._emit(ev.waits_for(reason)),
         )
 
     async def _becomes(self, question: Callable[[], Awaitable[bool]], within_s: float) -> bool:

@@ -102,9 +102,19 @@ class PartRefuted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Event):
-    """The whole upload waits for something, `offline` or `CDF says 503`; "" ends it."""
+    """The whole upload waits for something, `offline` or `CDF says 503`."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEnded(Event):
+    """It waits no more."""
+
+
+def waits_for(reason: str) -> Waiting | WaitEnded:
+    """What is told of a wait: its reason, or with "" that it has ended."""
+    return Waiting(reason=reason) if reason else WaitEnded()
 
 
 @dataclass(frozen=True, slots=True)

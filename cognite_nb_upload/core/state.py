@@ -62,6 +62,7 @@ TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] 
     ev.PartStored: (_ANY - {Phase.NEW, Phase.DONE}, None),
     ev.PartRefuted: (_ANY - {Phase.NEW, Phase.DONE}, None),
     ev.Waiting: (_ANY, None),
+    ev.WaitEnded: (_ANY, None),
     ev.Paused: (_LIVE | {Phase.FAILED}, Phase.PAUSED),
     ev.Resumed: (frozenset({Phase.PAUSED, Phase.FAILED, Phase.SENDING, Phase.NEW}), Phase.SENDING),
     ev.Completing: (_OPEN | {Phase.ASSEMBLING}, Phase.COMPLETING),
@@ -208,6 +209,8 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             )  # fmt: skip
         case ev.Waiting(reason=reason):
             return replace(state, waiting_for=reason)
+        case ev.WaitEnded():
+            return replace(state, waiting_for="")
         case ev.Paused(reason=reason):
             return replace(_recalled(state), waiting_for=reason or "paused")
         case ev.Failed(reason=reason):

@@ -155,7 +155,7 @@ class PartJob:
 
     def waiting(self, why: str) -> None:
         """It waits, and a person can help; "" where it goes on."""
-        self.emit(ev.Waiting(why))
+        self.emit(ev.waits_for(why))
 
 
 @dataclass(frozen=True, slots=True)

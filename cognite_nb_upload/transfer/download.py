@@ -196,7 +196,7 @@ class DownloadTask:
         config = self._files.config
         self._reader = reader = ObjectReader(
             self._files.network, config.retry, lambda: self._files.fresh_url(self._target),
-            lambda reason: self._emit(ev.Waiting(reason)),
+            lambda reason: self._emit(ev.waits_for(reason)),
         )  # fmt: skip
         found, first = await reader.open()
         wanted = Wanted(config.project, config.base_url.rstrip("/"), self._target)

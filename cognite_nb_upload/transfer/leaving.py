@@ -10,6 +10,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -36,8 +37,12 @@ class _Watch:
 _watch: PerProcess[_Watch] = globals().get("_watch") or PerProcess(_Watch)
 
 
-def wait_at_exit() -> None:
-    """From the first call on, the end of this process waits for its uploads."""
+def wait_at_exit(running: Callable[[], list[Upload]]) -> None:
+    """From the first call on, the end of this process waits for the uploads that `running` tells.
+
+    Args:
+        running: returns the uploads of this process that have not ended.
+    """
     watch = _watch.get()
     with watch.lock:
         if watch.begun or _in_kernel():
@@ -46,7 +51,7 @@ def wait_at_exit() -> None:
     # An atexit handler would come too late: by then no thread can be had to look up a host with.
     register: Any = getattr(threading, "_register_atexit", atexit.register)
     with suppress(RuntimeError):  # the interpreter is ending already
-        register(_leave, os.getpid())
+        register(_leave, os.getpid(), running)
 
 
 def _in_kernel() -> bool:
@@ -54,14 +59,12 @@ def _in_kernel() -> bool:
     return hasattr(ipython.get_ipython(), "kernel") if ipython is not None else False
 
 
-def _leave(pid: int) -> None:
-    from cognite_nb_upload.transfer.running import running_uploads  # it starts what is waited for
-
+def _leave(pid: int, running: Callable[[], list[Upload]]) -> None:
     if pid != os.getpid():
         return
     code = 0
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for upload in running_uploads():
+    for upload in running():
         if interrupted or upload.state.phase is Phase.PAUSED:
             _put_down(upload)
             continue

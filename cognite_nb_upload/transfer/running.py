@@ -38,7 +38,7 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
             if not upload.closing and _is_same(upload, spec):
                 return upload.joined(spec)
         upload = make()
-        wait_at_exit()
+        wait_at_exit(running_uploads)
         _uploads.append(upload)
     upload.when_done(lambda _: _forget(upload))
     return upload

@@ -196,7 +196,7 @@ def test_a_clock_that_goes_back_neither_goes_back_nor_divides_by_nothing():
 def test_what_is_replayed_has_no_time_and_the_clock_starts_with_what_is_new():
     replayed = after(opened(at_s=0.0), ev.PartStored(2, 30))
     assert (replayed.elapsed_s, replayed.rate, replayed.started_s) == (0.0, 0.0, None)
-    resumed = reduce(advance, (ev.Resumed(at_s=5000.0), ev.Waiting("", at_s=5002.0)), replayed)
+    resumed = reduce(advance, (ev.Resumed(at_s=5000.0), ev.WaitEnded(at_s=5002.0)), replayed)
     assert (resumed.elapsed_s, resumed.stored) == (2.0, 30)
 
 
@@ -294,7 +294,7 @@ class AnyUpload(RuleBasedStateMachine):
         self.happens(ev.PartStored(self.part(data), size))
 
     @rule(event=st.sampled_from([
-        ev.Waiting("offline"), ev.Waiting(""), ev.Paused(), ev.Resumed(), ev.Completing(),
+        ev.Waiting("offline"), ev.WaitEnded(), ev.Paused(), ev.Resumed(), ev.Completing(),
         ev.Assembling(), ev.Completed(), ev.Failed("no"), ev.Cancelled(),
     ]))  # fmt: skip
     def it_goes_its_way(self, event: ev.Event) -> None:

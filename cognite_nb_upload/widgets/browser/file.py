@@ -419,7 +419,7 @@ class BrowserFile:
         emit: Emit | None = getattr(self._mine, "emit", None)
         if emit is not None and self._said.get(emit, "") != trouble:
             self._said[emit] = trouble
-            emit(ev.Waiting(trouble))
+            emit(ev.waits_for(trouble))
 
     def _error(self) -> Exception:
         if self._ended == "removed":
