@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -78,3 +81,13 @@ def test_the_sink_says_the_size_of_what_the_sdk_sent(tmp_path: Path):
         url = f"{sink.storage}/get/{sent['file_id']}"
         reply = httpx.get(url, headers={"range": "bytes=0-0"}, trust_env=False)
     assert reply.headers["content-range"] == "bytes 0-0/10"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler")
+def test_the_fixed_cost_of_an_upload_is_measured():
+    command = [sys.executable, rig.HERE / "fixed_cost.py", "--uploads", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert 0 < told["quartiles_ms"][0] <= told["median_ms"] <= told["quartiles_ms"][1]
+    assert told["cpu_ms"] > 0
