@@ -13,6 +13,7 @@ from cognite_nb_upload import CogniteClient, UploadStopped
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
+from cognite_nb_upload.progress.words import clean
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
 from cognite_nb_upload.widgets.panel.unfinished import Item, _item_html
 
@@ -49,7 +50,7 @@ def test_an_unfinished_upload_is_listed_with_what_is_stored(
     panel = make_panel(client)
     item = item_of(panel, row)
     assert is_shown(item.resume)
-    for said in ("Unfinished · 1", "big.segy", "1 of 3 parts", str(big), " left · "):
+    for said in ("Unfinished · 1", "big.segy", "1 of 3 parts", clean(str(big), 80), " left · "):
         assert said in all_html(panel)
 
 

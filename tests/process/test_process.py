@@ -98,6 +98,7 @@ def test_31_a_childs_copy_of_a_handle_says_whose_it_is(cdf: Emulator, tmp_path: 
     answer = json.loads(run(cdf, HANDLES, file_of(tmp_path, 1)))
     place = f"runs in process {answer['pid']}; a forked child cannot use it."
     for told in answer["told"]:
+        assert isinstance(told, list), told
         *handles, shown, done, running, rows = told
         assert handles[:8] == [f"The upload of a {place}"] * 8
         assert handles[8:] == [f"The upload session of b {place}"] * 3
