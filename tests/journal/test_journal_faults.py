@@ -28,7 +28,6 @@ from journals import (
     record,
     stored,
 )
-from support import until
 
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import Phase, UploadState, advance
@@ -351,6 +350,8 @@ def test_without_a_folder_the_upload_goes_on_unremembered_and_says_so(
 def test_an_upload_on_a_disk_that_became_read_only_is_left_as_it_is(small_disk: Path) -> None:
     with Journal.open(mark(), small_disk / "uploads") as journal:
         state = record(journal, opened(), stored(0))
+    from support import until  # programs of this file import it, and know no other folder
+
     read_only = ["mount", "-o", "remount,ro", str(small_disk)]
     # Its last sync may be under way, and keeps the file open.
     until(lambda: subprocess.run(read_only, capture_output=True, check=False).returncode == 0)
