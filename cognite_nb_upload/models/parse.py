@@ -148,6 +148,17 @@ def fields_of(given: object) -> dict[str, Any]:
     return {field: read_field(field, value) for field, value in found.items()}
 
 
+def emptied_by(given: object) -> tuple[str, ...]:
+    """The fields that a dict says are to be emptied: None is given for them.
+
+    In a table, None is a value that is missing: it says nothing.
+    """
+    if not isinstance(given, dict):
+        return ()
+    none = {_CAMEL.get(str(key), str(key)) for key, value in given.items() if value is None}
+    return tuple(field for field in FIELDS if field in none)
+
+
 def _as_mapping(given: Any) -> Mapping[str, Any]:
     for name in ("to_kwargs", "dump"):  # ours; the official SDK's
         if callable(dump := getattr(given, name, None)):

@@ -250,6 +250,40 @@ def test_the_keyboard_reaches_everything_and_everything_has_a_name(
     assert file["dataSetId"] == 7
 
 
+def test_a_screen_reader_is_told_and_keys_move_in_lists(
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator
+) -> None:
+    panel = Panel(open_notebook([PANEL]))
+    keys = panel.page.keyboard
+    fold = panel.button("Time and place")
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    fold.click()
+    expect(fold).to_have_attribute("aria-expanded", "true")
+    expect(panel.box("Directory")).to_have_attribute("aria-invalid", "false")
+    panel.put("Directory", "relative")
+    expect(panel.box("Directory")).to_have_attribute("aria-invalid", "true")
+    note = panel.box("Directory").get_attribute("aria-describedby")
+    expect(panel.page.locator(f"#{note}")).to_contain_text("an absolute unix path")
+    panel.unfold("Labels, assets and security")
+    names = [one.get_attribute("aria-label") for one in panel.button("Browse").all()]
+    assert len(names) > 2
+    assert len(set(names)) == len(names), "each says of what it shows a list"
+
+    panel.type("Data set", "s")
+    lines = panel.field("Data set").locator(".cnbu-hits button")
+    expect(lines.first).to_be_visible()
+    keys.press("ArrowDown")
+    expect(lines.first).to_be_focused()
+    keys.press("ArrowDown")
+    expect(lines.nth(1)).to_be_focused()
+    keys.press("ArrowUp")
+    keys.press("ArrowUp")
+    expect(panel.box("Data set")).to_be_focused()
+    keys.press("Escape")
+    expect(lines).to_have_count(0)
+    expect(panel.box("Data set")).to_be_focused()
+
+
 @both
 def test_it_reads_in_light_and_dark_narrow_and_wide(
     open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator, screenshot: Screenshot

@@ -381,3 +381,10 @@ def test_lines_that_stay_keep_their_buttons(live: MetadataForm) -> None:
     before = live.labels.lines.widget.children[:2]
     live.labels.search.value = "drawi"
     assert live.labels.lines.widget.children[:2] == before
+
+
+def test_a_data_set_that_cdf_does_not_list_is_doubted(live: MetadataForm) -> None:
+    live.data_set.fill(987654)
+    assert "CDF lists no such data set" in live.data_set.note.value
+    live.data_set.fill(7)
+    assert "no such data set" not in live.data_set.note.value

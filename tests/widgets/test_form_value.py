@@ -311,3 +311,24 @@ def test_what_is_no_client_is_refused() -> None:
 def test_a_form_shows_itself_in_one_line(form: MetadataForm) -> None:
     form.name.input.value = "a\nb"
     assert repr(form) == r"<MetadataForm 'a\\nb': valid>"
+
+
+def test_none_in_a_dict_empties_its_field(form: MetadataForm) -> None:
+    form.fill({"name": "a", "external_id": "one", "source": "two", "directory": "/d"})
+    form.fill({"external_id": None})
+    assert form.value is not None
+    assert (form.value.external_id, form.value.source) == (None, "two")
+    form.fill({"source": None, "directory": "/e"})
+    assert (form.value.source, form.value.directory) == (None, "/e")
+
+
+def test_what_is_wrong_with_a_location_reddens_its_own_box(form: MetadataForm) -> None:
+    geo = form.fields["geo_location"]
+    boxes = (geo.latitude, geo.longitude, geo.geojson)  # type: ignore[attr-defined]
+    geo.geojson.value = "{"  # type: ignore[attr-defined]
+    assert ["cnbu-wrong" in one._dom_classes for one in boxes] == [False, False, True]
+    geo.geojson.value = ""  # type: ignore[attr-defined]
+    geo.latitude.value = "sixty"  # type: ignore[attr-defined]
+    assert ["cnbu-wrong" in one._dom_classes for one in boxes] == [True, True, False]
+    geo.latitude.value = ""  # type: ignore[attr-defined]
+    assert ["cnbu-wrong" in one._dom_classes for one in boxes] == [False, False, False]

@@ -51,6 +51,7 @@ class ChoiceList:
         complete: False while more are on their way.
         allowed: the only keys that may be picked without a doubt; None is all.
         why: what is said of a key that is not allowed.
+        unknown: what is said of a key that is not allowed and has no name.
         named: what else has a name, and is not offered.
     """
 
@@ -59,6 +60,7 @@ class ChoiceList:
     complete: bool = True
     allowed: frozenset[Key] | None = None
     why: str = ""
+    unknown: str = ""
     named: tuple[Choice, ...] = ()
 
 
@@ -94,7 +96,8 @@ class ChoiceLists:
                 choices,
                 note=_of_them(len(choices), len(rows)) if complete else "",
                 complete=complete,
-                allowed=None if writable is None else frozenset[Key](writable),
+                allowed=_allowed(writable, named if complete else None),
+                unknown="CDF lists no such data set for this token; it may refuse an upload to it.",
                 why="This token may not write files to that data set; CDF would refuse.",
                 named=named,
             )
@@ -163,6 +166,13 @@ def _of_them(shown: int, all_of_them: int) -> str:
     if not shown:
         return "This token may not write files to any data set it can see."
     return f"{shown} of {all_of_them}: those that this token may write files to."
+
+
+def _allowed(writable: frozenset[int] | None, named: Sequence[Choice] | None) -> Any:
+    """The keys of which nothing is doubted; None where that cannot be told yet."""
+    if writable is not None:
+        return frozenset[Key](writable)
+    return None if named is None else frozenset(one.key for one in named)
 
 
 def _data_set(row: DataSet) -> Choice:

@@ -24,7 +24,7 @@ from cognite_nb_upload.models import (
     TokenInspection,
     guess_mime_type,
 )
-from cognite_nb_upload.models.parse import fields_of
+from cognite_nb_upload.models.parse import emptied_by, fields_of
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.unfinished import as_async_client
 from cognite_nb_upload.widgets.form import picker_spec as kinds
@@ -128,12 +128,16 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
     def fill(self, given: object) -> None:
         """Fill the form from a file: a `CDFFile`, a dict, or a row of a DataFrame.
 
-        Fields that are not named keep what they hold. A time without a zone is local time.
+        Fields that are not named keep what they hold; None in a dict empties its field. A
+        time without a zone is local time.
 
         Raises:
             UsageError: it says nothing of a file, or a value cannot be read; nothing was filled.
         """
-        values = fields_of(given)
+        emptied = emptied_by(given)
+        values: dict[str, Any] = dict.fromkeys(emptied)
+        if not emptied or len(emptied) < len(given):  # type: ignore[arg-type] # it is a dict
+            values |= fields_of(given)
         with self._all_at_once():
             for name, value in values.items():
                 self.fields[name].fill(value)

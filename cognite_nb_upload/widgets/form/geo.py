@@ -55,6 +55,7 @@ class GeoField(Field):
         pair = box(ipywidgets.VBox, [inputs, self._drawing], "cnbu-grid")
         super().__init__(name, label, heading, pair, self._map_box, limit=LIMITS[name])
         self.widget.add_class("cnbu-wide")
+        self.widget.add_class("cnbu-geo")
         self.latitude.observe(self._point_edited, "value")
         self.longitude.observe(self._point_edited, "value")
         self.geojson.observe(self._text_edited, "value")
@@ -143,6 +144,12 @@ class GeoField(Field):
         if self._map is not None:
             self._map.show(location)
         super().show()
+        typed = bool(self.latitude.value.strip() or self.longitude.value.strip())
+        point = self.bad and typed and self._point() is None
+        for one in (self.latitude, self.longitude):
+            (one.add_class if point else one.remove_class)("cnbu-wrong")
+        other = self.bad and not point
+        (self.geojson.add_class if other else self.geojson.remove_class)("cnbu-wrong")
 
     # --- the map -----------------------------------------------------------------------------
 

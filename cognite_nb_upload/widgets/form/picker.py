@@ -248,9 +248,11 @@ class Picker(Field):
     def show(self) -> None:
         """Bring the note up to date; what is typed and not picked yet is no reason for red."""
         allowed = self._offer.allowed
-        doubtful = allowed is not None and any(one not in allowed for one in self.picked)
+        doubtful = [] if allowed is None else [one for one in self.picked if one not in allowed]
+        nameless = self._offer.complete and any(one not in self._known for one in doubtful)
+        why = self._offer.unknown if nameless and self._offer.unknown else self._offer.why
         doubts = (self._known[one].doubt for one in self.picked if one in self._known)
-        self.warning = self._offer.why if doubtful else next(filter(None, doubts), "")
+        self.warning = why if doubtful else next(filter(None, doubts), "")
         typing = bool(self.search.value.strip())
         self.info = self._hint() if typing and self.loaded else self._offer.note
         self._touched = self._touched and not typing

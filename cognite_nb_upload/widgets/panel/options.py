@@ -81,7 +81,7 @@ class UploadOptions:
             UsageError: something cannot be.
         """
         at_once = self.at_once.value.strip()
-        if at_once and not at_once.isdecimal():
+        if at_once and not (at_once.isdecimal() and 1 <= int(at_once) <= 16):
             raise UsageError("Parts at once is a whole number from 1 to 16.")
         given = {
             "part_size": self.part_size(),

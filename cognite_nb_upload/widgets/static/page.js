@@ -56,6 +56,7 @@ async function sendAhead(model, signal) {
 
 const FOCUSABLE = "button:enabled, input:enabled, select:enabled, textarea:enabled, summary";
 const REVEAL_MS = 2000;
+const BEGIN_MS = 50;
 const PLACES = ".cnbu-field, .cnbu-card, .cnbu-section, .cnbu-form";
 
 function outermost(element) {
@@ -86,6 +87,14 @@ class Focus {
     on("focusin", (event) => this.came(event.target));
     on("click", (event) => this.press(event.target));
     on("keydown", (event) => event.key === "Enter" && this.press(event.target));
+    on("keydown", (event) => onKey(event, this.top));
+    const begin = () => {
+      if (signal.aborted) return;
+      if (!this.top) return void setTimeout(begin, BEGIN_MS); // it is not in the page yet
+      this.observe(this.top);
+      describe(this.top);
+    };
+    begin();
     signal.addEventListener("abort", () => this.observer.disconnect());
   }
 
@@ -116,6 +125,10 @@ class Focus {
       if (this.asked) this.grant(this.asked);
       for (const element of marked(changes, "cnbu-reveal")) reveal(element);
     }
+    this.describing ??= requestAnimationFrame(() => {
+      this.describing = null;
+      if (this.top) describe(this.top);
+    });
     // A page notices in its next frame that what has the focus cannot have it any more.
     requestAnimationFrame(() => requestAnimationFrame(() => this.recover()));
   }
@@ -170,6 +183,79 @@ function nextIn(around, lost) {
   const all = [...around.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
   const follows = (one) => lost.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING;
   return all.find(follows) ?? all.at(-1);
+}
+
+// --- what a screen reader is told, and keys in lists ----------------------------------------------
+
+let ids = 0;
+
+function set(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+function describe(top) {
+  for (const field of top.querySelectorAll(".cnbu-field")) {
+    const note = field.querySelector(":scope > .cnbu-note");
+    if (note && !note.id) note.id = `cnbu-note-${++ids}-${Date.now().toString(36)}`;
+    for (const input of field.querySelectorAll("input:not([type=checkbox], [type=file]), textarea")) {
+      const own = input.closest(".cnbu-sub");
+      const bad = own ? own.classList.contains("cnbu-wrong") : field.classList.contains("cnbu-bad");
+      set(input, "aria-invalid", String(bad));
+      if (note) set(input, "aria-describedby", note.id);
+    }
+  }
+  for (const fold of top.querySelectorAll(".cnbu-fold"))
+    set(fold, "aria-expanded", String(fold.textContent.startsWith("▾")));
+  // Several buttons say Browse: each says of what, too.
+  for (const button of top.querySelectorAll(".cnbu-row > button"))
+    if (button.title) set(button, "aria-label", `${button.textContent}: ${button.title}`);
+  for (const code of top.querySelectorAll(".cnbu-code pre")) addCopy(code, "Copy the code");
+  for (const name of top.querySelectorAll(".cnbu-ending dt"))
+    if (name.textContent === "File id") addCopy(name.nextElementSibling, "Copy the file id");
+}
+
+function addCopy(element, label) {
+  if (!element || element.querySelector(".cnbu-copy")) return;
+  const text = element.textContent;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "jupyter-button cnbu-copy";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", label);
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(element); // a page that is not secure has no clipboard
+      button.textContent = "Press Ctrl+C";
+    }
+  };
+  element.append(button);
+}
+
+// Escape closes a list; the arrow keys move in it, from the box that is searched in and back.
+function onKey(event, top) {
+  const place = event.target.closest?.(".cnbu-field, .cnbu-files");
+  const list = place && top?.contains(place) ? place.querySelector(".cnbu-hits") : null;
+  const lines = list ? [...list.querySelectorAll("button")] : [];
+  if (!lines.length) return;
+  const box = place.querySelector(".cnbu-row input");
+  const at = lines.indexOf(event.target);
+  if (at < 0 && event.target !== box) return;
+  if (event.key === "Escape") {
+    const close = place.querySelector(".cnbu-row button");
+    if (close?.checkVisibility()) close.click();
+    else {
+      box.value = "";
+      box.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    box.focus();
+  } else if (event.key === "ArrowDown") (lines[at + 1] ?? lines.at(-1)).focus();
+  else if (event.key === "ArrowUp" && at >= 0) (lines[at - 1] ?? box).focus();
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
 }
 
 // --- the widget ----------------------------------------------------------------------------------
