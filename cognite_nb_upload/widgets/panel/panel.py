@@ -39,6 +39,7 @@ from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
 from cognite_nb_upload.widgets.panel.code import upload_code
+from cognite_nb_upload.widgets.panel.jobs import Jobs
 from cognite_nb_upload.widgets.panel.many import FileList, running_lists
 from cognite_nb_upload.widgets.panel.options import UploadOptions
 from cognite_nb_upload.widgets.panel.table import FileTable, total_words
@@ -71,6 +72,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         start: the Upload button; `reason` says why it is disabled.
         views: the uploads to be seen, the last one first.
         unfinished: what the journal remembers.
+        jobs: what it remembers of jobs of many files.
         sign_in: the form to sign in with, where the panel had to ask; else None.
         client: the client, once there is one.
     """
@@ -152,6 +154,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.form = MetadataForm(styled=False)
         self.sending = UploadOptions()
         self.unfinished = Unfinished(self._resume, self._shown_paths, self.tasks)
+        self.jobs = Jobs(lambda: self.client, self.tasks)
         self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
         self.show_code = button("Show the code", "Python that does the same", self._toggle_code)
         self._head, self._plan = ipywidgets.HTML(), ipywidgets.HTML()
@@ -172,7 +175,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._page = Page(more_css=f".{self._saved_class}{{display:none}}")
         about = box(ipywidgets.VBox, [self.form], "cnbu-section")
         return [
-            self._page, self._head, self._signing, self.unfinished.widget, self.files,
+            self._page, self._head, self._signing, self.unfinished.widget, self.jobs.widget,
+            self.files,
             self._plan, self._table, about,
             self.sending.widget, actions, self._wrong, self._code, self._cards,
             self.unfinished.past,
@@ -204,6 +208,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._use(found.client)
         else:
             self.unfinished.use(None)
+            self.jobs.refresh()
             self._changed(None)
 
     def _use(self, client: AsyncCogniteClient) -> None:
@@ -213,6 +218,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         hide(self._head, self.sign_in is not None)
         self.form.use(client)
         self.unfinished.use((config.project, config.base_url))
+        self.jobs.refresh()
         self._changed(None)
 
     # --- what may be uploaded ----------------------------------------------------------------

@@ -1,0 +1,70 @@
+"""Jobs of many files in the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from paneling import all_html
+from support import fired, seen, until
+
+from cognite_nb_upload import CogniteClient, upload_many
+from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.widgets.panel.jobs import JobLine
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
+
+MakePanel = Callable[..., UploadPanel]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "many"
+    made.mkdir()
+    for no in range(3):
+        (made / f"<b>{no}.bin").write_bytes(b"x" * (no + 1))
+    return made
+
+
+def line_of(panel: UploadPanel) -> JobLine:
+    until(lambda: panel.jobs.lines)
+    return next(iter(panel.jobs.lines.values()))
+
+
+def test_an_unfinished_job_is_listed_and_gone_on_with(
+    cdf: Emulator, client: CogniteClient, make_panel: MakePanel, folder: Path
+) -> None:
+    cdf.inject(Fault("status", "put", status=400, times=2))
+    upload_many(client, folder, progress=False)
+    assert fired(cdf) == [("status", "put")] * 2
+    panel = make_panel(client)
+    line = line_of(panel)
+    assert "1 of 3 files · 2 failed" in all_html(panel)
+    line.resume.click()
+    until(lambda: not panel.jobs.lines)
+    assert len(seen(cdf, "create")) == 3
+    assert sum(one["uploaded"] and one["name"].startswith("<b>") for one in cdf.files()) == 3
+
+
+def test_what_fails_again_is_shown_as_text(
+    cdf: Emulator, client: CogniteClient, make_panel: MakePanel, folder: Path
+) -> None:
+    cdf.inject(Fault("status", "put", status=400, times=None))
+    upload_many(client, folder, progress=False)
+    line = line_of(make_panel(client))
+    line.resume.click()
+    until(lambda: "<li>" in line.said.value)
+    assert "&lt;b&gt;0.bin" in line.said.value
+    assert "0 of 3 files · 3 failed" in line.said.value
+
+
+def test_a_job_is_forgotten_when_asked_twice(
+    cdf: Emulator, client: CogniteClient, make_panel: MakePanel, folder: Path
+) -> None:
+    cdf.inject(Fault("status", "put", status=400, times=None))
+    upload_many(client, folder, progress=False)
+    panel = make_panel(client)
+    line = line_of(panel)
+    line.forget.click()
+    line.really.click()
+    until(lambda: not panel.jobs.lines)
