@@ -294,6 +294,11 @@ class UploadView(LiveView):
             self._handle.update(self._still_bundle(), raw=True)
             self.close()
 
+    def _tell_again(self) -> None:
+        """Say how it ended once more, from a cell that has waited for it."""
+        if self.ended is not None:
+            self._handle.update(self._still_bundle(), raw=True)
+
     def still_html(self) -> str:
         """The snapshot as HTML that needs no widget and no kernel."""
         return self.ended.html() if self.ended else state_html(self.upload.state)
@@ -314,6 +319,9 @@ class UploadView(LiveView):
             if self.ended is None:
                 bundle = live_bundle(self, repr(self.upload))
                 self._handle = show(bundle, raw=True, display_id=True)
+                when_awaited = getattr(self.upload, "when_awaited", None)
+                if when_awaited is not None:
+                    when_awaited(self._tell_again)
                 return
         show(self._still_bundle(), raw=True)
 

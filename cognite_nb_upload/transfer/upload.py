@@ -8,6 +8,7 @@ but completion and cancellation leaves a journal to go on from.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cognite_nb_upload.progress.watch import Bars
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self._go_on = CancelToken()
         self._paused = self._interrupted = self._closing = self._sending = False
         self._watchers = 0
+        self._cell_calls: tuple[Callable[[], object], ...] = ()
         self._ended_by = "stopped"
         self._ended = False
         self._outcome_to_come: Future[Uploaded] = Future()
@@ -186,6 +191,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             if bars is not None:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(bars.close)  # it waits for the last picture
+        self._tell_this_cell()
         return self._outcome()
 
     def result(self, timeout_s: float | None = None) -> Uploaded:
@@ -204,6 +210,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         except KeyboardInterrupt:
             self._interrupt("call `result()` again")
             raise
+        self._tell_this_cell()
         return self._outcome()
 
     def finish(self) -> Uploaded:
@@ -387,6 +394,21 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             spec.source.close()
         self.resume()
         return self
+
+    def when_awaited(self, call: Callable[[], object]) -> None:
+        """Call `call()` in each cell that has waited for the end, from that cell's own thread.
+
+        What runs a notebook to its end (nbclient, papermill) takes only what the present cell says.
+        """
+        with self._lock:
+            self._cell_calls = (*self._cell_calls, call)
+
+    def _tell_this_cell(self) -> None:
+        for call in self._cell_calls:
+            try:
+                call()
+            except Exception:
+                _log.debug("What shows an upload could not be told of its end", exc_info=True)
 
     async def ended(self) -> None:
         """Wait until it has ended, however it does."""
