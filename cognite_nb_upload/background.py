@@ -23,7 +23,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.process import PerProcess, told
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -73,7 +73,10 @@ def portal() -> BlockingPortal:
     """The portal into the package's loop; starts it when there is none in this process."""
     loop = _loop.get()
     with loop.lock:
-        return loop.portal or loop.start()
+        try:
+            return loop.portal or loop.start()
+        except OSError as error:
+            raise told(error) from None
 
 
 def _started() -> _Loop:
@@ -146,10 +149,12 @@ def call(function: Callable[..., Awaitable[T]], *args: object) -> T:
     future = start(body)
     try:
         return future.result()
-    except BaseException:
+    except BaseException as error:
         future.cancel()
         if began.is_set():
             ended.wait(_GRACE_S)
+        if (sentence := told(error)) is not error:
+            raise sentence from None
         raise
 
 

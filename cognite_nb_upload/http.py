@@ -25,6 +25,7 @@ from urllib.request import getproxies
 
 import httpx
 
+from cognite_nb_upload import process
 from cognite_nb_upload.core.retry import Retry, http_date, parse_retry_after
 from cognite_nb_upload.errors import ConfigError, UploadToolkitError
 
@@ -316,6 +317,8 @@ def asks_too_much(retry: Retry, retry_after: str | None, now: datetime | None) -
 def in_words(error: BaseException) -> str:
     """A transport error as a reader understands it, without any URL."""
     for cause in causes(error):
+        if (sentence := process.told(cause)) is not cause:
+            return str(sentence).rstrip(".")
         if isinstance(cause, socket.gaierror):
             return "the host's name could not be looked up"
         if isinstance(cause, ConnectionRefusedError):

@@ -12,12 +12,13 @@ a finalizer would do what the child must not do.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import TransferError, UsageError
 
 T = TypeVar("T")
 
@@ -66,6 +67,16 @@ class Home:
             raise UsageError(
                 f"{what} runs in process {self.pid}; a forked child cannot use it."
             ).hint("Use it in that process, or begin one of this process's own.")
+
+
+def told(error: BaseException) -> BaseException:
+    """The error, or what to say in its place where no more files and sockets can be opened."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        why = "this process" if error.errno == errno.EMFILE else "this machine"
+        return TransferError(f"No file descriptor is left: {why} has too many files open.").hint(
+            "Close some, or raise the limit (`ulimit -n`); then the same call goes on."
+        )
+    return error
 
 
 def own(fd: int) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import anyio
 import httpx
 
-from cognite_nb_upload import http
+from cognite_nb_upload import http, process
 from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api.answer import HEADERS, Answer, NoAnswer, NotInTime, ask_async
 from cognite_nb_upload.api.auth import OAuthClientCredentials, Token, TokenNotInTime
@@ -131,6 +131,8 @@ class Rpc:
             attempt += 1
             try:
                 reply = await self._once(send)
+            except OSError as error:
+                raise process.told(error) from None
             except NoAnswer as error:
                 raise _not_cdfs(error, send.what) from None
             except (httpx.RequestError, CDFUnreachable) as error:

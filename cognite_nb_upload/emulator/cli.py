@@ -20,6 +20,7 @@ from .settings import Settings
 from .state import StateError
 
 TOKEN_VARIABLE = "CDF_EMULATOR_TOKEN"  # noqa: S105 - a name, not a token
+STORAGE_VARIABLE = "CDF_EMULATOR_STORAGE"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,9 +41,14 @@ def parser() -> argparse.ArgumentParser:
         "--store", choices=["s3", "gcs", "azure"], default="s3", help="whose replies to imitate"
     )
     made.add_argument(
-        "--storage",
-        help="s3://KEY:SECRET@host:port/bucket or azure://ACCOUNT:KEY@host:port/container",
+        "--storage-file",
+        type=_text_of,
+        dest="storage",
+        metavar="FILE",
+        help="a file that holds s3://KEY:SECRET@host:port/bucket or "
+        f"azure://ACCOUNT:KEY@host:port/container; or ${STORAGE_VARIABLE}",
     )
+    made.add_argument("--storage", type=_not_here, dest="storage", help=argparse.SUPPRESS)
     made.add_argument("--repeated-complete", choices=["ok", "refuse"], default="ok")
     made.add_argument(
         "--uploaded-delay-s", type=float, default=0.0, help="until a file counts as uploaded"
@@ -108,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _settings(options: dict[str, Any]) -> Settings:
     token = options.pop("token") or os.environ.get(TOKEN_VARIABLE)
+    options["storage"] = options["storage"] or os.environ.get(STORAGE_VARIABLE)
     return Settings.from_json(options | ({"token": token} if token else {}))
 
 
@@ -127,6 +134,20 @@ async def _run(settings: Settings, root: Path, port: int, *, watch_stdin: bool) 
         )
 
     await serve(settings, root, listener, stop, announce)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
+
+
+def _not_here(_: str) -> str:
+    raise argparse.ArgumentTypeError(
+        "every user of this machine can read a command line: put it in a file and give "
+        f"--storage-file, or set {STORAGE_VARIABLE}"
+    )
 
 
 def _ids(text: str) -> list[int]:

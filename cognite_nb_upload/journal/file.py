@@ -68,7 +68,11 @@ class JournalFile:
                 count, end = len(self._unsynced), self._end
                 if self._fd is None or not count:
                     return
-                fd = os.dup(self._fd)
+                try:
+                    fd = os.dup(self._fd)
+                except OSError as error:  # no descriptor is left: the next one tries again
+                    self._tell(error)
+                    return
             try:
                 if self._folder is not None:
                     journal_folder.sync_folder(self._folder)

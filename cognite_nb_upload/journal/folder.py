@@ -343,8 +343,13 @@ def _write_whole(path: Path, lines: list[Secret]) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """A folder that someone chose and made stays as it is: the files in it are 0600 anyway."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A folder that someone chose and made stays as it is: the files in it are 0600 anyway.
+
+    Its parents, where they are missing, have mode 0700 as it has.
+    """
+    for missing in reversed([one for one in folder.parents if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     if folder == _default_folder():
         folder.chmod(0o700)
 

@@ -32,7 +32,7 @@ from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
-from cognite_nb_upload.process import Home
+from cognite_nb_upload.process import Home, told
 from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import UploadSpec
@@ -453,7 +453,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             await self._ends(partial(self._done.set_exception, self._stopped()))
             raise
         except BaseException as error:
-            failure = self._stopped() if self._closing else error
+            failure = self._stopped() if self._closing else told(error)
             await self._ends(partial(self._done.set_exception, failure))
         else:
             await self._ends(partial(self._done.set_result, result))

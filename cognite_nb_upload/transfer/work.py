@@ -16,7 +16,7 @@ from typing import Final
 
 from anyio import CancelScope, fail_after, to_thread
 
-from cognite_nb_upload import background
+from cognite_nb_upload import background, process
 from cognite_nb_upload.api.files import Claim, FileEndpoints
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
@@ -175,7 +175,7 @@ class UploadTask:
 
     def _tell_end(self, error: BaseException) -> None:
         """Cancelled, put down or failed: whoever listens hears how it ended, once."""
-        upload, phase = self._upload, self._state.phase
+        upload, phase, error = self._upload, self._state.phase, process.told(error)
         if upload.cancelled:
             event: ev.Event = ev.Cancelled()
         elif upload.closing or isinstance(error, asyncio.CancelledError):

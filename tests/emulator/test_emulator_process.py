@@ -19,7 +19,7 @@ import pytest
 from certificates import Authority
 
 from cognite_nb_upload.emulator import Fault, emulator
-from cognite_nb_upload.emulator.cli import main
+from cognite_nb_upload.emulator.cli import _settings, main, parser
 
 MIB = 1024**2
 COMMAND = [sys.executable, "-m", "cognite_nb_upload.emulator"]
@@ -52,6 +52,36 @@ def test_a_token_may_come_from_the_environment_or_from_chance():
     assert tokens[0] == "from the environment"
     assert tokens[1] != tokens[2]
     assert len(tokens[1]) >= 32
+
+
+def test_the_key_of_a_real_store_is_not_taken_on_the_command_line(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        main(["--storage", "s3://KEY:planted@127.0.0.1:1/bucket"])
+    said = capsys.readouterr().err
+    assert "--storage-file" in said
+    assert "CDF_EMULATOR_STORAGE" in said
+    assert "planted" not in said
+    with pytest.raises(SystemExit):
+        main(["--storage-file", str(tmp_path / "missing")])
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_the_key_of_a_real_store_comes_from_a_file_or_a_variable(way, tmp_path):
+    url = "s3://KEY:planted@127.0.0.1:1/bucket"
+    (tmp_path / "storage").write_text(url + "\n")
+    options = ["--storage-file", str(tmp_path / "storage")] if way == "file" else []
+    told = parser().parse_args(options)
+    environment = {} if way == "file" else {"CDF_EMULATOR_STORAGE": url}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        assert _settings(_options(told)).storage == url
+
+
+def _options(told):
+    left = vars(told)
+    return {name: left[name] for name in left if name not in ("port", "root", "from_stdin")}
 
 
 def test_the_command_explains_itself_and_its_mistakes(capsys):

@@ -404,6 +404,22 @@ def test_the_users_own_folder_is_made_private_and_a_chosen_one_left_as_it_is(
         assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
+def test_parents_of_the_folder_that_are_missing_are_made_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home" / ".local" / "state"))
+    monkeypatch.delenv("COGNITE_NB_UPLOAD_STATE", raising=False)
+    (tmp_path / "home").mkdir(mode=0o755)
+    with Journal.open(mark()) as journal:
+        record(journal, opened())
+    made, modes = state_folder(), {}
+    while made != tmp_path:
+        modes[made.name] = stat.S_IMODE(made.stat().st_mode)
+        made = made.parent
+    assert modes.pop("home") == 0o755  # it was there
+    assert modes == dict.fromkeys((".local", "state", "cognite_nb_upload", "uploads"), 0o700)
+
+
 def test_a_line_is_a_checksum_and_json_that_a_person_can_read(folder: Path) -> None:
     with Journal.open(mark(), folder) as journal:
         record(journal, opened(), stored(0))
