@@ -107,6 +107,21 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     return getattr(address, "ipv4_mapped", None) or address
 
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+
+
+def is_link_local(host: str) -> bool:
+    """True for an address that is never routed, in every spelling and inside IPv6 addresses."""
+    address = address_of(host.rstrip("."))
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.sixtofour
+        if address in _NAT64 or address in _COMPATIBLE:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        return address.is_link_local or (inner is not None and inner.is_link_local)
+    return address is not None and address.is_link_local
+
+
 def checked_base_url(text: str, name: str = "base_url") -> str:
     """A URL without its last slash: https, or http to this machine.
 

@@ -99,5 +99,4 @@ def _problem(url: SignedURL, base: httpx.URL) -> str | None:
     local = http.is_loopback(url.host) and http.is_loopback(base.host)
     if url.scheme != "https" and not (url.scheme == "http" and local):
         return "is not https"
-    address = http.address_of(url.host)
-    return "is a link-local address" if address and address.is_link_local else None
+    return "is a link-local address" if http.is_link_local(url.host) else None

@@ -241,9 +241,12 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         """Bars for who waits, in a notebook or a terminal, unless something shows it already."""
         if not self.spec.progress or self._watchers or self.done():
             return None
-        from cognite_nb_upload.progress.watch import bars, has_an_audience
+        try:
+            from cognite_nb_upload.progress.watch import bars, has_an_audience
 
-        return bars(self) if has_an_audience() else None
+            return bars(self) if has_an_audience() else None
+        except OSError:  # no file can be opened: the upload itself says so, or goes on unseen
+            return None
 
     def _outcome(self) -> Uploaded:
         error = self._done.exception()

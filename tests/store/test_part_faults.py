@@ -537,6 +537,7 @@ def test_a_cookie_of_the_store_is_not_sent_back(cdf: Emulator, client: CogniteCl
         ("https://me:planted@store.example/part", "carries a user name"),
         ("https://169.254.169.254/latest?sig=planted", "is a link-local address"),
         ("https://[fe80::1]/part?sig=planted", "is a link-local address"),
+        ("https://[::ffff:169.254.169.254]/latest?sig=planted", "is a link-local address"),
         ("https://store.example:planted/", "cannot be read"),
         ("https://store.example/plantød", "cannot be read"),
         ("ftp://127.0.0.1/planted", "is not https"),
