@@ -199,6 +199,11 @@ def _datetime_ms(field: str, value: datetime) -> int:
     if value != value:  # pandas' NaT
         raise UsageError(f"{field} holds no time ({value}): leave it out.")
     if value.utcoffset() is None:
+        if hasattr(value, "tz_localize"):  # pandas' Timestamp, whose astimezone() differs
+            raise UsageError(
+                f"{field} has no time zone: use value.tz_localize('UTC'), or the zone it is in, "
+                "such as value.tz_localize('Europe/Oslo')."
+            )
         raise UsageError(
             f"{field} has no time zone: use value.astimezone() for local time, or "
             "value.replace(tzinfo=datetime.UTC)."

@@ -94,13 +94,25 @@ def _pairs_of_text(text: str) -> list[Pair]:
     if text.startswith(("{", "[")):
         return pairs_of(_literal(text))
     lines = [line for line in text.splitlines() if line.strip()]
-    delimiter = next((one for one in _DELIMITERS if _splits(lines, one)), None)
+    delimiter = _delimiter(lines)
     if delimiter is None:
         raise UsageError(
             "This is read as one pair per line, and not every line has a key and a value: "
             "write `key, value`, `key = value` or a dict."
         )
     return _without_head([_split(line, delimiter) for line in lines])
+
+
+def _delimiter(lines: list[str]) -> str | None:
+    """What ends the key in every line: of several, what comes first in most of them.
+
+    A tab wins: nobody types one by chance. Values may hold the others.
+    """
+    everywhere = [one for one in _DELIMITERS if lines and all(one in line for line in lines)]
+    if "\t" in everywhere:
+        return "\t"
+    firsts = [min(everywhere, key=line.index) for line in lines] if everywhere else []
+    return max(everywhere, key=firsts.count, default=None)
 
 
 def _literal(text: str) -> object:
@@ -110,10 +122,6 @@ def _literal(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         raise UsageError("This looks like a dict, and is neither JSON nor Python.") from None
-
-
-def _splits(lines: list[str], delimiter: str) -> bool:
-    return bool(lines) and all(delimiter in line for line in lines)
 
 
 def _split(line: str, delimiter: str) -> Pair:

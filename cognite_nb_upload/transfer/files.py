@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
+from cognite_nb_upload.http import redacted
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import (
@@ -58,6 +60,9 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "on_done": checked_hook,
     "progress": as_flag,
 }
+
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class SendingFields(TypedDict, total=False):
@@ -340,6 +345,7 @@ class AsyncFiles(FileEndpoints):
     def _order(self, source: Uploadable, fields: dict[str, Any]) -> UploadSpec:
         how = _options({name: fields.pop(name) for name in _READ_OPTION if name in fields})
         overwrite = as_flag("overwrite", fields.pop("overwrite", False))
+        _refuse_many(source)
         name = fields.pop("name", None) or own_name(source)
         if not name and not isinstance(source, str | os.PathLike):
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
@@ -466,8 +472,33 @@ def _closed_on_error(source: Source) -> Iterator[None]:
         raise
 
 
+def _refuse_many(source: object) -> None:
+    """Several files, which `upload_many` takes."""
+    items = source if isinstance(source, list | tuple | set | frozenset) else ()
+    paths = [one for one in items if isinstance(one, str | os.PathLike)]
+    if paths or hasattr(source, "itertuples"):
+        raise UsageError(
+            f"upload takes one file, not a {type(source).__name__}; for several there is "
+            "upload_many(client, ...)."
+        )
+
+
+def _refuse_address(text: str) -> None:
+    """A file elsewhere, unless a local file is called so."""
+    scheme, colon, rest = text.partition(":")
+    if not colon or len(scheme) < 2 or not _SCHEME.fullmatch(scheme) or os.path.exists(text):
+        return
+    if rest.startswith("//") or scheme in ("dbfs", "abfs", "abfss", "s3", "gs", "az"):
+        shown = redacted(f"{scheme}:{rest.rpartition('@')[2] if '@' in rest else rest}")
+        raise UsageError(
+            f"{shown} is an address, and upload takes a path or what can be read: open it with "
+            "fsspec, as in upload(fsspec.open(address))."
+        )
+
+
 def _opened(source: Uploadable, name: str) -> Source:
     if isinstance(source, str):
+        _refuse_address(source)
         return as_source(Path(source), name=name)
     if hasattr(source, "read_at"):
         return cast("Source", source)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pandas as pd
 import pytest
 from upload_rig import asked
 
@@ -178,3 +179,39 @@ def test_a_place_that_is_none_on_earth_is_said(client: CogniteClient) -> None:
     place = {"type": "Point", "coordinates": [597423, 6643210]}
     uploaded = client.files.upload(b"x", name="a", geo_location=place)
     assert uploaded.notes[0].startswith("geo_location: The latitude 6.64321e+06 is outside")
+
+
+@pytest.mark.parametrize("several", [list, tuple, set, pd.DataFrame])
+def test_several_files_lead_to_what_takes_them(
+    client: CogniteClient, tmp_path: Path, several: Callable[[Any], Any]
+) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"upload takes one file.*upload_many\(client"):
+        client.files.upload(several([str(tmp_path / "a")]))
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://bucket/x", "dbfs:/mnt/x", "https://a.example/x?sig=planted"]
+)
+def test_an_address_leads_to_fsspec(client: CogniteClient, address: str) -> None:
+    with pytest.raises(UsageError, match=r"is an address.*fsspec\.open") as refused:
+        client.files.upload(address)
+    assert "planted" not in str(refused.value)
+    assert str(refused.value).startswith(address.partition("?")[0])
+
+
+def test_a_file_that_is_called_like_an_address_is_a_file(
+    client: CogniteClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dbfs:x").write_bytes(b"x")
+    assert client.files.upload("dbfs:x").name == "dbfs:x"
+
+
+def test_a_timestamp_without_a_zone_is_told_what_a_timestamp_can(client: CogniteClient) -> None:
+    moment = pd.Timestamp("2024-01-01 12:00")
+    with pytest.raises(UsageError, match="tz_localize") as refused:
+        client.files.upload(b"x", name="x", source_created_time=moment)
+    assert "astimezone" not in str(refused.value)
+    utc = moment.tz_localize("UTC")
+    assert client.files.upload(b"x", name="x", source_created_time=utc).id

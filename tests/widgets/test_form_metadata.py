@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -164,3 +166,38 @@ def test_256_pairs_are_pages_of_eight_and_one_more_is_an_error(named: MetadataFo
 def test_a_key_is_counted_in_bytes(named: MetadataForm) -> None:
     named.pairs.rows[0].key.value = "å" * 65
     assert "130 bytes; CDF takes at most 128" in named.errors["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        (
+            "operator: Equinor, Norway\narea: Troll, West",
+            [("operator", "Equinor, Norway"), ("area", "Troll, West")],
+        ),
+        ("a = 1, 2\nb = x: y", [("a", "1, 2"), ("b", "x: y")]),
+        ("a: x = 1\nb: y = 2", [("a", "x = 1"), ("b", "y = 2")]),
+        ("url,https://a.b/?c=d\nat,12:30", [("url", "https://a.b/?c=d"), ("at", "12:30")]),
+        ("a, b\tc\nd\te: f", [("a, b", "c"), ("d", "e: f")]),
+        ("at: 12:30", [("at", "12:30")]),
+    ],
+)
+def test_values_keep_the_commas_equal_signs_and_colons_in_them(
+    text: str, pairs: list[tuple[str, str]]
+) -> None:
+    assert pairs_of(text) == pairs
+
+
+@pytest.mark.parametrize("seconds", [-315_619_200, -11_644_473_600])
+def test_a_file_time_that_cdf_refuses_is_left_out(
+    form: MetadataForm, tmp_path: Path, seconds: int
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x")
+    os.utime(path, (seconds, seconds))
+    moment = datetime.fromtimestamp(seconds, UTC)
+    for given in (None, moment):
+        form.set_file(path, modified=given, created=given)
+        assert form.errors == {}
+        assert form.value is not None
+        assert form.value.source_modified_time is None

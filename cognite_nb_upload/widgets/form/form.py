@@ -172,8 +172,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             self.mime_type.suggest(guess_mime_type(name))
             self.name.info = f"{size:,} bytes" if size is not None else ""
             self.name.show()
-            self.created.suggest(created or known.get("created"))
-            self.modified.suggest(modified or known.get("modified"))
+            self.created.suggest(_usable(created or known.get("created")))
+            self.modified.suggest(_usable(modified or known.get("modified")))
 
     def metadata_from(self, given: object) -> None:
         """Add metadata from a dict, a pandas Series, a DataFrame, pairs, or CSV or JSON text.
@@ -318,15 +318,26 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             self._banner.value = f'<div class="cnbu-banner">{say(said, "warn", "alert")}</div>'
 
 
+def _usable(moment: datetime | None) -> datetime | None:
+    """A file's time, as CDF takes it: some file systems say 1601 for "unknown"."""
+    return None if moment is None or moment.timestamp() < 0 else moment
+
+
+_YEAR_9999_S: Final = 253_402_300_799
+
+
 def _facts_of(file: str | os.PathLike[str]) -> dict[str, Any]:
     """Size and times of a file on this machine; nothing where there is none."""
     try:
         stat = os.stat(file)
     except (OSError, ValueError):
         return {}
-    facts: dict[str, Any] = {"size": stat.st_size, "modified": _moment(stat.st_mtime)}
+    facts: dict[str, Any] = {"size": stat.st_size}
     born = getattr(stat, "st_birthtime", None)  # Linux does not tell it
-    return facts if born is None else facts | {"created": _moment(born)}
+    for name, seconds in (("modified", stat.st_mtime), ("created", born)):
+        if seconds is not None and abs(seconds) <= _YEAR_9999_S:  # else no calendar has it
+            facts[name] = _moment(seconds)
+    return facts
 
 
 def _moment(seconds: float) -> datetime:
