@@ -21,7 +21,9 @@ async def main() -> None:
         size = await client.files.size(id=options.file_id)
 
         async def get() -> None:
-            download = client.files.start_download(options.path, id=options.file_id)
+            download = client.files.start_download(
+                options.path, id=options.file_id, max_concurrency=options.at_once
+            )
             with bars(download, disable=False, file=io.StringIO()):
                 await download
 
