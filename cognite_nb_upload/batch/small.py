@@ -60,7 +60,8 @@ class SmallFiles:
     ) -> None:
         self._files, self._record, self._stop, self._moved = files, record, stop, moved
         self._threads = CapacityLimiter(threads)
-        self._digests = None if verify == "none" else PartDigest
+        known = files.limits.checksums
+        self._digests = None if verify == "none" else (lambda: PartDigest(known))
 
     async def send(self, task: RowTask) -> CDFFile:
         """Send it; CDF may need a while to say `uploaded` after that.

@@ -182,7 +182,7 @@ class AsyncFiles(FileEndpoints):
                   the rate grows, and halves when the store asks for less.
                 - `overwrite`: replace the file that has this external id.
                 - `resume`: False begins anew, whatever is known of an earlier call.
-                - `verify`: "size" asks the store; "checksum" compares MD5 and CRC32C of each part;
+                - `verify`: "size" asks the store; "checksum" compares MD5 or CRC32C of each part;
                   "download" reads everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.

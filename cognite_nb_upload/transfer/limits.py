@@ -24,6 +24,7 @@ from cognite_nb_upload.core.numbers import as_rate
 from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.transfer.verify import KnownChecksums
 
 # A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
 _PIECE_S: Final = 0.1
@@ -211,12 +212,18 @@ def checked_bandwidth(rate: float | str | None) -> float | None:
 
 
 class SharedLimits:
-    """The limits of one client's uploads: `bandwidth`, `lanes`, and the stated maximum of both."""
+    """What the uploads of one client share.
+
+    Attributes:
+        bandwidth: bytes per second, over all of them.
+        checksums: which checksums its store answers with.
+    """
 
     most_at_once: Final = MOST
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
+        self.checksums = KnownChecksums()
         self._lanes = PerProcess(Slots)
 
     @property

@@ -1,7 +1,7 @@
 """Whether what CDF holds is what was sent, and how that is known.
 
-`size` asks the store for one byte and reads the total; `checksum` compares MD5 and CRC32C of each
-part with what the store answered for it; `download` reads everything back and compares each byte.
+`size` asks the store for one byte and reads the total; `checksum` compares the MD5 or CRC32C of
+each part with what the store answered for it; `download` reads everything back and compares.
 
 Rule of this file: a store that says nothing is not a store that agrees; the result says what was
 verified, and by what.
@@ -12,13 +12,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Final, Literal
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import show_bytes
-from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.core.plan import KIB, show_bytes
+from cognite_nb_upload.core.state import PartState, UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source, Witness, witness_of
 from cognite_nb_upload.store.download import AT_ONCE, ObjectReader, Span, cut, span_size
@@ -38,6 +38,7 @@ _REASONS: Final = {
     "": "stored by an earlier call, which compared none",
     "silent": "the store gave no checksum",
     "etag": "its ETag is no MD5 of it",
+    "late": "the store had given none before",
 }
 
 
@@ -47,37 +48,61 @@ def check_mode(verify: str) -> None:
         raise UsageError(f"verify is one of {', '.join(MODES)}, not {verify!r}.")
 
 
+class KnownChecksums:
+    """Which checksums the store of a client answers with, learnt from its answers. Thread-safe.
+
+    Until the first answer all are computed that a store may give. From then on it is the cheapest
+    of those it gives, and none where it gives none.
+    """
+
+    def __init__(self) -> None:
+        self._given: frozenset[str] | None = None
+
+    def wanted(self) -> tuple[str, ...]:
+        """The algorithms to compute for a part that is sent now."""
+        if self._given is None:
+            return tuple(_MAKERS)
+        return tuple(name for name in ("CRC32C", "MD5") if name in self._given)[:1]
+
+    def learn(self, given: frozenset[str]) -> None:
+        """An answer gave checksums of these algorithms."""
+        self._given = given if self._given is None else self._given | given
+
+
 class PartDigest:
-    """MD5 of one try of one part, and CRC32C where `google-crc32c` is installed.
+    """Checksums of one try of one part: those that the store answers with.
 
     An S3 ETag is the MD5 unless the bucket encrypts with a key of its own. So one that looks like
     an MD5 and differs is a mismatch where the ETag of another part of this upload agrees, and
     proves nothing until then.
 
     Args:
+        known: what the store answers with.
         etags_are_md5: says whether the ETag of another part agrees.
     """
 
-    def __init__(self, etags_are_md5: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        known: KnownChecksums | None = None,
+        etags_are_md5: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._known = known or KnownChecksums()
         self._etags_are_md5 = etags_are_md5
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._crc32c = _crc32c()
+        self._mine = {name: _MAKERS[name]() for name in self._known.wanted()}
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the part."""
-        self._md5.update(data)
-        if self._crc32c is not None:
-            self._crc32c.update(bytes(data))
+        for mine in self._mine.values():
+            mine.update(data)
 
     def judge(self, theirs: Checksums) -> Check:
         """Compare with what the store answered for the part."""
+        given = [(name, *found) for name, value in theirs if (found := _checksum_of(name, value))]
         agreed, differs = [], False
-        for name, value in theirs:
-            mine = self._mine(name, value)
-            if mine is None:
+        for name, algorithm, value in given:
+            if algorithm not in self._mine:
                 continue
-            algorithm, same = mine
-            if same:
+            if self._mine[algorithm].digest() == value:
                 agreed.append((algorithm, name))
             elif name != "etag":
                 return Check(f"the store's {algorithm} is not that of the bytes sent")
@@ -85,25 +110,49 @@ class PartDigest:
                 differs = True
         if differs and self._etags_are_md5():
             return Check(REFUTED)
-        unproven = "" if agreed else "etag" if differs else "silent"
-        return Check("", tuple(agreed), unproven)
-
-    def _mine(self, name: str, value: str) -> tuple[str, bool] | None:
-        """The algorithm, and whether it agrees; None where the value is no checksum of ours."""
-        algorithm = _ALGORITHMS.get(name, "")
-        mine = {"MD5": self._md5, "CRC32C": self._crc32c}.get(algorithm)
-        theirs = _digest_in_etag(value) if name == "etag" else _decoded(value)
-        if mine is None or len(theirs) != len(mine.digest()):
-            return None
-        return algorithm, mine.digest() == theirs
+        self._known.learn(frozenset(algorithm for _, algorithm, _ in given))
+        silent = "late" if given else "silent"
+        return Check("", tuple(agreed), "" if agreed else "etag" if differs else silent)
 
 
-def _crc32c() -> Any:
+def _checksum_of(name: str, value: str) -> tuple[str, bytes] | None:
+    """The algorithm and the digest of what a store tells; None where it is no checksum of ours."""
+    algorithm = _ALGORITHMS.get(name, "")
+    digest = _digest_in_etag(value) if name == "etag" else _decoded(value)
+    return (algorithm, digest) if len(digest) == _LENGTHS.get(algorithm) else None
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _makers() -> dict[str, Callable[[], Any]]:
+    """What makes a digest, by algorithm; that of CRC32C is an extra."""
     try:
-        found: Any = import_module("google_crc32c")  # an extra
+        crc32c: Any = import_module("google_crc32c")
     except ImportError:
-        return None
-    return found.Checksum()
+        return {"MD5": _md5}
+
+    class CRC32C:
+        """The library's, for views too: it takes bytes alone, which are copied within the cache."""
+
+        def __init__(self) -> None:
+            self._value = crc32c.Checksum()
+
+        def update(self, data: bytes | memoryview) -> None:
+            view = memoryview(data)
+            for at in range(0, len(view), _CACHED):
+                self._value.update(bytes(view[at : at + _CACHED]))
+
+        def digest(self) -> bytes:
+            return bytes(self._value.digest())
+
+    return {"MD5": _md5, "CRC32C": CRC32C}
+
+
+_CACHED: Final = 64 * KIB
+_MAKERS: Final = _makers()
+_LENGTHS: Final = {"MD5": 16, "CRC32C": 4}
 
 
 def _digest_in_etag(value: str) -> bytes:
@@ -135,14 +184,19 @@ def by_checksum(state: UploadState) -> str:
     agreed = [part for part in state.parts if part.checksums]
     if not agreed:
         return ""
-    names = sorted({algorithm for part in agreed for algorithm, _ in part.checksums})
-    algorithms = " and ".join(names)
+    algorithms = " or ".join(_algorithms(agreed))
     if len(agreed) == len(state.parts):
         return f"{algorithms} of every part, by the store's answers"
     return (
         f"{algorithms} of {len(agreed)} of {len(state.parts)} parts, by the store's answers "
         f"({_left_out(state)})"
     )
+
+
+def _algorithms(parts: Sequence[PartState]) -> list[str]:
+    """Those by which all of the parts agree; where there is none, those by which some do."""
+    of_each = [{algorithm for algorithm, _ in part.checksums} for part in parts]
+    return sorted(set.intersection(*of_each)) or sorted(set.union(*of_each))
 
 
 def _left_out(state: UploadState) -> str:

@@ -276,7 +276,8 @@ class UploadTask:
             unlisten()
 
     def _digest(self) -> checks.PartDigest:
-        return checks.PartDigest(lambda: checks.etags_are_md5(self._state))
+        known = self._limits.checksums
+        return checks.PartDigest(known, lambda: checks.etags_are_md5(self._state))
 
     def _refute(self) -> None:
         """Parts whose checksum was in doubt are sent again, once others show that it counts."""

@@ -22,6 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--part-mib", type=int, default=64)
     parser.add_argument("--project", default="bench")
     parser.add_argument("--token", default="x")
+    parser.add_argument("--verify", default="size")
     parser.add_argument("--file-id", type=int, help="of the file to download")
     return parser.parse_args()
 

@@ -137,7 +137,7 @@ def run(command: Sequence[str | Path], ca: Path | None) -> Reading:
     return reading
 
 
-def script(name: str, url: str, path: Path, ca: Path | None, **options: int) -> Reading:
+def script(name: str, url: str, path: Path, ca: Path | None, **options: int | str) -> Reading:
     """Run `send_<name>.py`."""
     words = [
         word

@@ -46,7 +46,12 @@ async def _send(client: AsyncCogniteClient, options: argparse.Namespace) -> Uplo
         assert set(frame["status"]) == {"done"}, frame["error"]
         return None
     part_size = options.part_mib * MIB
-    upload = client.files.upload(options.path, max_concurrency=options.at_once, part_size=part_size)
+    upload = client.files.upload(
+        options.path,
+        max_concurrency=options.at_once,
+        part_size=part_size,
+        verify=options.verify,
+    )
     with bars(upload, disable=False, file=io.StringIO()):
         return await upload
 

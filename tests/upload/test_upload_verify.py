@@ -37,7 +37,7 @@ from cognite_nb_upload.core.state import PartPhase, PartState, Phase, UploadStat
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.store.part import Check
 from cognite_nb_upload.transfer import work as run
-from cognite_nb_upload.transfer.verify import REFUTED, PartDigest, by_checksum
+from cognite_nb_upload.transfer.verify import REFUTED, KnownChecksums, PartDigest, by_checksum
 
 Clients = Callable[..., CogniteClient]
 Start = Callable[..., Emulator]
@@ -339,7 +339,7 @@ def test_33_etags_that_all_differ_prove_nothing_and_it_is_said_why(
 
 
 def digest(data: bytes, *, etags_are_md5: bool = False) -> PartDigest:
-    made = PartDigest(lambda: etags_are_md5)
+    made = PartDigest(etags_are_md5=lambda: etags_are_md5)
     made.update(data[:3])
     made.update(memoryview(data)[3:])
     return made
@@ -379,6 +379,30 @@ def test_where_etags_are_md5s_one_that_differs_is_a_mismatch() -> None:
     assert made.judge((("etag", '"0x8DC"'),)) == Check(unproven="silent")
 
 
+def test_only_what_the_store_answers_with_is_computed() -> None:
+    known = KnownChecksums()
+    assert "MD5" in known.wanted()
+    assert PartDigest(known).judge((("etag", '"0x8DC"'),)) == Check(unproven="silent")
+    assert known.wanted() == ()
+    made = PartDigest(known)
+    made.update(b"content")
+    assert made.judge((("etag", f'"{MD5.hexdigest()}"'),)) == Check(unproven="late")
+    assert known.wanted() == ("MD5",)
+    known.learn(frozenset({"CRC32C"}))
+    assert known.wanted() == ("CRC32C",)  # a fifteenth of the work
+
+
+@pytest.mark.parametrize(("switches", "wanted"), [
+    ({"store": "s3"}, ("MD5",)), ({"store": "azure"}, ("MD5",)), ({"checksums": False}, ()),
+])  # fmt: skip
+def test_a_client_learns_what_its_store_answers_with(
+    start: Start, clients: Clients, tmp_path: Path, switches: Any, wanted: Any
+) -> None:
+    client = clients(start(**switches))
+    client.files.upload(file_of(tmp_path, 1), verify="checksum")
+    assert client.files.limits.checksums.wanted() == wanted
+
+
 def test_crc32c_is_compared_where_it_can_be_computed() -> None:
     google_crc32c = pytest.importorskip("google_crc32c")
     right = base64.b64encode(google_crc32c.Checksum(b"content").digest()).decode()
@@ -404,6 +428,20 @@ def test_the_words_say_of_how_many_parts_and_why_not_of_all() -> None:
         "compared none; parts 2 and 3: the store gave no checksum)"
     )
     assert by_checksum(UploadState(parts=(PartState(0),))) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [("MD5 CRC32C", "CRC32C", "CRC32C"), ("MD5", "CRC32C", "CRC32C or MD5"), ("MD5", "MD5", "MD5")],
+)
+def test_the_words_name_what_every_part_was_compared_by(
+    first: str, second: str, words: str
+) -> None:
+    parts = tuple(
+        PartState(no, 1, PartPhase.STORED, checksums=tuple((one, "x") for one in names.split()))
+        for no, names in enumerate((first, second))
+    )
+    assert by_checksum(UploadState(parts=parts)) == f"{words} of every part, by the store's answers"
 
 
 # --- verify="download" ----------------------------------------------------------------------------

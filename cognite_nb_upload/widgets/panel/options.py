@@ -18,7 +18,7 @@ from cognite_nb_upload.widgets.style import box, button, hide, say
 
 _VERIFY: Final = (
     ("Size, as the store says it", "size"),
-    ("MD5 and CRC32C of each part", "checksum"),
+    ("MD5 or CRC32C of each part", "checksum"),
     ("Every byte, by reading it back", "download"),
     ("Nothing", "none"),
 )
