@@ -43,6 +43,7 @@ class JupyterApp:
         kind: "lab" or "notebook".
         folder: an empty folder; its `work` is what the server serves.
         cdf: what kernels find as CDF_URL, CDF_PROJECT and CDF_TOKEN.
+        base_url: the path below which all of it is served, as on a hub.
         env: more variables for the server and its kernels.
 
     Attributes:
@@ -50,7 +51,15 @@ class JupyterApp:
         state: the folder where kernels keep their journals.
     """
 
-    def __init__(self, kind: str, folder: Path, cdf: Emulator | None = None, **env: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        cdf: Emulator | None = None,
+        base_url: str = "/",
+        **env: str,
+    ) -> None:
+        self._base_url = base_url
         self.kind, self.cdf = kind, cdf
         self.root, self.state = folder / "work", folder / "state"
         self.token = secrets.token_hex(16)
@@ -87,7 +96,8 @@ class JupyterApp:
         options = [
             "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",
             f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.root}",
-            f"--{app}.expose_app_in_browser=True", "--LabApp.news_url=",
+            f"--ServerApp.base_url={self._base_url}", f"--{app}.expose_app_in_browser=True",
+            "--LabApp.news_url=",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]  # fmt: skip
         return [sys.executable, "-m", module, *options]
