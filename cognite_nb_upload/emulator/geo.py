@@ -62,15 +62,20 @@ def _positions(coordinates: Any) -> Iterator[Point]:
 
 # ---- relation ---------------------------------------------------------------------------------
 
-filter_check = obj(
-    {"relation": one_of("INTERSECTS", "DISJOINT", "WITHIN"), "shape": geometry},
-    ["relation", "shape"],
-)
+RELATIONS = ("INTERSECTS", "DISJOINT", "WITHIN")
+
+
+def _relation(name: str, value: Any) -> None:
+    """In small letters, too: the official SDK's own tests write it so."""
+    one_of(*RELATIONS)(name, value.upper() if isinstance(value, str) else value)
+
+
+filter_check = obj({"relation": _relation, "shape": geometry}, ["relation", "shape"])
 
 
 def condition(value: Json, _: Any) -> Any:
     """Whether a document's `geoLocation` intersects, avoids or is within the shape."""
-    shape, relation = Shape.of(value["shape"]), str(value["relation"])
+    shape, relation = Shape.of(value["shape"]), str(value["relation"]).upper()
 
     def passes(doc: Json) -> bool:
         if "geoLocation" not in doc:

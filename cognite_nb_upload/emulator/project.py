@@ -165,7 +165,9 @@ class Project:
         named = [{"externalId": item["externalId"]} for item in new if "externalId" in item]
         known = [item for item in named if self.one(kind, item) is not None]
         if twice := known or rules.repeated(named):
-            raise Refused("Duplicate external ids", status=409, duplicated=twice)
+            # As the official SDK's own tests have seen it of assets.
+            text = "Asset id duplicated" if kind == "assets" else "Duplicate external ids"
+            raise Refused(text, status=409, duplicated=twice)
 
 
 def _listed(meta: Json, field: str) -> list[Json]:

@@ -257,7 +257,7 @@ HOLED = shape("Polygon", box(0, 10), box(4, 6))
     ("own", "relation", "other", "passes"),
     [
         (shape("Point", 5, 1), "WITHIN", HOLED, True),
-        (shape("Point", 5, 5), "WITHIN", HOLED, False),
+        (shape("Point", 5, 5), "within", HOLED, False),
         (shape("Point", 4, 5), "WITHIN", HOLED, True),  # on the hole's edge
         (shape("Point", 11, 5), "DISJOINT", HOLED, True),
         (INSIDE, "WITHIN", HOLED, True),
