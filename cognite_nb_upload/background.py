@@ -49,7 +49,15 @@ class _Loop:
 
     def start(self) -> BlockingPortal:
         manager = start_blocking_portal(name=_NAME)
-        portal = manager.__enter__()
+        try:
+            portal = manager.__enter__()
+        except RuntimeError as error:
+            if "thread" not in str(error):
+                raise
+            raise UsageError(
+                "No thread can be started here, as in a notebook that runs in the browser "
+                "(Pyodide), and uploads need some: use a Jupyter with a kernel of its own."
+            ) from error
         self.thread = portal.call(threading.get_ident)
         portal.start_task(self._start_each)
         self.portal = portal

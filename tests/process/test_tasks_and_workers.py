@@ -238,3 +238,24 @@ def test_what_runs_here_says_how_it_goes_on_elsewhere(cdf: Emulator, tmp_path: P
         result, frame = upload.result(20), batch.result()
         assert pickle.loads(pickle.dumps(result)) == result
         assert pickle.loads(pickle.dumps(frame)).equals(frame)
+
+
+def test_where_no_thread_can_be_started_it_is_said_at_the_first_use(cdf: Emulator) -> None:
+    code = (
+        "import threading\n"
+        'def start(self): raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = start\n"  # as Python for the browser has it
+        "from cognite_nb_upload import CogniteClient\n"
+        f"env = {{'CDF_PROJECT': 'a', 'CDF_URL': {cdf.base_url!r}, 'CDF_TOKEN': 't'}}\n"
+        "client = CogniteClient.from_env(env)\n"
+        "for use in (client.files.list, lambda: client.files.upload(b'x', name='a')):\n"
+        "    try:\n"
+        "        use()\n"
+        "    except Exception as error:\n"
+        "        print(type(error).__name__, error)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    lines = done.stdout.splitlines()
+    said = "UsageError No thread can be started here"
+    assert [line.startswith(said) for line in lines] == [True, True], done.stderr
