@@ -1,4 +1,4 @@
-"""What an upload costs beside its bytes: `python tests/bench/fixed_cost.py [--tls] [--uploads N]`.
+"""What one upload costs beside its bytes: `python tests/bench/fixed_cost.py [--tls]`.
 
 A file of 1 KB, with journal, progress and verification on, to a sink on this machine. It prints the
 median and quartiles of the time, and the median of the CPU time, in milliseconds, as JSON.
