@@ -10,7 +10,7 @@ BIN := .venv/bin
 # One stamp per set of extras: each is installed once, and again when pyproject.toml changes.
 STAMP := .venv/stamp
 
-.PHONY: demo test test-fast clients lint bench docs lab notebooks clean
+.PHONY: demo test test-fast clients lint bench soak docs lab notebooks clean
 
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
@@ -38,6 +38,10 @@ notebooks: $(STAMP)-test
 
 bench: $(STAMP)-test
 	$(BIN)/python tests/bench/run.py
+
+# Random stops with faults on, for 15 minutes: bytes right, nothing leaks. Not in CI.
+soak: $(STAMP)-test
+	$(BIN)/python tests/soak/soak.py --minutes $(or $(MINUTES),15)
 
 # The documents as a site in build/site; a dead link is an error.
 docs: $(STAMP)-docs

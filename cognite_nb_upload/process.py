@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Generic, TypeVar
@@ -111,6 +112,26 @@ def _give_up(fd: int, known: tuple[int, int]) -> None:
         finally:
             os.close(null)
 
+
+class _NoReload:
+    """Refuses `importlib.reload` (and autoreload, which uses it) of a module of the package.
+
+    What runs, and every client there is, would meet two classes of each name. The package itself
+    may be reloaded: it holds names alone.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Only reloading a module says what its target is."""
+        if target is not None and name.startswith("cognite_nb_upload."):
+            raise ImportError(
+                f"{name} is not reloaded: running uploads and existing clients need it as it is. "
+                "Restart the kernel to take up another version."
+            )
+
+
+if not any(type(one).__name__ == _NoReload.__name__ for one in sys.meta_path):
+    sys.meta_path.insert(0, _NoReload())
 
 if hasattr(os, "register_at_fork"):  # for a child that never comes here by itself
     os.register_at_fork(after_in_child=close_inherited)

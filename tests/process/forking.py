@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -104,12 +105,26 @@ def fork_in_a_thread(paths: list[Path]) -> dict[int, int]:
     return done
 
 
+def raw_fork() -> int:
+    """Fork in C, at a moment when no other thread has asked for the interpreter's lock.
+
+    Python itself waits for ever in a child whose parent's thread had asked, and is not there.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        time.sleep(0.02)  # who has asked before gets it
+        return int(ctypes.PyDLL(None).fork())
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def fork_in_c(paths: list[Path]) -> dict[int, int]:
     """Workers whose fork no hook of Python's has seen."""
-    fork, children = ctypes.PyDLL(None).fork, []
+    children = []
     for no in range(WORKERS):
         mine, theirs = os.pipe()
-        if pid := fork():
+        if pid := raw_fork():
             os.close(theirs)
             children.append((pid, mine))
             continue
