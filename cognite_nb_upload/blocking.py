@@ -134,8 +134,13 @@ class Files(_Face[AsyncManyFiles]):
         Interrupting it stops the upload; the same call goes on from the journal.
         """
         if as_flag("dry_run", dry_run):
-            return self._twin.upload(content, dry_run=True, **fields)
+            return self._twin.plan(content, **fields)
         return self._twin.upload(content, **fields).finish()
+
+    @keywords_of(UploadFields, DEFAULTS, FIELDS)
+    def plan(self, content: Uploadable, /, **fields: Unpack[UploadFields]) -> DryRun:
+        """What `upload` would do with the same arguments; nothing is sent."""
+        return self._twin.plan(content, **fields)
 
     @overload
     def upload_content(

@@ -65,7 +65,7 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
             AsyncManyFiles,
             "client.files",
             (
-                "upload", "upload_content", "multipart_upload_session",
+                "upload", "plan", "upload_content", "multipart_upload_session",
                 "multipart_upload_content_session", "start_many", "check_many", "resume_upload",
                 "retrieve", "list", "search", "update", "manifest", "update_many", "delete", "size",
                 "download", "download_url",

@@ -194,11 +194,20 @@ class AsyncFiles(FileEndpoints):
         Raises:
             UsageError: something cannot be; every field is named, and nothing was sent.
         """
-        order = self._order(content, dict(fields))
         if as_flag("dry_run", dry_run):
-            query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
-            return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
-        return self._start(order)
+            return self.plan(content, **fields)
+        return self._start(self._order(content, dict(fields)))
+
+    @keywords_of(UploadFields, DEFAULTS, FIELDS)
+    def plan(self, content: Uploadable, /, **fields: Unpack[UploadFields]) -> DryRun:
+        """What `upload` would do with the same arguments: parts and requests; nothing is sent.
+
+        Raises:
+            UsageError: something cannot be; every field is named.
+        """
+        order = self._order(content, dict(fields))
+        query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
+        return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
 
     @overload
     def upload_content(

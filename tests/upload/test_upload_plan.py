@@ -41,6 +41,8 @@ def test_a_dry_run_tells_the_plan_and_the_bodies_and_sends_nothing(
             "labels": [{"externalId": "raw"}],
         }
         assert set(dry.requests[1][2]) == {"id", "uploadId"}
+        same = files.plan(path, external_id="x", data_set_id=7, labels=["raw"], overwrite=True)
+        assert same == dry
     assert cdf.requests() == []
     assert uploads().empty
 
