@@ -12,14 +12,14 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from anyio import CancelScope, CapacityLimiter, create_task_group, run, to_thread
 from anyio.abc import TaskStatus
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.errors import UsageError
@@ -48,9 +48,13 @@ class _Loop:
         self.queue: asyncio.Queue[_Work] | None = None
 
     def start(self) -> BlockingPortal:
-        manager = start_blocking_portal(name=_NAME)
+        ready: Future[BlockingPortal] = Future()
+        # Not anyio's start_blocking_portal: a forked child would close its generator when it ends,
+        # and wait for ever for a loop that only its parent has.
+        thread = threading.Thread(target=_serve, args=(ready,), name=_NAME, daemon=True)
         try:
-            portal = manager.__enter__()
+            thread.start()
+            portal = ready.result()
         except RuntimeError as error:
             if "thread" not in str(error):
                 raise
@@ -61,7 +65,7 @@ class _Loop:
         self.thread = portal.call(threading.get_ident)
         portal.start_task(self._start_each)
         self.portal = portal
-        atexit.register(_end, os.getpid(), manager)
+        atexit.register(_end, os.getpid(), portal, thread)
         return portal
 
     async def _start_each(self, *, task_status: TaskStatus[None]) -> None:
@@ -333,8 +337,24 @@ async def apart(call: Callable[[], object]) -> None:
             call()
 
 
-def _end(pid: int, manager: AbstractContextManager[BlockingPortal]) -> None:
+def _serve(ready: Future[BlockingPortal]) -> None:
+    """Run the loop in the calling thread until its portal is stopped."""
+
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        run(serve)
+    except BaseException as error:
+        if not ready.done():
+            ready.set_exception(error)
+
+
+def _end(pid: int, portal: BlockingPortal, thread: threading.Thread) -> None:
     """At exit: stop what still runs there. A forked child leaves its parent's loop alone."""
     if pid == os.getpid():
-        with suppress(SystemExit):
-            manager.__exit__(SystemExit, SystemExit(), None)
+        with suppress(RuntimeError):  # it has stopped already
+            portal.call(portal.stop, True)
+        thread.join()

@@ -239,3 +239,24 @@ def test_a_number_that_was_reused_is_left_alone() -> None:
         process._give_up(fd, (about.st_dev, about.st_ino))
         with pytest.raises(OSError, match="non-socket"):
             mine.recv(1)
+
+
+ENDS = """
+import signal
+signal.alarm(60)  # a child that hangs is one that failed
+client = CogniteClient.from_env()
+gate = Gate(content_of(1), PART // 2)
+upload = client.files.start_upload(gate, name="a", part_size=PART)
+until_true(lambda: gate.reads)
+if not (pid := os.fork()):
+    sys.exit(7)  # with all exit handlers, unlike os._exit
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+gate.open()
+print(json.dumps([code, upload.result(30).size]))
+"""
+
+
+def test_31_a_child_that_ends_ends_though_its_parent_uploads(cdf: Emulator) -> None:
+    code, size = json.loads(run(cdf, ENDS))
+    assert code == 7
+    assert size > 0
