@@ -147,6 +147,8 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise UsageError("This is not GeoJSON: it is nested too deep.") from None
     except ValueError as error:
         raise UsageError(f"This is not GeoJSON: {error}.") from None
 
@@ -196,6 +198,8 @@ def _properties(value: object) -> dict[str, Any] | None:
         raise UsageError("The properties of a Feature are a dict with text as keys.")
     try:
         copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except RecursionError:
+        raise UsageError("The properties of a Feature are nested too deep.") from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"The properties of a Feature are not JSON: {error}.") from None
     return copy

@@ -116,7 +116,7 @@ def _delimiter(lines: list[str]) -> str | None:
 
 
 def _literal(text: str) -> object:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
     try:
         return ast.literal_eval(text)
