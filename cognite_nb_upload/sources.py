@@ -278,12 +278,12 @@ class FileSource:
             mode = path.stat().st_mode
             if not stat.S_ISREG(mode):
                 kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-                raise UsageError(f"{path} is {kind}; give the path of a file.")
+                raise UsageError(f"{shown_path(path)} is {kind}; give the path of a file.")
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except UsageError:
             raise
         except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+            raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
         except ValueError:  # a NUL, or what the file system's encoding lacks
             raise UsageError(f"{str(path)!r} cannot be the path of a file.") from None
         there = os.fstat(fd).st_size
@@ -312,8 +312,8 @@ class FileSource:
             return self._pread(offset, size)
         except OSError as error:
             raise TransferError(
-                f"{self._path or self.name} cannot be read at byte {self._start + offset}: "
-                f"{error.strerror}."
+                f"{shown_path(self._path) or self.name} cannot be read at byte "
+                f"{self._start + offset}: {error.strerror}."
             ) from error
 
     def read_into(self, room: memoryview, offset: int) -> int:
@@ -387,7 +387,7 @@ class FileSource:
 
     def _changed(self, how: str) -> SourceChanged:
         return SourceChanged(
-            f"{self._path or self.name} changed during the upload: it {how}."
+            f"{shown_path(self._path) or self.name} changed during the upload: it {how}."
         ).hint("Nothing was completed. Upload it again once nobody writes to it.")
 
     def facts(self) -> SourceFacts:
@@ -469,6 +469,15 @@ class SeekableSource:
         """Close what was opened here; what was handed in is not ours to close."""
         if self._close is not None:
             self._close()
+
+
+def shown_path(path: os.PathLike[str] | str | None) -> str:
+    """A path for people: from the current folder where it is below it; "" where there is none."""
+    if not path:
+        return ""
+    with suppress(ValueError, OSError):  # it is elsewhere, or the current folder is gone
+        return str(Path(path).relative_to(Path.cwd()))
+    return str(path)
 
 
 def absolute(path: os.PathLike[str] | str) -> Path:

@@ -22,6 +22,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.journal.jobs import Known, Remembered
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.wire import from_ms, to_ms
+from cognite_nb_upload.sources import shown_path
 from cognite_nb_upload.transfer.files import AsyncFiles
 
 
@@ -234,4 +235,4 @@ def _sha256(path: str) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None

@@ -23,7 +23,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.jobs import JobRecord
 from cognite_nb_upload.models import CDFFile
-from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.sources import BytesSource, shown_path
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Checksums, PartJob
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -147,7 +147,7 @@ class SmallFiles:
                     data = _all_of(file.fileno(), before.st_size)
                     after = os.fstat(file.fileno())
             except OSError as error:
-                raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+                raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
             if len(data) == before.st_size and _facts(before) == _facts(after):
                 self._is_planned(task, before)
                 return data

@@ -12,6 +12,7 @@ from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal.jobs import Known
 from cognite_nb_upload.models import CDFFile, FileMetadata
+from cognite_nb_upload.sources import shown_path
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ def _size_and_time(path: str) -> tuple[int, int]:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"{path} is not a file.")
     return found.st_size, found.st_mtime_ns

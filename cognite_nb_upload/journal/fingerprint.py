@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import SourceChanged
-from cognite_nb_upload.sources import Source
+from cognite_nb_upload.sources import Source, shown_path
 
 _SAMPLE: Final = 64 * KIB
 _SAMPLES: Final = 7
@@ -108,8 +108,8 @@ class Fingerprint:
         changes = self.changes(now)
         if changes:
             raise SourceChanged(
-                f"{now.source or now.name} is not what the unfinished upload {self.key} has sent "
-                f"so far: {', '.join(changes)}."
+                f"{shown_path(now.source) or now.name} is not what the unfinished upload "
+                f"{self.key} has sent so far: {', '.join(changes)}."
             ).hint(
                 "Put the old file back to go on, or call with resume=False to send this one as a "
                 "new upload."
