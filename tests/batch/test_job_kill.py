@@ -51,6 +51,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_killed_at_random_moments_cdf_holds_each_file_once(apart: Emulator, tmp_path: Path) -> None:
     made = tree(tmp_path / "files")
     dice = random.Random(7)
@@ -67,7 +68,7 @@ def test_killed_at_random_moments_cdf_holds_each_file_once(apart: Emulator, tmp_
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as process:  # fmt: skip
             try:
-                told, _ = process.communicate(timeout=None if killed >= 6 else dice.uniform(1, 4))
+                told, _ = process.communicate(timeout=None if killed >= 5 else dice.uniform(1, 4))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
