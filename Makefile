@@ -15,9 +15,9 @@ STAMP := .venv/stamp
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
 
-# Three processes on two cores: tests wait more than they work.
+# Two processes on two cores: browsers and kernels need the time that tests wait for them.
 test: $(STAMP)-test
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # Without what takes long: real stores, browsers, whole kernels' worth of waiting.
 test-fast: $(STAMP)-test
