@@ -104,7 +104,7 @@ def test_every_field_arrives_and_bars_move_beside_a_busy_cell(
 def test_an_upload_pauses_goes_on_stops_and_goes_on_again(
     open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator, screenshot: Screenshot
 ) -> None:
-    content = a_file(lab.root, "steered.bin")
+    content = a_file(lab.root, "steered.bin", 36 * 2**20)
     panel = Panel(open_notebook([PANEL, "print((await panel.upload).id)"]))
     panel.choose("steered.bin")
     panel.in_parts(at_once=1)
@@ -131,14 +131,14 @@ def test_an_upload_pauses_goes_on_stops_and_goes_on_again(
     screenshot("panel-stop")
     panel.button("Keep what is sent").click()
     expect(panel.view).to_contain_text("Stopped: steered.bin")
-    expect(panel.view).to_contain_text(re.compile(r"[23] of 4 parts .* are stored and kept"))
+    expect(panel.view).to_contain_text(re.compile(r"[2345] of 6 parts .* are stored and kept"))
     lab_cdf.clear_faults()
     panel.button("Go on").click()
     expect(panel.view).to_contain_text("Uploaded steered.bin")
     panel.notebook.run_cell(1)
     file_id = int(panel.notebook.output(1))
     assert lab_cdf.sha256(file_id) == sha256(content)
-    assert sorted(puts(lab_cdf, since)) == [0, 1, 2, 3], "no part was stored twice"
+    assert sorted(puts(lab_cdf, since)) == [0, 1, 2, 3, 4, 5], "no part was stored twice"
     expect(panel.start).to_be_disabled()
     expect(panel.reason).to_contain_text("was sent with just this")
 
@@ -205,7 +205,7 @@ def test_an_upload_outlives_its_kernel(
     panel.button("Resume").click()
     expect(panel.view).to_contain_text("Uploaded outlives.bin")
     assert sorted(puts(lab_cdf, since)) == [0, 1, 2, 3], "what was stored was not sent again"
-    expect(panel.at.get_by_text("Unfinished")).to_be_hidden()
+    expect(panel.at.get_by_text("Unfinished ·")).to_be_hidden()
     panel.button("History").click()
     expect(panel.at.locator("table")).to_contain_text("outlives.bin")
     file = next(one for one in lab_cdf.files() if one["name"] == "outlives.bin")

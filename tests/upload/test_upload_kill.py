@@ -236,28 +236,3 @@ def test_interrupting_result_pauses_and_the_next_result_goes_on(cdf: Emulator) -
         str(3 * PART),
     ], ended.stderr
     assert dict(stored_puts(cdf)) == {0: 1, 1: 1, 2: 1}
-
-
-# A program that ends with an upload still running.
-LEAVING = """
-import sys
-from pathlib import Path
-from upload_rig import PART, until
-from cognite_nb_upload import CogniteClient
-client = CogniteClient.from_env()
-upload = client.files.start_upload(Path(sys.argv[1]), part_size=PART)
-until(upload, lambda state: state.missing_parts == (1,))
-"""
-
-
-@pytest.mark.slow
-def test_a_program_that_ends_leaves_an_upload_that_can_be_gone_on_with(
-    client: CogniteClient, cdf: Emulator, tmp_path: Path
-) -> None:
-    path = file_of(tmp_path, 3)
-    cdf.inject(Fault("stall", "part", part=1))
-    ended = program(cdf, LEAVING, path)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert list(uploads()["state"]) == ["paused"]
-    assert client.files.upload(path, part_size=PART).size == 3 * PART
-    assert dict(stored_puts(cdf)) == {0: 1, 1: 1, 2: 1}

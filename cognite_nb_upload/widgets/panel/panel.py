@@ -84,6 +84,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.reason = ""
         self._uploads: tuple[Upload, ...] = ()
         self._callbacks: tuple[OnUploaded, ...] = ()
+        self._holders: dict[UploadView, ipywidgets.VBox] = {}
         self._paths: dict[Steered, str] = {}  # without links, as the journal has them
         self._endings: dict[object, tuple[str, str]] = {}  # HTML and text
         self._list: FileTable | None = None  # several files that are chosen
@@ -428,8 +429,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._add(upload, path, lambda: self._begin(call, path, said))
         view = next((one for one in self.views if one.upload is upload), None)
         if view is not None:
-            reveal(view)
-            focus(view)
+            reveal(self._holders[view])
+            focus(self._holders[view])
 
     def _find_running(self) -> None:
         """Show what runs in this process: its cell was run again, or the page was loaded again."""
@@ -457,7 +458,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             if one.ended is None and not one.folded:
                 one.toggle()
         view = UploadView(upload, again=again, dismiss=lambda: self._dismiss(view))
-        view.add_class("cnbu-card")
+        # A class that an anywidget gets later does not reach the page: its box has it.
+        self._holders[view] = box(ipywidgets.VBox, [view], "cnbu-card")
         with self._lock:
             self._paths[upload] = path
             self._uploads = (*self._uploads, upload)
@@ -482,7 +484,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _dismiss(self, view: UploadView) -> None:
         with self._lock:
             self._show_views(tuple(one for one in self.views if one is not view))
-        view.close()
+        close_all(self._holders.pop(view))
         self._failed = ""
         self._changed(None)
         self.unfinished.refresh()
@@ -494,7 +496,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _show_views(self, views: tuple[UploadView, ...]) -> None:
         self.views = views
-        self._cards.children = (*(table.card for table in self._tables), *views)
+        holders = (self._holders[view] for view in views)
+        self._cards.children = (*(table.card for table in self._tables), *holders)
 
     # --- when one is over --------------------------------------------------------------------
 
