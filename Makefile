@@ -76,6 +76,6 @@ $(STAMP)-lint: .venv/bin/python pyproject.toml
 	@touch $@
 
 $(STAMP)-test: .venv/bin/python pyproject.toml tests/system.sh
-	$(BIN)/python -m pip install -q -e '.[emulator,test,stores,browser,lint]'
+	$(BIN)/python -m pip install -q -e '.[emulator,test,stores,browser,lint,docs]'
 	@bash tests/system.sh tests
 	@touch $@
