@@ -291,10 +291,13 @@ class Engine:
                 self._in_flight[part.no] = own
             try:
                 self._sink(part, self._source, own, rest)
+            except Exception as error:  # said here: other threads take parts before the loop hears
+                self._error = self._error or error
+                raise
             finally:
                 del self._in_flight[part.no]
             may = not own and self._error is None
-            may = may and self._busy + self._returning <= self._at_once()
+            may = may and not self._returning and self._busy <= self._at_once()
             part = self._next() if may and self._limits.lanes.may_stay(self) else None
 
     def _next(self) -> Part | None:

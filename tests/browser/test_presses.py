@@ -21,7 +21,12 @@ both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
 
 # An answer of the kernel is this late, in seconds.
 LATE_S = 0.3
-BUSY = "import os, time\nwhile not os.path.exists('enough'):\n    time.sleep(0.1)"
+BUSY = """
+import os, time
+open("begun", "w").close()
+while not os.path.exists("enough"):
+    time.sleep(0.1)
+"""
 TYPED = {
     "Name": "Nordvik survey 2026.segy",
     "MIME type": "application/x-segy",
@@ -40,7 +45,9 @@ OpenNotebook = Callable[[str], Notebook]
 @pytest.fixture(params=["busy", "late", "busy and late"])
 def open_slow(request: pytest.FixtureRequest, page: Page, lab: JupyterApp) -> Iterator[Any]:
     """Opens a panel, and makes its kernel busy, or its answers late; gives the panel."""
-    (lab.root / "enough").unlink(missing_ok=True)
+    begun = lab.root / "begun"
+    for mark in (begun, lab.root / "enough"):
+        mark.unlink(missing_ok=True)
     with LateLine(urlsplit(lab.url).port or 0) as line:
         through = copy.copy(lab)
         through.url = lab.url.replace(f":{urlsplit(lab.url).port}", f":{line.port}")
@@ -50,6 +57,7 @@ def open_slow(request: pytest.FixtureRequest, page: Page, lab: JupyterApp) -> It
             prepare(panel)
             if "busy" in request.param:
                 panel.notebook.run_cell(len(cells), wait=False)
+                until(begun.exists, 30)
             if "late" in request.param:
                 line.delay_s = LATE_S / 2
             return panel

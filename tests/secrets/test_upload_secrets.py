@@ -193,7 +193,7 @@ def test_neither_log_nor_output_nor_object_shows_a_secret_after_a_hard_way(
         client, client.config, client.config.credentials, client.files, client.catalog,
         upload, upload.state, upload.plan, uploaded, uploaded.file, upload.feed, events,
         upload.to_frame().to_html(), uploads().to_html(), vars(upload), cdf,
-        client.files.start_upload(b"x", name="dry.bin", dry_run=True),
+        client.files.plan(b"x", name="dry.bin"),
     ]  # fmt: skip
     assert planted.found_in("\n".join(map(texts_of, things))) == []
     assert "initmultipartupload" in said()

@@ -101,13 +101,14 @@ def test_every_part_is_taken_once() -> None:
 
 def test_a_part_that_fails_for_good_stops_new_ones_and_those_in_flight_finish() -> None:
     sink = Sink(2)
+    engine = engine_for(sink, 40, 3)
 
     def meanwhile() -> None:
-        until_true(lambda: 2 in sink.begun)
+        until_true(lambda: engine._error is not None)
         sink.go.set()
 
     with pytest.raises(PartFailed) as failed:
-        run_engine(sink, 40, 3, CancelToken(), meanwhile)
+        run_engine(sink, 40, 3, CancelToken(), meanwhile, engine)
     assert failed.value.part_no == 2
     assert sorted(sink.begun) == [0, 1, 2]
     assert sorted(sink.ended) == [0, 1]
