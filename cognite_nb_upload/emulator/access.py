@@ -1,20 +1,14 @@
-"""Who may do what: the token, groups, sessions, the project, and client credentials."""
+"""Who may do what: the token, groups, sessions and the project."""
 
 from __future__ import annotations
 
-import base64
 import secrets
-from urllib.parse import parse_qs, unquote_plus
-
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from . import listing, rules
 from .catalog import found
-from .routes import Call, Family, api, plain
-from .rules import Json, Refused, boolean, ids, items, need, obj, text
+from .routes import Call, Family, api
+from .rules import Json, boolean, ids, items, need, obj, text
 
-MAX_FORM = 16 * 1024  # bytes; a form is read before anyone has shown a token
 HOUR_MS = 3_600_000
 _SESSION = obj(
     {
@@ -57,23 +51,6 @@ class Access(Family):
     def groups(self, call: Call) -> Json:
         group = {"id": 1, "name": "emulator", "isDeleted": False, "sourceId": ""}
         return {"items": [group | {"capabilities": self.project.capabilities}]}
-
-    @plain("token", "/oauth/token", "POST")
-    async def token(self, request: Request) -> Response:
-        """Client credentials, in the form or by HTTP Basic."""
-        form = await _form(request)
-        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, basic = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            client_id, secret = _basic(basic)
-        if form.get("grant_type") != "client_credentials":
-            return JSONResponse({"error": "unsupported_grant_type"}, 400)
-        tokens = self.project.tokens
-        if not tokens.is_client(client_id, secret):
-            return JSONResponse({"error": "invalid_client"}, 401)
-        life_s = round(tokens.life_s)
-        answer = {"access_token": tokens.issue(), "token_type": "Bearer", "expires_in": life_s}
-        return JSONResponse(answer, headers={"cache-control": "no-store"})
 
 
 class Sessions(Family):
@@ -119,25 +96,3 @@ def _type(item: Json) -> str:
     asked = item.get("tokenExchange") or item.get("oneshotTokenExchange")
     need(asked, "A session needs client credentials or a token exchange")
     return "TOKEN_EXCHANGE" if item.get("tokenExchange") else "ONESHOT_TOKEN_EXCHANGE"
-
-
-async def _form(request: Request) -> dict[str, str]:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM:
-            raise Refused("The form is too large", status=413)
-    try:
-        found = parse_qs(raw.decode(), errors="strict", max_num_fields=100)
-    except ValueError as error:
-        raise Refused("The form cannot be read") from error
-    return {name: values[0] for name, values in found.items()}
-
-
-def _basic(text: str) -> tuple[str, str]:
-    """The client's id and secret, as RFC 6749 has them in an Authorization header."""
-    try:
-        name, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
-    except ValueError:
-        return "", ""
-    return unquote_plus(name), unquote_plus(secret)

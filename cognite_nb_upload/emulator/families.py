@@ -6,6 +6,7 @@ from .access import Access, Sessions
 from .assets import Assets
 from .catalog import DataSets, Labels, SecurityCategories
 from .files import Files
+from .identity.endpoints import Identity
 from .routes import Family
 from .store.endpoints import StoreObjects
 from .uploads import Uploads
@@ -18,6 +19,7 @@ FAMILIES: tuple[type[Family], ...] = (
     Assets,
     SecurityCategories,
     Access,
+    Identity,
     Sessions,
     StoreObjects,
 )

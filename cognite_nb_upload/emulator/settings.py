@@ -33,6 +33,9 @@ class Settings:
         url_life_s: Of upload URLs. 0: they are expired when they are handed out.
         file_life_s: After which a file without content is deleted.
         token_life_s: Of tokens from `/oauth/token`; an hour unless given.
+        refresh_life_s: Of refresh tokens, which are good once; without end unless given.
+        device_life_s: Of device codes. 0: they are expired when they are handed out.
+        device_interval_s: Who polls more often is told to slow down.
         write_scope: Ids of the data sets that may be written to; None is all, and none at all.
         quota_bytes: Of the built-in store.
         min_part_size: Of all parts but the last; CDF's 5 MiB unless given.
@@ -56,6 +59,9 @@ class Settings:
     url_life_s: float = WEEK_S
     file_life_s: float = WEEK_S
     token_life_s: float | None = None
+    refresh_life_s: float | None = None
+    device_life_s: float = 900.0
+    device_interval_s: float = 5.0
     write_scope: list[int] | None = None
     quota_bytes: int = 64 * 1024**3
     min_part_size: int = rules.MIN_PART_SIZE
