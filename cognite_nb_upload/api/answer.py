@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -112,7 +112,7 @@ async def ask_async(client: httpx.AsyncClient, request: httpx.Request, within_s:
     with anyio.move_on_after(within_s):
         reply = await client.send(request, stream=True)
         try:
-            unpacker = _Unpacker(reply)
+            unpacker = _Unpacker(reply.status_code, reply.reason_phrase, reply.headers)
             async for piece in reply.aiter_raw():
                 unpacker.add(piece)
         finally:
@@ -128,7 +128,7 @@ def ask(client: httpx.Client, request: httpx.Request, within_s: float) -> Answer
         try:
             reply = client.send(request, stream=True)
             try:
-                unpacker = _Unpacker(reply)
+                unpacker = _Unpacker(reply.status_code, reply.reason_phrase, reply.headers)
                 for piece in reply.iter_raw():
                     unpacker.add(piece)
             finally:
@@ -140,16 +140,31 @@ def ask(client: httpx.Client, request: httpx.Request, within_s: float) -> Answer
         return unpacker.answer()
 
 
+def unpacked(
+    status: int, reason: str, headers: Mapping[str, str], pieces: Iterable[bytes | memoryview]
+) -> Answer:
+    """The answer whose body comes in these pieces.
+
+    Raises:
+        NoAnswer: it is too large, or packed in a way that was not asked for.
+        httpx.RequestError: its packing is broken.
+    """
+    unpacker = _Unpacker(status, reason, headers)
+    for piece in pieces:
+        unpacker.add(bytes(piece))
+    return unpacker.answer()
+
+
 class _Unpacker:
     """The body of an answer, piece by piece."""
 
-    def __init__(self, reply: httpx.Response) -> None:
-        self._reply = reply
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str]) -> None:
+        self._status, self._reason, self._headers = status, reason, headers
         self._pieces: list[bytes] = []
         self._size = 0
-        packed = reply.headers.get("content-encoding", "identity").strip().lower()
+        packed = headers.get("content-encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "x-gzip"):
-            raise NoAnswer("is packed in a way that was not asked for", reply.status_code)
+            raise NoAnswer("is packed in a way that was not asked for", status)
         self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in packed else None
 
     def add(self, piece: bytes) -> None:
@@ -161,18 +176,16 @@ class _Unpacker:
                 self._keep(self._gzip.decompress(piece, _MOST - self._size + 1))
                 piece = self._gzip.unconsumed_tail
         except zlib.error as error:
-            raise httpx.DecodingError(str(error), request=self._reply.request) from None
+            raise httpx.DecodingError(str(error)) from None
 
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
         if self._size > _MOST:
-            raise NoAnswer(f"is larger than {_MOST // MIB} MiB", self._reply.status_code)
+            raise NoAnswer(f"is larger than {_MOST // MIB} MiB", self._status)
         self._pieces.append(piece)
 
     def answer(self) -> Answer:
-        reply = self._reply
-        content = b"".join(self._pieces)
-        return Answer(reply.status_code, reply.reason_phrase, reply.headers, content)
+        return Answer(self._status, self._reason, self._headers, b"".join(self._pieces))
 
 
 class _Deadline:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import anyio
 
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.direct import FirstTry
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.core.feed import Feed
@@ -225,27 +226,42 @@ class FileEndpoints(NotPickled):
         return self._rpc.cdf_ms()
 
     async def open_whole(
-        self, about: FileMetadata, overwrite: bool, claim: Claim | None = None
+        self,
+        about: FileMetadata,
+        overwrite: bool,
+        claim: Claim | None = None,
+        first: FirstTry | None = None,
     ) -> tuple[CDFFile, Secret]:
         """Begin the upload of a file in one PUT of at most 5 000 000 000 bytes (POST /files).
 
-        There is nothing to complete: the file and the URL for it are all that is handed out.
+        There is nothing to complete: the file and the URL for it are all that is handed out. It
+        goes on from what came of a `first` try.
         """
-        reply = await self._init(about, None, overwrite, claim)
-        url = reply.get("uploadUrl")
-        if not isinstance(url, Secret):
-            raise APIError("it handed out no upload URL", code=201, what="a usable answer")
-        return CDFFile.from_cdf(reply), url
+        return _whole(await self._init(about, None, overwrite, claim, first))
+
+    def try_whole(
+        self, about: FileMetadata, overwrite: bool
+    ) -> tuple[CDFFile, Secret] | FirstTry | None:
+        """`open_whole` in one try by the calling thread; else what `open_whole` goes on from."""
+        came = self._rpc.try_post(
+            "/files", about.to_cdf(), params=_overwriting(overwrite), what=_to_begin(about)
+        )
+        return _whole(came) if isinstance(came, dict) else came
 
     async def _init(
-        self, about: FileMetadata, parts: int | None, overwrite: bool, claim: Claim | None = None
+        self,
+        about: FileMetadata,
+        parts: int | None,
+        overwrite: bool,
+        claim: Claim | None = None,
+        first: FirstTry | None = None,
     ) -> dict[str, Any]:
         """Make the file, for so many parts or one PUT (None).
 
         After a lost answer CDF is asked what it has before this is repeated. Without a claim, what
         was made since the first try counts as made by it.
         """
-        attempt, unsure, began_s = 0, False, time.monotonic()
+        attempt, unsure, began_s = 0, False, first.began_s if first else time.monotonic()
 
         async def own(found: CDFFile | None) -> dict[str, Any]:
             since = claim or Claim(self._rpc.cdf_ms(began_s))
@@ -254,7 +270,7 @@ class FileEndpoints(NotPickled):
         while True:
             attempt += 1
             try:
-                return await self._post_init(about, parts, overwrite)
+                return await self._post_init(about, parts, overwrite, first)
             except APIError as error:
                 if error.code != 409 or about.external_id is None or not (unsure or claim):
                     raise _with_advice(error, about) from None
@@ -268,18 +284,20 @@ class FileEndpoints(NotPickled):
                     return await own(found)
                 if (wait_s := self._rpc.config.retry.wait_s(attempt)) is None:
                     raise
+            first = None
             await anyio.sleep(wait_s)
 
     async def _post_init(
-        self, about: FileMetadata, parts: int | None, overwrite: bool
+        self, about: FileMetadata, parts: int | None, overwrite: bool, first: FirstTry | None
     ) -> dict[str, Any]:
-        query = {"overwrite": "true" if overwrite else "false"}
+        query = _overwriting(overwrite)
         return await self._rpc.post(
             "/files" if parts is None else "/files/initmultipartupload",
             about.to_cdf(),
             params=query if parts is None else {"parts": parts, **query},
             repeatable=False,
-            what=f"to begin the upload of {about.name!r}",
+            what=_to_begin(about),
+            first=first,
         )
 
     async def _link_begun(
@@ -513,6 +531,22 @@ def _opened(
             f"it handed out {count} upload URLs for {parts} parts", code=201, what="a usable answer"
         )
     return OpenUpload(CDFFile.from_cdf(reply), upload_id, tuple(urls), after)
+
+
+def _whole(reply: dict[str, Any]) -> tuple[CDFFile, Secret]:
+    """The file, and the URL for its one PUT."""
+    url = reply.get("uploadUrl")
+    if not isinstance(url, Secret):
+        raise APIError("it handed out no upload URL", code=201, what="a usable answer")
+    return CDFFile.from_cdf(reply), url
+
+
+def _overwriting(overwrite: bool) -> dict[str, str]:
+    return {"overwrite": "true" if overwrite else "false"}
+
+
+def _to_begin(about: FileMetadata) -> str:
+    return f"to begin the upload of {about.name!r}"
 
 
 def _orphan(about: FileMetadata) -> CDFUnreachable:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from numbers import Real
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -25,6 +26,7 @@ from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api.answer import HEADERS, Answer, NoAnswer, NotInTime, ask_async
 from cognite_nb_upload.api.auth import OAuthClientCredentials, Token, TokenNotInTime
 from cognite_nb_upload.api.config import ClientConfig
+from cognite_nb_upload.api.direct import Direct, FirstTry
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import run_sync, running_loop, ticking
@@ -38,6 +40,7 @@ from cognite_nb_upload.process import PerProcess
 _NOT_DONE: Final = frozenset({429, 503})
 _GZIP_FROM: Final = 1024
 _SIGN_IN: Final = "Has the token expired? Is it for this project and this cluster?"
+_JSON: Final = {"content-type": "application/json"}
 _PAGE: Final = 1000
 _ACCESS: Final = frozenset({"uploadId", "uploadUrl", "uploadUrls", "downloadUrl"})
 _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
@@ -57,6 +60,7 @@ class Rpc:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         self._heard: tuple[datetime, float] | None = None
+        self._direct = Direct(config.base_url, config.timeout_s)
         self._pools: PerProcess[_Pools] = PerProcess(weakref.WeakKeyDictionary)
         http.quiet_logs()
 
@@ -69,6 +73,7 @@ class Rpc:
         repeatable: bool = True,
         what: str = "to answer",
         waiting: Callable[[str], None] | None = None,
+        first: FirstTry | None = None,
     ) -> dict[str, Any]:
         """POST `body` to `path` below the project, and return the answer's JSON object.
 
@@ -79,15 +84,38 @@ class Rpc:
             repeatable: False where a second time could do harm; then a lost answer is `Unanswered`.
             what: the request in words, for errors.
             waiting: is told what is waited for, and "" when it is over.
+            first: what came of the first try, which `try_post` has made.
 
         Raises:
             APIError: CDF answered, and said no.
             CDFUnreachable: no answer for longer than the retries last.
         """
         url = self.config.project_url + path
-        send = _Send("POST", url, params, body, repeatable, what, waiting)
+        send = _Send("POST", url, params, body, repeatable, what, waiting, first)
         with ticking():
             return await self._until_answered(send)
+
+    def try_post(
+        self, path: str, body: Mapping[str, Any], *, params: Mapping[str, str], what: str
+    ) -> dict[str, Any] | FirstTry | None:
+        """`post` in one try by the calling thread, at a fifth of its CPU; blocks.
+
+        Returns:
+            The answer's JSON object; else what `post(first=...)` goes on from. None where nothing
+            was sent.
+        """
+        url = f"{self.config.project_url}{path}?{urlencode(params)}"
+        with http.Sealed():
+            if (header := self._header_at_hand()) is None:
+                return None
+            content, headers = _packed(body)
+            tried = self._direct.post(
+                url, {**self._headers(), **headers, **dict([header])}, content
+            )
+        if tried is None or not isinstance(tried.came, Answer) or not tried.came.is_success:
+            return tried
+        self._hear(tried.came)
+        return _object(tried.came, what)
 
     async def get(
         self,
@@ -144,7 +172,7 @@ class Rpc:
                     continue
                 if reply.is_success:
                     self._hear(reply)
-                    return _object(reply, send)
+                    return _object(reply, send.what)
                 wait_s = self._wait_after_status(reply, send, attempt)
                 reason = f"CDF says {reply.status_code}"
             send.tell(f"{reason}; trying again in {wait_s:.0f} s")
@@ -168,18 +196,14 @@ class Rpc:
         return to_ms(date) - round(1000 * max(0.0, heard_s - (heard_s if at_s is None else at_s)))
 
     async def _once(self, send: _Send) -> Answer:
+        if (first := send.take_first()) is not None:
+            if isinstance(first.came, Answer):
+                return first.came
+            raise first.came
         with http.Sealed():
             name, value = await self._authorization()
-            headers = {**self._headers(), name: value}
-            content = None
-            if send.body is not None:
-                content = json.dumps(
-                    send.body, separators=(",", ":"), allow_nan=False, default=_as_json
-                ).encode()
-                headers["content-type"] = "application/json"
-                if len(content) >= _GZIP_FROM:
-                    content = gzip.compress(content, 6, mtime=0)
-                    headers["content-encoding"] = "gzip"
+            content, packing = (None, {}) if send.body is None else _packed(send.body)
+            headers = {**self._headers(), **packing, name: value}
             async with self._pool().client() as client:
                 request = client.build_request(
                     send.method, send.url, params=send.params, content=content, headers=headers
@@ -209,15 +233,19 @@ class Rpc:
         pool = self._pools.get().pop(running_loop(), None)
         if pool is not None:
             await pool.close()
+        self._direct.close()
+
+    def _header_at_hand(self) -> tuple[str, str] | None:
+        credentials = self.config.credentials
+        if isinstance(credentials, Token | OAuthClientCredentials):
+            return credentials.header_at_hand()
+        return None
 
     async def _authorization(self) -> tuple[str, str]:
-        credentials = self.config.credentials
-        if isinstance(credentials, Token | OAuthClientCredentials) and (
-            header := credentials.header_at_hand()
-        ):
+        if (header := self._header_at_hand()) is not None:
             return header
         given = await run_sync(
-            credentials.authorization_header,
+            self.config.credentials.authorization_header,
             abandon_on_cancel=True,
             limiter=self._pool().signing_in,
         )
@@ -300,26 +328,40 @@ class _Send:
         repeatable: bool,
         what: str,
         waiting: Callable[[str], None] | None,
+        first: FirstTry | None = None,
     ) -> None:
         self.method, self.url, self.params, self.body = method, url, params, body
         self.repeatable, self.what = repeatable, what
-        self._waiting = waiting
+        self._waiting, self._first = waiting, first
+
+    def take_first(self) -> FirstTry | None:
+        """What came of a first try that was made elsewhere; once."""
+        first, self._first = self._first, None
+        return first
 
     def tell(self, reason: str) -> None:
         if self._waiting is not None:
             self._waiting(reason)
 
 
-def _object(reply: Answer, send: _Send) -> dict[str, Any]:
+def _packed(body: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """A body as it is sent, and the headers that say how it is packed."""
+    content = json.dumps(body, separators=(",", ":"), allow_nan=False, default=_as_json).encode()
+    if len(content) < _GZIP_FROM:
+        return content, _JSON
+    return gzip.compress(content, 6, mtime=0), {**_JSON, "content-encoding": "gzip"}
+
+
+def _object(reply: Answer, what: str) -> dict[str, Any]:
     try:
         facts = reply.json()
     except NoAnswer as error:
-        raise _not_cdfs(error, send.what) from None
+        raise _not_cdfs(error, what) from None
     except ValueError:
         facts = None
     if not isinstance(facts, dict):
         why = NoAnswer("is not the JSON that CDF gives", reply.status_code)
-        raise _not_cdfs(why, send.what)
+        raise _not_cdfs(why, what)
     return _hidden(facts)
 
 

@@ -8,6 +8,7 @@ with, where CDF still takes it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,10 +19,11 @@ from cognite_nb_upload.api.files import Claim
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
-from cognite_nb_upload.journal.jobs import JobRecord
+from cognite_nb_upload.journal.jobs import JobRecord, Known
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.sources import BytesSource, shown_path
 from cognite_nb_upload.store.part import PartSender
@@ -36,6 +38,9 @@ _READS: Final = 3
 # What is sent at once in less time than anybody can see is not told piece by piece.
 _TOLD: Final = 64 * KIB
 _GONE: Final = (403, 404, 410)
+
+Opened = tuple[CDFFile, Secret]
+"""What CDF has handed out: the file, and the URL for its content."""
 
 
 def is_small(task: RowTask) -> bool:
@@ -59,7 +64,8 @@ class SmallFiles:
         verify: str,
     ) -> None:
         self._files, self._record, self._stop, self._moved = files, record, stop, moved
-        self._threads = CapacityLimiter(threads)
+        self._pace = Pace(threads)
+        self._threads = CapacityLimiter(self._pace.now)
         known = files.limits.checksums
         self._digests = None if verify == "none" else (lambda: PartDigest(known))
 
@@ -69,53 +75,86 @@ class SmallFiles:
         Raises:
             UploadToolkitError: it is not in the store.
         """
-        file, url = await self._opened(task)
         try:
-            await self._put(task, file, url)
+            file = await self._sent(task)
         except PartFailed as error:
             if task.known is None or error.status not in _GONE:
                 raise
             task.known = task.file = None  # the URL of the interrupted run is used up
-            file, url = await self._begun(task)
-            await self._put(task, file, url)
+            file = await self._sent(task)
         if task.overwrite:
             file = await self._files.mend_overwritten(file, task.about)
         return file
 
-    async def _opened(self, task: RowTask) -> tuple[CDFFile, Secret]:
-        """What an interrupted run was handed out, or what CDF hands out now."""
-        known, file = task.known, task.file
-        if known is not None and file is not None and known.url is not None:
-            task.row.add_note("went on with what an interrupted run had begun")
-            return file, known.url
-        return await self._begun(task)
-
-    async def _begun(self, task: RowTask) -> tuple[CDFFile, Secret]:
-        row, record, known = task.row, self._record(), task.known
-        if known is not None and known.asked and task.about.external_id is None:
-            row.add_note("an interrupted run may have left an empty file of this name in CDF")
-        claim = None if known is None else Claim(
-            known.since_ms, frozenset() if known.id is None else frozenset({known.id})
-        )  # fmt: skip
-        record.asked(row.key, known.since_ms if known and known.asked else self._files.cdf_ms())
-        file, url = await self._files.open_whole(task.about, task.overwrite, claim)
-        record.began(row.key, file.id, row.size or 0, row.mtime_ns, url)
-        return file, url
-
-    async def _put(self, task: RowTask, file: CDFFile, url: Secret) -> None:
-        task.row.id = file.id
-        proofs: list[Checksums] = []
+    async def _sent(self, task: RowTask) -> CDFFile:
+        """Begin it and send it, in one thread where all goes well."""
+        opened, first = self._at_hand(task), None
 
         def work(stop: CancelToken) -> None:
-            data = self._read(task)
-            job = PartJob(
-                0, url, BytesSource(data), 0, len(data),
-                content_type=file.mime_type, throttle=self._files.limits.bandwidth,
-                emit=lambda event: self._hear(task, event, proofs), new_digest=self._digests,
-            )  # fmt: skip
-            PartSender(job, self._files.store, self._files.config.retry, stop).run()
+            nonlocal opened, first
+            if opened is None:
+                self._asking(task)
+                tried = self._files.try_whole(task.about, task.overwrite)
+                if not isinstance(tried, tuple):
+                    first = tried
+                    return
+                opened = self._begun(task, *tried)
+            self._put(task, *opened, stop)
 
-        await background.in_thread(work, self._stop, self._threads)
+        await self._in_thread(work)
+        if not task.whole:
+            about, overwrite, claim = task.about, task.overwrite, _claim(task.known)
+            opened = self._begun(
+                task, *await self._files.open_whole(about, overwrite, claim, first)
+            )
+            await self._in_thread(work)
+        assert opened is not None  # noqa: S101 # it was sent
+        return opened[0]
+
+    async def _in_thread(self, work: Callable[[CancelToken], None]) -> None:
+        took = 0.0, 0.0
+
+        def timed(stop: CancelToken) -> None:
+            nonlocal took
+            began_s, cpu_s = time.monotonic(), time.thread_time()
+            work(stop)
+            took = time.monotonic() - began_s, time.thread_time() - cpu_s
+
+        await background.in_thread(timed, self._stop, self._threads)
+        self._threads.total_tokens = self._pace.took(*took)
+
+    def _at_hand(self, task: RowTask) -> Opened | None:
+        """What an interrupted run was handed out."""
+        known, file = task.known, task.file
+        if known is None or file is None or known.url is None:
+            return None
+        task.row.add_note("went on with what an interrupted run had begun")
+        return file, known.url
+
+    def _asking(self, task: RowTask) -> None:
+        """CDF is about to be asked to begin it."""
+        row, known = task.row, task.known
+        again = known is not None and known.asked
+        if again and task.about.external_id is None:
+            row.add_note("an interrupted run may have left an empty file of this name in CDF")
+        since_ms = known.since_ms if known is not None and again else self._files.cdf_ms()
+        self._record().asked(row.key, since_ms)
+
+    def _begun(self, task: RowTask, file: CDFFile, url: Secret) -> Opened:
+        row = task.row
+        self._record().began(row.key, file.id, row.size or 0, row.mtime_ns, url)
+        return file, url
+
+    def _put(self, task: RowTask, file: CDFFile, url: Secret, stop: CancelToken) -> None:
+        task.row.id = file.id
+        proofs: list[Checksums] = []
+        data = self._read(task)
+        job = PartJob(
+            0, url, BytesSource(data), 0, len(data),
+            content_type=file.mime_type, throttle=self._files.limits.bandwidth,
+            emit=lambda event: self._hear(task, event, proofs), new_digest=self._digests,
+        )  # fmt: skip
+        PartSender(job, self._files.store, self._files.config.retry, stop).run()
         task.whole = True
         names = sorted({algorithm for one in proofs for algorithm, _ in one})
         task.proof = f"{' and '.join(names)}, by the store's answer" if names else ""
@@ -158,6 +197,13 @@ class SmallFiles:
         row = task.row
         if (row.size, row.mtime_ns) != (found.st_size, found.st_mtime_ns):
             raise _changed(row.path, "it was written to after it was looked at")
+
+
+def _claim(known: Known | None) -> Claim | None:
+    """By what a file that an interrupted run may have begun is known."""
+    if known is None:
+        return None
+    return Claim(known.since_ms, frozenset() if known.id is None else frozenset({known.id}))
 
 
 def _facts(found: os.stat_result) -> tuple[int, int, int]:

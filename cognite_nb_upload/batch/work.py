@@ -55,8 +55,8 @@ from cognite_nb_upload.transfer.upload import Uploaded
 _log = logging.getLogger(__name__)
 
 # Small files wait for answers most of the time; large ones share the slots of the client.
-SMALL_AT_ONCE: Final = 32
-_THREADS: Final = 32
+SMALL_AT_ONCE: Final = 48
+_THREADS: Final = 48
 # Files of one part, and of several.
 _MIDDLE_AT_ONCE: Final = 6
 _LARGE_AT_ONCE: Final = 2

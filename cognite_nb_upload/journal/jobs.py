@@ -398,7 +398,7 @@ class JobRecord:
         self.id = path.stem if path else ""
         self._held = held
         self._pid = os.getpid()
-        self._mutex = threading.Lock()
+        self._mutex, self._syncing = threading.Lock(), threading.Lock()
         self._fd: int | None = None
         self._sound = _Sound()
         self._dirty = False
@@ -500,8 +500,9 @@ class JobRecord:
 
     def sync(self) -> None:
         """Wait until the disk has it; blocks."""
-        with self._mutex:
-            fd, self._dirty = self._fd if self._dirty else None, False
+        with self._syncing:  # others write meanwhile
+            with self._mutex:
+                fd, self._dirty = self._fd if self._dirty else None, False
             if fd is not None:
                 with contextlib.suppress(OSError):
                     journal_folder.sync(fd)
@@ -527,7 +528,7 @@ class JobRecord:
         """Release it; it stays unfinished."""
         if os.getpid() != self._pid:
             return
-        with self._mutex:
+        with self._syncing, self._mutex:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
@@ -28,7 +28,7 @@ from cognite_nb_upload.store.verdict import judge, unanswered
 _log = logging.getLogger("cognite_nb_upload.store")
 
 
-class _Connections:
+class Connections:
     """One process's connections that are idle."""
 
     def __init__(self) -> None:
@@ -60,6 +60,17 @@ class _Connections:
         else:
             connection.close()
 
+    @contextmanager
+    def to(self, url: SignedURL, timeouts: StoreTimeouts) -> Iterator[Connection]:
+        """A connection to where a URL leads, kept for the next one."""
+        tls = http.tls_context() if url.scheme == "https" else None
+        proxy = http.proxy_for(f"{url.scheme}://{url.netloc}")
+        connection = self.take(Route(url.host, url.port, tls, proxy), timeouts)
+        try:
+            yield connection
+        finally:
+            self.give_back(connection)
+
     def close(self) -> None:
         """Close them all."""
         with self._lock:
@@ -78,7 +89,7 @@ class NetworkStore:
 
     def __init__(self, base_url: str, timeouts: StoreTimeouts) -> None:
         self.base_url, self.timeouts = base_url, timeouts
-        self.connections = process.PerProcess(_Connections)
+        self.connections = process.PerProcess(Connections)
         self._with_etag: set[object] = set()
         http.quiet_logs()
 
@@ -130,16 +141,8 @@ class NetworkStore:
                 _log.debug("GET %s: %d", target, reply.status_code)
                 yield reply
 
-    @contextmanager
-    def _connection(self, url: SignedURL) -> Iterator[Connection]:
-        tls = http.tls_context() if url.scheme == "https" else None
-        proxy = http.proxy_for(f"{url.scheme}://{url.netloc}")
-        connections = self.connections.get()
-        connection = connections.take(Route(url.host, url.port, tls, proxy), self.timeouts)
-        try:
-            yield connection
-        finally:
-            connections.give_back(connection)
+    def _connection(self, url: SignedURL) -> AbstractContextManager[Connection]:
+        return self.connections.get().to(url, self.timeouts)
 
     def close(self) -> None:
         """Close the connections that are idle."""

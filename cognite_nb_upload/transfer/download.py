@@ -46,7 +46,7 @@ from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
 _SAVE_S: Final = 2.0
 
 
-class Download(Awaitable[Path]):
+class Download(background.Awaited[Path]):
     """A running download: await it in any cell, or wait with `result()`, for the path.
 
     It can be watched as an upload can: `bars(download)`. Stopped, interrupted or killed, it leaves
