@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 import zlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -46,6 +48,7 @@ class App:
         self.faults = FaultBox()
         self.requests = RequestLog()
         self._control = Control(project, self.faults, self.requests)
+        self._busy: Counter[str] = Counter()  # requests that are being answered, by lane
         self._router = Router()
         for family in [made(project) for made in FAMILIES]:
             project.capabilities += family.capabilities()
@@ -97,7 +100,10 @@ class App:
             elif route.body is None:
                 response = await endpoint(request)
             else:
-                response = await self._answer(route, endpoint, request)
+                with self._in_lane(route.lane):
+                    if route.lane:
+                        await asyncio.sleep(self.settings.instances_s)
+                    response = await self._answer(route, endpoint, request)
         except Refused as refusal:
             response = JSONResponse(refusal.to_json(), refusal.status)
         except StoreRefused as no:
@@ -112,6 +118,17 @@ class App:
             text = "The emulator itself failed; its log says why."
             response = JSONResponse(Refused(text, status=500).to_json(), 500)
         return self._dressed(request, response)
+
+    @contextmanager
+    def _in_lane(self, lane: str) -> Iterator[None]:
+        """Refuses what is more at once than the whole project is allowed."""
+        if lane and self._busy[lane] >= getattr(self.settings, f"{lane}_limit"):
+            raise Refused(f"Too many concurrent requests: {lane}", status=429)
+        self._busy[lane] += 1
+        try:
+            yield
+        finally:
+            self._busy[lane] -= 1
 
     # ---- the JSON API -------------------------------------------------------------------------
 

@@ -59,6 +59,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--write-scope", type=_ids, help="data sets that may be written, such as 7,11"
     )
+    made.add_argument(
+        "--space-scope", type=_texts, help="spaces whose nodes may be written, such as scans,field"
+    )
+    made.add_argument(
+        "--node-delay-s", type=float, default=0.0, help="until a new node can take content"
+    )
+    made.add_argument(
+        "--node-uploaded-delay-s", type=float, default=0.0, help="until a node is told its upload"
+    )
+    made.add_argument(
+        "--instances-s", type=float, default=0.0, help="what a request about nodes takes"
+    )
+    made.add_argument("--apply-limit", type=int, default=Settings.apply_limit)
+    made.add_argument("--delete-limit", type=int, default=Settings.delete_limit)
+    made.add_argument("--query-limit", type=int, default=Settings.query_limit)
     made.add_argument("--quota-bytes", type=int, default=Settings.quota_bytes)
     made.add_argument("--min-part-size", type=int, default=Settings.min_part_size)
     made.add_argument(
@@ -148,6 +163,10 @@ def _not_here(_: str) -> str:
         "every user of this machine can read a command line: put it in a file and give "
         f"--storage-file, or set {STORAGE_VARIABLE}"
     )
+
+
+def _texts(text: str) -> list[str]:
+    return [each for each in text.split(",") if each]
 
 
 def _ids(text: str) -> list[int]:

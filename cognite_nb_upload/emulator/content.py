@@ -39,8 +39,8 @@ class Content:
 
     def alive(self, doc: Json | None) -> Json | None:
         """`doc` as it is now; None if it got no content within its week, as the service does it."""
-        if doc is None:
-            return None
+        if doc is None or doc.get("known", 0) > self._project.now():
+            return None  # or the file service has not heard of its node yet
         meta = doc["meta"]
         oldest = self._project.now() - round(self._project.settings.file_life_s * 1000)
         unused = not doc["content"] and not doc["pending"] and "instanceId" not in meta

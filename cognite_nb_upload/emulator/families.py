@@ -7,6 +7,7 @@ from .assets import Assets
 from .catalog import DataSets, Labels, SecurityCategories
 from .files import Files
 from .identity.endpoints import Identity
+from .models.endpoints import Instances, ModelStatistics, Spaces, Views
 from .routes import Family
 from .store.endpoints import StoreObjects
 from .uploads import Uploads
@@ -18,6 +19,10 @@ FAMILIES: tuple[type[Family], ...] = (
     Labels,
     Assets,
     SecurityCategories,
+    Spaces,
+    Views,
+    Instances,
+    ModelStatistics,
     Access,
     Identity,
     Sessions,

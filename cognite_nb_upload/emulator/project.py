@@ -51,6 +51,9 @@ class Project:
         self.capabilities: list[Json] = []  # what the families grant the run's token
         self.files = self.state.table("files", "meta.externalId", "meta.instanceId")
         self.uploads = self.state.table("uploads", "fileId")
+        self.spaces = self.state.table("spaces")
+        self.views = self.state.table("views")
+        self.nodes = self.state.table("nodes")
         self.lists = {kind: self.state.table(kind, *fields) for kind, fields in LISTS.items()}
         with self.state.change():
             key = self._first_start()
@@ -138,8 +141,17 @@ class Project:
 
     # ---- rights -------------------------------------------------------------------------------
 
+    def may_write_space(self, space: str) -> None:
+        """Refuses a node in a space that the token must not write to."""
+        scope, known = self.settings.space_scope, self.spaces.get(space)
+        if (scope is not None and space not in scope) or (known and known["isGlobal"]):
+            raise Refused(f"The token must not write to the space {space}", status=403)
+
     def may_write(self, meta: Json) -> None:
-        """Refuses a file in a data set that the token must not write to."""
+        """Refuses a file in a data set, or of a space, that the token must not write to."""
+        if "instanceId" in meta:
+            self.may_write_space(meta["instanceId"]["space"])
+            return
         scope, data_set_id = self.settings.write_scope, meta.get("dataSetId")
         if scope is not None and data_set_id not in scope:
             raise Refused("The token has insufficient access rights for this file", status=403)

@@ -43,6 +43,7 @@ class Route:
     path: str
     status: int = 200
     body: Check | None = None  # None: a plain endpoint, which reads its own request
+    lane: str = ""  # of which only so many requests are answered at once
 
 
 def api(
@@ -53,12 +54,13 @@ def api(
     status: int = 200,
     body: Check = NOTHING,
     prefix: str = PREFIX,
+    lane: str = "",
 ) -> Callable[[F], F]:
     """A method `(call) -> Json` of the API, below the project's path.
 
     It is called with a good token, under the project's lock, in one change of its state.
     """
-    return _marked(Route(name, frozenset((method,)), prefix + path, status, body))
+    return _marked(Route(name, frozenset((method,)), prefix + path, status, body, lane))
 
 
 def plain(name: str, path: str, *methods: str) -> Callable[[F], F]:

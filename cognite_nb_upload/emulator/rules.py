@@ -201,7 +201,7 @@ labels = many(label, 0, 10, unique=True)
 
 # ---- what names things ------------------------------------------------------------------------
 
-_INSTANCE = obj({"space": text(43, 1), "externalId": text(255, 1)}, ["space", "externalId"])
+_INSTANCE = obj({"space": text(43, 1), "externalId": text(256, 1)}, ["space", "externalId"])
 _KINDS: dict[str, Check] = {"id": identity, "externalId": external_id, "instanceId": _INSTANCE}
 
 

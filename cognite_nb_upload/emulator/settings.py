@@ -37,6 +37,13 @@ class Settings:
         device_life_s: Of device codes. 0: they are expired when they are handed out.
         device_interval_s: Who polls more often is told to slow down.
         write_scope: Ids of the data sets that may be written to; None is all, and none at all.
+        space_scope: The spaces whose instances may be written; None is all.
+        node_delay_s: From the writing of a node until the file service knows its file.
+        node_uploaded_delay_s: From `uploaded` of a file until its node says `isUploaded`.
+        instances_s: How long a request to `/models/instances` takes.
+        apply_limit: How many applies are answered at once in the whole project; more get 429.
+        delete_limit: The same for deletes of instances.
+        query_limit: The same for reads of instances.
         quota_bytes: Of the built-in store.
         min_part_size: Of all parts but the last; CDF's 5 MiB unless given.
         max_part_size: CDF's 4000 MiB unless given.
@@ -63,6 +70,13 @@ class Settings:
     device_life_s: float = 900.0
     device_interval_s: float = 5.0
     write_scope: list[int] | None = None
+    space_scope: list[str] | None = None
+    node_delay_s: float = 0.0
+    node_uploaded_delay_s: float = 0.0
+    instances_s: float = 0.0
+    apply_limit: int = 4
+    delete_limit: int = 2
+    query_limit: int = 8
     quota_bytes: int = 64 * 1024**3
     min_part_size: int = rules.MIN_PART_SIZE
     max_part_size: int = rules.MAX_PART_SIZE

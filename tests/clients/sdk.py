@@ -13,6 +13,7 @@ from cognite.client import ClientConfig, CogniteClient, global_config
 from cognite.client import data_classes as dc
 from cognite.client.credentials import OAuthClientCredentials, Token
 from cognite.client.data_classes.data_modeling import NodeId
+from cognite.client.data_classes.data_modeling.cdm.v1 import CogniteFile, CogniteFileApply
 from cognite.client.exceptions import (
     CogniteAPIError,
     CogniteDuplicatedError,
@@ -204,6 +205,54 @@ def upload_content_of_an_instance():
     deck = NodeId("scans", "deck_2")
     files.upload_content_bytes(b"more points", instance_id=deck)
     same(files.retrieve(instance_id=deck).instance_id, deck)
+
+
+# ---- files of the data model
+
+
+def file_node(external_id, **more):
+    return CogniteFileApply("field", external_id, name=f"{external_id}.segy", **more)
+
+
+@step
+def nodes_are_applied_and_take_content():
+    instances = client.data_modeling.instances
+    made = instances.apply([file_node("dm-1", tags=["x"]), file_node("dm-2")])
+    same([node.version for node in made.nodes], [1, 1])
+    files.upload_content_bytes(b"content", instance_id=NodeId("field", "dm-1"))
+    same(files.download_bytes(instance_id=NodeId("field", "dm-1")), b"content")
+
+
+@step
+def nodes_are_found():
+    instances, view = client.data_modeling.instances, CogniteFile.get_source()
+    same(instances.search(view, query="dm-1")[0].external_id, "dm-1")
+    found = instances.retrieve_nodes(("field", "dm-1"), node_cls=CogniteFile)
+    same((found.name, found.tags, found.is_uploaded), ("dm-1.segy", ["x"], True))
+    same(len(instances.list(sources=view, space="field", limit=None)), 2)
+
+
+@step
+def a_file_of_the_data_model_in_one_call():
+    if NEW:
+        (work / "dm.segy").write_bytes(b"traces")
+        client.data_modeling.files.upload(work / "dm.segy", file_node("dm-3"))
+        same(client.data_modeling.files.download_bytes(("field", "dm-3")), b"traces")
+
+
+@step
+def nodes_are_deleted():
+    gone = client.data_modeling.instances.delete([("field", "dm-1"), ("field", "dm-2")])
+    same(len(gone.nodes), 2)
+    same(files.retrieve(instance_id=NodeId("field", "dm-1")), None)
+
+
+@step
+def spaces_views_and_statistics():
+    modeling = client.data_modeling
+    same([each.space for each in modeling.spaces.list(limit=None)], ["scans", "field"])
+    same(len(modeling.views.retrieve(("field", "SeismicFile", "v3"))), 1)
+    assert modeling.statistics.project().instances.nodes > 58
 
 
 # ---- content out

@@ -82,6 +82,35 @@ FILE_IDS = {
     ],
     "ignoreUnknownIds": True,
 }
+_VIEW = {"type": "view", "space": "field", "externalId": "SeismicFile", "version": "v3"}
+_NODE = {"instanceType": "node", "space": "field", "externalId": "n"}
+_REFERENCE = {"space": "field", "externalId": "nordvik"}
+_PROPERTIES = {
+    "name": "n",
+    "tags": ["a"],
+    "assets": [_REFERENCE],
+    "survey": "s",
+    "line": 1,
+    "traces": 2,
+    "sampleInterval": 0.5,
+    "processed": True,
+    "acquired": "2026-01-02",
+    "recordedTime": "2026-01-02T03:04:05.000+00:00",
+    "parameters": {"a": [1]},
+    "domain": "time",
+}
+_FILTER = {
+    "and": [
+        {"equals": {"property": ["node", "space"], "value": "field"}},
+        {"or": [{"prefix": {"property": ["field", "SeismicFile/v3", "name"], "value": "n"}}]},
+        {"not": {"in": {"property": ["node", "externalId"], "values": ["x"]}}},
+        {"range": {"property": ["field", "SeismicFile/v3", "line"], "gte": 0, "lt": 5}},
+        {"containsAny": {"property": ["field", "SeismicFile/v3", "tags"], "values": ["a"]}},
+        {"hasData": [_VIEW]},
+        {"exists": {"property": ["field", "SeismicFile/v3", "survey"]}},
+    ]
+}
+_SORT = [{"property": ["field", "SeismicFile/v3", "line"], "direction": "descending"}]
 PAGE = {"limit": 3, "cursor": "YWZ0ZXI6MA==", "partition": "1/2"}
 #: Body and query by the route's name.
 CORPUS: dict[str, tuple[Any, dict[str, str]]] = {
@@ -148,6 +177,36 @@ CORPUS: dict[str, tuple[Any, dict[str, str]]] = {
         {"items": [{"externalId": "bolt"}], "recursive": True, "ignoreUnknownIds": True},
         {},
     ),
+    "spaces": (None, {"limit": "5", "includeGlobal": "true", "cursor": "YWZ0ZXI6MA=="}),
+    "spaces_byids": ({"items": [{"space": "field"}]}, {}),
+    "spaces_create": ({"items": [{"space": "mine", "name": "n", "description": "d"}]}, {}),
+    "views": (None, {"limit": "5", "includeGlobal": "true", "space": "field"}),
+    "views_byids": ({"items": [_VIEW]}, {"includeInheritedProperties": "false"}),
+    "instances_apply": (
+        {
+            "items": [
+                _NODE
+                | {"existingVersion": 9, "type": _REFERENCE}
+                | {"sources": [{"source": _VIEW, "properties": _PROPERTIES}]}
+            ],
+            "autoCreateDirectRelations": True,
+            "replace": False,
+        },
+        {},
+    ),
+    "instances_byids": ({"items": [_NODE], "sources": [{"source": _VIEW}]}, {}),
+    "instances_list": (
+        {"instanceType": "node", "sources": [{"source": _VIEW}], "filter": _FILTER}
+        | {"sort": _SORT, "limit": 3, "cursor": "YWZ0ZXI6MA=="},
+        {},
+    ),
+    "instances_search": (
+        {"view": _VIEW, "query": "n", "instanceType": "node", "properties": ["name"]}
+        | {"filter": _FILTER, "limit": 3, "operator": "OR"},
+        {},
+    ),
+    "instances_delete": ({"items": [_NODE]}, {}),
+    "models_statistics": (None, {}),
     "securitycategories": (None, {"limit": "5", "sort": "DESC", "cursor": "YWZ0ZXI6MA=="}),
     "securitycategories_create": ({"items": [{"name": "c"}]}, {}),
     "sessions_create": ({"items": [{"clientId": "a", "clientSecret": "b"}]}, {}),

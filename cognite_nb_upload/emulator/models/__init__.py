@@ -1,0 +1,1 @@
+"""The data model: spaces, views, nodes, and the files that nodes are."""
