@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -59,6 +60,42 @@ def quiet_logs() -> None:
             logger.addFilter(_Redacting())
 
 
+# Where systems keep what they trust, beside the place that OpenSSL was built with: Alpine, Arch and
+# BSD; Fedora and RHEL; Debian and Ubuntu; SUSE.
+_BUNDLES: Final = (
+    "/etc/ssl/cert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/cert.pem",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
+# Their roots are in no file: the system itself is asked about a certificate.
+_ASKED: Final = frozenset({"darwin", "win32"})
+
+
+def system_roots(platform: str) -> ssl.SSLContext:
+    """A TLS context that trusts what the operating system trusts, a company's own authority too.
+
+    On macOS and Windows that takes the package truststore. Elsewhere it would read all roots again
+    for every connection, so they are loaded once. Where the system has none, or truststore is
+    missing: the roots of certifi.
+    """
+    if platform in _ASKED:
+        if find_spec("truststore") is None:
+            return httpx.create_ssl_context(trust_env=False)
+        import truststore  # optional, and slow to import
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    if context.cert_store_stats()["x509_ca"]:
+        return context
+    bundle = next((one for one in _BUNDLES if os.path.isfile(one)), None)
+    if bundle is None:
+        return httpx.create_ssl_context(trust_env=False)
+    context.load_verify_locations(bundle)
+    return context
+
+
 @functools.lru_cache(maxsize=8)
 def _tls_context(cafile: str | None, pid: int) -> ssl.SSLContext:
     """One for each process (`pid`): another thread may have its locks at a fork."""
@@ -69,18 +106,17 @@ def _tls_context(cafile: str | None, pid: int) -> ssl.SSLContext:
     try:
         if cafile and os.path.isdir(cafile):
             return ssl.create_default_context(capath=cafile)
-        return ssl.create_default_context(cafile=cafile) if cafile else httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=cafile) if cafile else system_roots(sys.platform)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(
-            f"The certificates at {cafile} (SSL_CERT_FILE and the like) cannot be read: "
-            f"{error.strerror}."
-        ) from None
+        which = f"at {cafile} (SSL_CERT_FILE and the like)" if cafile else "of this system"
+        raise ConfigError(f"The certificates {which} cannot be read: {error.strerror}.") from None
 
 
 def tls_context() -> ssl.SSLContext:
     """One TLS context for all, which honours the variables that other tools honour.
 
-    SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, in this order.
+    SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, in this order; where none is
+    set, what the operating system trusts.
     """
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     cafile = next((os.environ[name] for name in names if os.environ.get(name)), None)
@@ -302,9 +338,16 @@ def certificate_problem(error: BaseException) -> str | None:
     return None
 
 
-CERTIFICATE_HINT: Final = (
-    "If your company inspects TLS, put its certificate in a file and set SSL_CERT_FILE to its path."
-)
+def certificate_hint(platform: str = sys.platform) -> str:
+    """What to do where a certificate is not trusted."""
+    by_system = "pip install 'cognite_nb_upload[truststore]' to trust what this system trusts, or "
+    lacking = platform in _ASKED and find_spec("truststore") is None
+    return (
+        f"If your company inspects TLS, {by_system if lacking else ''}put its certificate in a "
+        "file and set SSL_CERT_FILE to its path."
+    )
+
+
 PROXY_HINT: Final = "The proxy asks for a login: set HTTPS_PROXY=http://user:password@host:port."
 
 

@@ -262,7 +262,7 @@ class Rpc:
         """Seconds until the next try after no answer; raises where there is none."""
         if (problem := http.certificate_problem(error)) is not None:
             raise CDFUnreachable(f"{self._host} could not be trusted: {problem}.").hint(
-                http.CERTIFICATE_HINT
+                http.certificate_hint()
             ) from None
         if http.proxy_refused(error):
             raise CDFUnreachable("The proxy refused the connection with 407.").hint(

@@ -69,7 +69,7 @@ def unanswered(error: NoAnswer) -> Verdict:
     if isinstance(error, Stalled):
         return Verdict(False, words, retry=True, overloaded=True)
     if (problem := http.certificate_problem(error)) is not None:
-        return Verdict(False, f"the store is not trusted: {problem}", hint=http.CERTIFICATE_HINT)
+        return Verdict(False, f"the store is not trusted: {problem}", hint=http.certificate_hint())
     if isinstance(error, ProxyRefused) and error.status == 407:
         return Verdict(False, words, status=407, hint=http.PROXY_HINT)
     if isinstance(error, NotConnected):
