@@ -13,6 +13,9 @@ from cognite_nb_upload._version import __version__
 if TYPE_CHECKING:
     from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
     from cognite_nb_upload.api.config import ClientConfig
+    from cognite_nb_upload.api.oauth.device_code import OAuthDeviceCode
+    from cognite_nb_upload.api.oauth.interactive import OAuthInteractive
+    from cognite_nb_upload.api.oauth.person import SignInPrompt
     from cognite_nb_upload.api.session import FileMultipartUploadSession
     from cognite_nb_upload.batch.upload_many import manifest, update_many, upload_many
     from cognite_nb_upload.blocking import CogniteClient
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
         JournalTooNew,
         PartFailed,
         PlanError,
+        SignInFailed,
         SourceChanged,
         TransferError,
         UploadBusy,
@@ -59,6 +63,9 @@ _HOMES = {
         "OAuthClientCredentials",
         "Credentials",
     ),
+    "api.oauth.device_code": ("OAuthDeviceCode",),
+    "api.oauth.interactive": ("OAuthInteractive",),
+    "api.oauth.person": ("SignInPrompt",),
     "core.retry": ("Retry",),
     "api.session": ("FileMultipartUploadSession",),
     "transfer.upload": (
@@ -104,6 +111,7 @@ _HOMES = {
         "UploadIncomplete",
         "VerifyError",
         "UploadStopped",
+        "SignInFailed",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -114,6 +122,9 @@ __all__ = [
     "ClientConfig",
     "Token",
     "OAuthClientCredentials",
+    "OAuthDeviceCode",
+    "OAuthInteractive",
+    "SignInPrompt",
     "Credentials",
     "Retry",
     "FileMultipartUploadSession",
@@ -148,6 +159,7 @@ __all__ = [
     "UploadIncomplete",
     "VerifyError",
     "UploadStopped",
+    "SignInFailed",
     "JournalDamaged",
     "JournalTooNew",
     "JournalWarning",

@@ -10,6 +10,7 @@
     │   ├── SourceChanged    the file is not the one that was planned
     │   └── UploadBusy       another kernel has this upload in hand
     ├── APIError             CDF answered, and said no      .code .request_id .missing .duplicated
+    ├── SignInFailed         nobody signed in, or somebody said no
     ├── JournalDamaged       an upload's journal cannot be trusted          .path .line_no
     │   └── JournalTooNew    a later version of this package wrote it
     └── TransferError        something did not arrive       .missing_parts   -> can be resumed
@@ -44,6 +45,7 @@ __all__ = [
     "JournalTooNew",
     "PartFailed",
     "PlanError",
+    "SignInFailed",
     "SourceChanged",
     "TransferError",
     "UploadBusy",
@@ -158,6 +160,18 @@ class APIError(UploadToolkitError):
         if request_id:
             text += f" | x-request-id: {request_id}"
         super().__init__(text)
+
+
+class SignInFailed(UploadToolkitError):
+    """Nobody signed in while there was time, or the person or the provider said no.
+
+    Attributes:
+        denied: True where somebody said no.
+    """
+
+    def __init__(self, message: str, *, denied: bool = False) -> None:
+        super().__init__(message)
+        self.denied = denied
 
 
 class JournalDamaged(UploadToolkitError):

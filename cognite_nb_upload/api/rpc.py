@@ -13,6 +13,7 @@ import platform
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import datetime
 from numbers import Real
 from typing import Any, Final
@@ -24,15 +25,18 @@ import httpx
 from cognite_nb_upload import http, process
 from cognite_nb_upload._version import __version__
 from cognite_nb_upload.api.answer import HEADERS, Answer, NoAnswer, NotInTime, ask_async
-from cognite_nb_upload.api.auth import OAuthClientCredentials, Token, TokenNotInTime
+from cognite_nb_upload.api.auth import Token
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.direct import Direct, FirstTry
+from cognite_nb_upload.api.oauth.held import TokenSource
+from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt, result_of
+from cognite_nb_upload.api.oauth.provider import TokenNotInTime
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
-from cognite_nb_upload.background import run_sync, running_loop, ticking
+from cognite_nb_upload.background import run_sync, running_loop, ticking, until_done
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
+from cognite_nb_upload.errors import APIError, CDFUnreachable, SignInFailed, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import PerProcess
 
@@ -45,6 +49,10 @@ _PAGE: Final = 1000
 _ACCESS: Final = frozenset({"uploadId", "uploadUrl", "uploadUrls", "downloadUrl"})
 _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_version()}"
 
+
+# Is told what a person has to do, and "" when it is over, where a request waits for a sign-in as
+# long as that takes: set by uploads, which would otherwise be lost over night.
+signing_in: ContextVar[Callable[[str], object] | None] = ContextVar("signing_in", default=None)
 
 # By event loop.
 _Pools = weakref.WeakKeyDictionary[object, Pool]
@@ -164,7 +172,8 @@ class Rpc:
             except NoAnswer as error:
                 raise _not_cdfs(error, send.what) from None
             except (httpx.RequestError, CDFUnreachable) as error:
-                wait_s = self._wait_after(error, send, attempt, time.monotonic() - began)
+                elapsed_s = time.monotonic() - began - send.signing_in_s
+                wait_s = self._wait_after(error, send, attempt, elapsed_s)
                 reason = http.in_words(error) if isinstance(error, httpx.HTTPError) else str(error)
             else:
                 if reply.status_code == 401 and not refreshed and await self._refresh():
@@ -201,7 +210,7 @@ class Rpc:
                 return first.came
             raise first.came
         with http.Sealed():
-            name, value = await self._authorization()
+            name, value = await self._authorization(send)
             content, packing = (None, {}) if send.body is None else _packed(send.body)
             headers = {**self._headers(), **packing, name: value}
             async with self._pool().client() as client:
@@ -237,19 +246,49 @@ class Rpc:
 
     def _header_at_hand(self) -> tuple[str, str] | None:
         credentials = self.config.credentials
-        if isinstance(credentials, Token | OAuthClientCredentials):
+        if isinstance(credentials, Token | TokenSource):
             return credentials.header_at_hand()
         return None
 
-    async def _authorization(self) -> tuple[str, str]:
+    async def _authorization(self, send: _Send) -> tuple[str, str]:
         if (header := self._header_at_hand()) is not None:
             return header
+        credentials = self.config.credentials
+        if isinstance(credentials, PersonCredentials):
+            return await self._of_person(credentials, send)
         given = await run_sync(
-            self.config.credentials.authorization_header,
+            credentials.authorization_header,
             abandon_on_cancel=True,
             limiter=self._pool().signing_in,
         )
         return cleaned_header(*given)
+
+    async def _of_person(self, person: PersonCredentials, send: _Send) -> tuple[str, str]:
+        """The header; where an upload asks, however long it takes a person to come."""
+        tell = signing_in.get()
+        if tell is None:
+            await until_done(fetch := person.header_soon())
+            return result_of(fetch)
+        began_s, told = time.monotonic(), False
+
+        def show(prompt: SignInPrompt | None) -> None:
+            nonlocal told
+            if prompt is not None:
+                told = True
+                tell(f"sign in{' again' if person.was_in else ''}: {prompt.words}")
+
+        try:
+            with person.listened_by(show):
+                while True:
+                    await until_done(fetch := person.header_soon(again=told))
+                    try:
+                        return result_of(fetch)
+                    except SignInFailed:  # nobody came in time, or a no that may be a mistake
+                        continue
+        finally:
+            send.signing_in_s += time.monotonic() - began_s
+            if told:
+                tell("")
 
     async def _refresh(self) -> bool:
         """Have the credentials fetch another token, where they can."""
@@ -333,6 +372,7 @@ class _Send:
         self.method, self.url, self.params, self.body = method, url, params, body
         self.repeatable, self.what = repeatable, what
         self._waiting, self._first = waiting, first
+        self.signing_in_s = 0.0  # spent on waiting for a person, who may be asleep
 
     def take_first(self) -> FirstTry | None:
         """What came of a first try that was made elsewhere; once."""

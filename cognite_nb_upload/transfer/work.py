@@ -18,6 +18,7 @@ from anyio import CancelScope, fail_after, to_thread
 
 from cognite_nb_upload import background, process
 from cognite_nb_upload.api.files import Claim, FileEndpoints
+from cognite_nb_upload.api.rpc import signing_in
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
@@ -75,6 +76,7 @@ class UploadTask:
             UploadToolkitError: it ended otherwise; but for a cancelled one, the journal is kept.
         """
         self._upload, self._emit = upload, upload.feed.emit
+        signing_in.set(lambda reason: self._emit(ev.waits_for(reason)))
         try:
             await self._take_in_hand()
             return await self._told(await self._recorded())

@@ -1,0 +1,1 @@
+"""Tokens of an identity provider: fetched, renewed, and for people signed in for."""

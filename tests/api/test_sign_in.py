@@ -1,0 +1,282 @@
+"""People sign in: by device code and with the browser, once, and again when it has run out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from people import OVER, Person, device_code, interactive
+from support import config_of, fired, routes, seen, some_bytes, until
+
+from cognite_nb_upload import (
+    APIError,
+    CogniteClient,
+    ConfigError,
+    OAuthDeviceCode,
+    OAuthInteractive,
+    SignInFailed,
+)
+from cognite_nb_upload.api.oauth.person import PersonCredentials
+from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.emulator import Emulator, Fault, emulator
+
+Make = Callable[..., PersonCredentials]
+WAYS = pytest.mark.parametrize("way", [device_code, interactive], ids=["device", "browser"])
+
+
+@pytest.fixture
+def cdf() -> Iterator[Emulator]:
+    with emulator(faults=True, strict_storage=True, device_interval_s=0) as running:
+        yield running
+
+
+@pytest.fixture
+def person(cdf: Emulator) -> Person:
+    return Person(cdf)
+
+
+@pytest.fixture
+def in_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(10) as pool:
+        yield pool
+
+
+def signed_in(credentials: PersonCredentials, person: Person, pool: ThreadPoolExecutor) -> str:
+    header = pool.submit(credentials.authorization_header)
+    person.decide(person.next())
+    return header.result(30)[1]
+
+
+@WAYS
+def test_a_person_signs_in_and_the_client_works(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    with CogniteClient(config_of(cdf, credentials=way(cdf, show=person.show))) as client:
+        files = in_thread.submit(client.files.list)
+        person.decide(person.next())
+        assert len(files.result(30)) == 2
+    assert person.shown.get(timeout=30) is None  # it is over, and said so
+
+
+@WAYS
+def test_the_token_is_renewed_without_the_person_once_for_all_threads(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    now = [0.0]
+    credentials = way(cdf, show=person.show, clock=lambda: now[0])
+    last = signed_in(credentials, person, in_thread)
+    asked = len(seen(cdf, "token"))
+    for day in (1, 2):  # each refresh token is good once
+        now[0] = day * 86400
+        headers = {
+            one for one in in_thread.map(lambda _: credentials.authorization_header(), "x" * 8)
+        }
+        assert len(headers) == 1
+        assert headers != {("Authorization", last)}
+        ((_, last),) = headers
+        assert len(seen(cdf, "token")) == asked + day
+
+
+@WAYS
+def test_a_sign_in_that_ran_out_asks_the_person_again(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    now = [0.0]
+    credentials = way(cdf, show=person.show, clock=lambda: now[0])
+    first = signed_in(credentials, person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    now[0] = 86400
+    cdf.inject(OVER)
+    assert signed_in(credentials, person, in_thread) != first
+    assert fired(cdf) == [("status", "token")]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", "token", status=503),
+        Fault("html", "token"),
+        Fault("status", "token", status=401, body='{"error": "invalid_client"}'),
+    ],
+    ids=["overloaded", "login page", "unknown client"],
+)
+def test_a_renewal_that_fails_otherwise_does_not_lose_the_sign_in(
+    fault: Fault, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    now = [0.0]
+    credentials = device_code(cdf, show=person.show, clock=lambda: now[0])
+    signed_in(credentials, person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    now[0] = 86400
+    cdf.inject(fault)
+    with pytest.raises(Exception, match=r"identity provider|refused a token"):
+        credentials.authorization_header()
+    assert len(fired(cdf)) == 1
+    assert credentials.authorization_header()
+    assert person.shown.empty()
+
+
+@WAYS
+def test_a_person_says_no(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    header = in_thread.submit(way(cdf, show=person.show).authorization_header)
+    person.decide(person.next(), "deny")
+    with pytest.raises(SignInFailed, match="was denied") as caught:
+        header.result(30)
+    assert caught.value.denied
+
+
+@WAYS
+def test_who_waits_no_longer_ends_it(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    credentials = way(cdf, show=person.show)
+    header = in_thread.submit(credentials.authorization_header)
+    person.next()
+    credentials.cancel_sign_in()
+    with pytest.raises(SignInFailed, match="cancelled"):
+        header.result(30)
+
+
+def test_a_code_that_nobody_uses_expires() -> None:
+    with emulator(device_life_s=0) as cdf, pytest.raises(SignInFailed, match="code expired"):
+        device_code(cdf, show=lambda _: None).authorization_header()
+    assert routes(cdf) == ["discovery", "device_code"]
+
+
+def test_a_provider_that_is_away_for_a_moment_is_asked_on(
+    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    cdf.inject(Fault("reset_before", "token", times=2))
+    assert signed_in(device_code(cdf, show=person.show), person, in_thread)
+    assert fired(cdf) == [("reset_before", "token")] * 2
+
+
+@pytest.mark.slow
+def test_slow_down_means_five_seconds_more(
+    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    cdf.inject(Fault("status", "token", status=400, body='{"error": "slow_down"}'))
+    signed_in(device_code(cdf, show=person.show), person, in_thread)
+    first, second = (row["time"] for row in seen(cdf, "token"))
+    assert second - first > 5
+
+
+def test_what_to_do_is_printed(
+    cdf: Emulator,
+    person: Person,
+    in_thread: ThreadPoolExecutor,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    credentials = device_code(cdf)
+    header = in_thread.submit(credentials.authorization_header)
+    until(lambda: credentials.prompt)
+    assert credentials.prompt is not None
+    second = in_thread.submit(credentials.authorization_header)  # it is told, too
+    said = ""
+    while said.count("To sign in") < 2:
+        said += capsys.readouterr().out
+        assert not second.done()
+    code = credentials.prompt.code
+    assert said.startswith(
+        f"To sign in, open {cdf.base_url}/oauth/device and enter the code {code}"
+    )
+    person.decide(credentials.prompt)
+    assert header.result(30) == second.result(30)
+    assert len(seen(cdf, "device_code")) == 1
+
+
+def test_the_answer_of_the_browser_needs_the_state_and_the_link_its_word(
+    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    header = in_thread.submit(interactive(cdf, show=person.show).authorization_header)
+    prompt = person.next()
+    root = prompt.url.rpartition("/")[0]
+    with httpx.Client(trust_env=False, verify=False) as other:
+        for path in ("/", "/?code=stolen", "/?code=stolen&state=guessed", "/guess"):
+            assert other.get(f"{root}{path}").status_code == 404
+    assert not header.done()
+    person.decide(prompt)
+    assert header.result(30)
+
+
+def test_a_port_that_is_taken_is_said(cdf: Emulator) -> None:
+    with pytest.raises(ConfigError, match=f"Port {cdf.port} of this machine is in use"):
+        interactive(cdf, redirect_port=cdf.port).authorization_header()
+
+
+@pytest.mark.parametrize("kind", [OAuthDeviceCode, OAuthInteractive])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"client_id": "a", "scopes": "s"}, "either authority_url or oauth_discovery_url"),
+        ({"authority_url": "https://a", "scopes": "s"}, "client_id is empty"),
+        ({"authority_url": "https://a", "client_id": "a"}, "Give scopes or cdf_cluster"),
+        ({"authority_url": "http://a.example", "client_id": "a", "scopes": "s"}, "not encrypted"),
+    ],
+    ids=["no provider", "no client", "no scopes", "no TLS"],
+)
+def test_what_is_missing_is_said_at_once(kind: Any, given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        kind(**given)
+
+
+def test_entra_id_needs_tenant_client_and_cluster_alone() -> None:
+    for kind in (OAuthDeviceCode, OAuthInteractive):
+        made = kind.entra_id("tenant", "id", "westeurope-1")
+        root = "https://login.microsoftonline.com/tenant"
+        assert made._addresses().token == f"{root}/oauth2/v2.0/token"
+        assert "https://westeurope-1.cognitedata.com/user_impersonation" in made._scopes
+        assert "offline_access" in made._scopes.split()
+        assert repr(made) == f"{kind.__name__}({root!r}, 'id')"
+
+
+def test_a_client_id_that_the_provider_does_not_know_is_said(cdf: Emulator) -> None:
+    url = f"{cdf.base_url}/oauth"
+    credentials = OAuthDeviceCode(None, "stranger", "files", oauth_discovery_url=url)
+    with pytest.raises(APIError, match="no such client") as caught:
+        credentials.authorization_header()
+    assert "client id" in str(caught.value.__notes__)
+
+
+# --- uploads --------------------------------------------------------------------------------
+
+
+@WAYS
+def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
+    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+) -> None:
+    """A week has passed when the last part is stored; completing needs a token."""
+    now, words = [0.0], []
+    ran_out = threading.Event()
+    credentials = way(cdf, show=person.show, clock=lambda: now[0])
+    with CogniteClient(config_of(cdf, credentials=credentials)) as client:
+        signed_in(credentials, person, in_thread)
+        assert person.shown.get(timeout=30) is None
+        upload = client.files.start_upload(some_bytes(), name="big", progress=False)
+
+        def look(state: Any, event: ev.Event) -> None:
+            if isinstance(event, ev.PartStored) and not state.missing_parts:
+                cdf.inject(OVER)
+                now[0] = 7 * 86400
+            if isinstance(event, ev.Waiting):
+                words.append(event.reason)
+                ran_out.set()
+
+        upload.listen(look)
+        assert ran_out.wait(30)
+        assert not upload.done()
+        prompt = person.next()
+        assert upload.state.waiting_for == f"sign in again: {prompt.words}"
+        person.decide(prompt, "deny")  # by mistake
+        assert person.shown.get(timeout=30) is None
+        person.decide(person.next())
+        assert upload.result(30).file.uploaded
+    assert not upload.state.waiting_for
+    assert fired(cdf) == [("status", "token")]
+    assert len(words) == 2
