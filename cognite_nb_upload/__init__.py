@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         APIError,
         CDFUnreachable,
         ConfigError,
+        EngineLost,
         InvalidMetadata,
         JournalDamaged,
         JournalTooNew,
@@ -112,6 +113,7 @@ _HOMES = {
         "VerifyError",
         "UploadStopped",
         "SignInFailed",
+        "EngineLost",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -160,6 +162,7 @@ __all__ = [
     "VerifyError",
     "UploadStopped",
     "SignInFailed",
+    "EngineLost",
     "JournalDamaged",
     "JournalTooNew",
     "JournalWarning",

@@ -19,6 +19,7 @@
         ├── UploadIncomplete left before every part was sent
         ├── VerifyError      what CDF holds is not what was sent
         └── UploadStopped    cancelled, paused or interrupted
+            └── EngineLost   the engine whose workers sent the parts is gone
 
 Facts are attributes; the message is one sentence with the numbers in it; the next step is a note
 (`add_note`). No message holds a token or the query of a URL. Names, and what servers say, are shown
@@ -40,6 +41,7 @@ __all__ = [
     "APIError",
     "CDFUnreachable",
     "ConfigError",
+    "EngineLost",
     "InvalidMetadata",
     "JournalDamaged",
     "JournalTooNew",
@@ -247,3 +249,7 @@ class VerifyError(TransferError):
 
 class UploadStopped(TransferError):
     """The upload was cancelled, paused or interrupted before it was complete."""
+
+
+class EngineLost(UploadStopped):
+    """The engine whose workers sent the parts is gone; the same call goes on without it."""

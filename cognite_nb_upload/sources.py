@@ -266,6 +266,11 @@ class FileSource:
         self._lock = threading.Lock()
         self._closed = False
 
+    @property
+    def path(self) -> Path | None:
+        """The path that it was opened by, links not followed; None where there is none."""
+        return self._path
+
     @classmethod
     def open(cls, path: os.PathLike[str] | str, length: int | None = None) -> FileSource:
         """Open a regular file by its path.

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from cognite_nb_upload.batch.columns import OVERWRITE, Keep
 from cognite_nb_upload.batch.folders import Walk
 from cognite_nb_upload.batch.rows import Naming
+from cognite_nb_upload.cluster.engine import checked_engine
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.errors import UsageError
@@ -25,7 +26,9 @@ MODES: Final = ("error", "skip", "newer", "changed", "overwrite")
 # Called with the row, by its columns, and with what is in CDF now.
 OnDone = Callable[[Mapping[str, Any], Uploaded], Awaitable[None] | None]
 
-_SENDING: Final = ("part_size", "max_concurrency", "resume", "verify", "max_bandwidth")
+_SENDING: Final = (
+    "part_size", "max_concurrency", "resume", "verify", "max_bandwidth", "engine", "trust_network",
+)  # fmt: skip
 _WALK: Final = ("recursive", "hidden", "include", "exclude")
 _JOB: Final = ("if_exists", "again", "size_key", "sha256_key", "on_done")
 
@@ -73,6 +76,8 @@ class JobOptions:
     max_concurrency: int | None = None
     max_bandwidth: float | None = None
     resume: bool = True
+    engine: Any = field(default=None, repr=False)
+    trust_network: bool = False
     again: bool = False
     if_exists: IfExists = "error"
     size_key: str | None = None
@@ -145,6 +150,10 @@ def _check_sending(given: dict[str, Any]) -> None:
         given["max_concurrency"] = checked_concurrency(given["max_concurrency"])
     if given.get("max_bandwidth") is not None:
         given["max_bandwidth"] = as_rate("max_bandwidth", given["max_bandwidth"])
+    if given.get("engine") is not None:
+        given["engine"] = checked_engine("engine", given["engine"])
+    if "trust_network" in given:
+        given["trust_network"] = as_flag("trust_network", given["trust_network"])
     if "resume" in given:
         given["resume"] = as_flag("resume", given["resume"])
 

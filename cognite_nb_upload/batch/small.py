@@ -16,6 +16,7 @@ from anyio import CapacityLimiter
 
 from cognite_nb_upload import background
 from cognite_nb_upload.api.files import Claim
+from cognite_nb_upload.batch.rows import BatchRow
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
@@ -188,13 +189,12 @@ class SmallFiles:
             except OSError as error:
                 raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
             if len(data) == before.st_size and _facts(before) == _facts(after):
-                self._is_planned(task, before)
+                self._is_planned(task.row, before)
                 return data
         raise _changed(path, "it is written to all the time")
 
-    def _is_planned(self, task: RowTask, found: os.stat_result) -> None:
+    def _is_planned(self, row: BatchRow, found: os.stat_result) -> None:
         """What CDF was told of the file must be that of what is sent."""
-        row = task.row
         if (row.size, row.mtime_ns) != (found.st_size, found.st_mtime_ns):
             raise _changed(row.path, "it was written to after it was looked at")
 

@@ -24,6 +24,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.confirm import Confirming
+from cognite_nb_upload.batch.engine_files import EngineFiles
 from cognite_nb_upload.batch.existing import Existing
 from cognite_nb_upload.batch.options import JobOptions
 from cognite_nb_upload.batch.recall import Recalled
@@ -41,6 +42,8 @@ from cognite_nb_upload.batch.rows import (
 )
 from cognite_nb_upload.batch.small import SmallFiles, is_small
 from cognite_nb_upload.batch.task import RowTask, look_at
+from cognite_nb_upload.cluster.cluster import Cluster
+from cognite_nb_upload.cluster.engine import EngineRun
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.plan import LARGEST_CHOSEN
 from cognite_nb_upload.core.state import UploadState
@@ -48,7 +51,7 @@ from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageErr
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
 from cognite_nb_upload.models import CDFFile
-from cognite_nb_upload.transfer.files import AsyncFiles
+from cognite_nb_upload.transfer.files import AsyncFiles, engine_run
 from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.upload import Uploaded
 
@@ -60,6 +63,10 @@ _THREADS: Final = 48
 # Files of one part, and of several.
 _MIDDLE_AT_ONCE: Final = 6
 _LARGE_AT_ONCE: Final = 2
+# The same where an engine's workers send: enough for some envelopes for each of many workers.
+_SMALL_AT_ENGINE: Final = 400
+_MIDDLE_AT_ENGINE: Final = 64
+_LARGE_AT_ENGINE: Final = 4
 # The first files are looked at before anything is sent, so that bad rows are told first.
 _LOOKED_AT: Final = 1000
 _FIRST: Final = 100
@@ -82,6 +89,8 @@ class BatchWork:
         self._chunk: object = None
         self._first = 0
         self._left = False
+        self._run: EngineRun | None = None
+        self._cluster: Cluster | None = None
 
     async def __call__(self, batch: Batch) -> Table:
         """Do it.
@@ -90,6 +99,15 @@ class BatchWork:
             UploadToolkitError: nothing could be begun; what is wrong with a row is in the row.
         """
         self._batch, self._stop = batch, batch.stop_switch
+        try:
+            return await self._whole_job()
+        finally:
+            if self._run is not None:
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(self._run.release)
+
+    async def _whole_job(self) -> Table:
+        batch = self._batch
         if isinstance(self._given, Chunks):
             return await self._in_chunks(self._given)
         table = await to_thread.run_sync(self._planned)
@@ -206,16 +224,16 @@ class BatchWork:
     async def _sent(self, table: Table) -> None:
         options = self._options
         self._confirming = Confirming(self._files, options.verify, self._stop, self._confirmed)
-        at_once = min(SMALL_AT_ONCE, options.max_concurrency or SMALL_AT_ONCE)
-        small_files = SmallFiles(
-            self._files, lambda: self._recorded(table), self._stop,
-            lambda task, sent: self._batch.moved(task.row, sent),
-            threads=min(_THREADS, at_once), verify=options.verify,
-        )  # fmt: skip
+        await self._begin_engine()
+        most, middle, large = SMALL_AT_ONCE, _MIDDLE_AT_ONCE, _LARGE_AT_ONCE
+        if self._cluster is not None:
+            most, middle, large = _SMALL_AT_ENGINE, _MIDDLE_AT_ENGINE, _LARGE_AT_ENGINE
+        at_once = min(most, options.max_concurrency or most)
+        small_files = self._small_files(table, at_once)
         ways: list[tuple[Send, int]] = [
             (partial(self._send_small, small_files), at_once),
-            (self._send_large, min(_MIDDLE_AT_ONCE, at_once)),
-            (self._send_large, _LARGE_AT_ONCE),
+            (self._send_large, min(middle, at_once)),
+            (self._send_large, large),
         ]
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep_telling)
@@ -232,6 +250,24 @@ class BatchWork:
                     senders.start_soon(self._look_ahead, table, queues)
                 self._confirming.no_more()
             beside.cancel_scope.cancel()
+
+    def _small_files(self, table: Table, at_once: int) -> SmallFiles:
+        verify, threads = self._options.verify, min(_THREADS, at_once)
+        given: Any = (
+            self._files, lambda: self._recorded(table), self._stop,
+            lambda task, sent: self._batch.moved(task.row, sent),
+        )  # fmt: skip
+        if self._cluster is None:
+            return SmallFiles(*given, threads=threads, verify=verify)
+        return EngineFiles(*given, threads=threads, verify=verify, cluster=self._cluster)
+
+    async def _begin_engine(self) -> None:
+        """Begin with the engine, once for the whole job."""
+        engine = self._options.engine
+        if engine is not None and self._run is None:
+            run = engine_run(self._files, engine, self._options.trust_network)
+            self._cluster = await to_thread.run_sync(run.acquire)
+            self._run = run
 
     async def _look_ahead(self, table: Table, queues: Sequence[Any]) -> None:
         """Look at the rows in chunks, and hand out those that are to be sent."""
@@ -323,6 +359,8 @@ class BatchWork:
             "max_concurrency": options.max_concurrency,
             "resume": options.resume,
             "verify": options.verify,
+            "engine": options.engine,
+            "trust_network": options.trust_network,
             "progress": False,  # the job has bars of its own
         }
         fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}

@@ -56,6 +56,14 @@ class PartStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PartPlaced(Event):
+    """A worker of an engine has this try of a part; `where` is the worker's name."""
+
+    no: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartSent(Event):
     """`sent` bytes of this try have been handed to the network so far."""
 

@@ -57,6 +57,7 @@ TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] 
     ev.Opened: (_ANY - {Phase.DONE}, Phase.SENDING),
     # A part may begin in the instant in which the upload is paused; its stop follows at once.
     ev.PartStarted: (_ANY - {Phase.NEW, Phase.DONE}, None),
+    ev.PartPlaced: (_ANY - {Phase.NEW}, None),
     ev.PartSent: (_ANY, None),
     ev.PartLost: (_ANY, None),
     ev.PartStored: (_ANY - {Phase.NEW, Phase.DONE}, None),
@@ -75,7 +76,10 @@ TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] 
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """One part: `sent` bytes of `size` (None: not yet known), tried `attempts` times."""
+    """One part: `sent` bytes of `size` (None: not yet known), tried `attempts` times.
+
+    `where` is the worker that has sent it, or has it now; "" where this process sends.
+    """
 
     no: int
     size: int | None = None
@@ -87,6 +91,7 @@ class PartState:
     wait_s: float | None = None
     checksums: tuple[tuple[str, str], ...] = ()
     unproven: str = ""
+    where: str = ""
 
 
 # The rate is that of the last seconds: samples this far apart, over this long, both in seconds.
@@ -139,6 +144,11 @@ class UploadState:
         return tuple(part.no for part in self.parts if part.phase is not PartPhase.STORED)
 
     @property
+    def workers(self) -> tuple[str, ...]:
+        """The workers of an engine that have sent parts, or send some now, by name."""
+        return tuple(sorted({part.where for part in self.parts if part.where}))
+
+    @property
     def retries(self) -> int:
         """How often a part had to be sent again."""
         return sum(part.lost for part in self.parts)
@@ -165,7 +175,7 @@ class UploadState:
         return 0.0 if self.started_s is None else max(0.0, self.at_s - self.started_s)
 
 
-_LAST_WORDS: Final = (ev.PartStarted, ev.PartSent, ev.PartLost)
+_LAST_WORDS: Final = (ev.PartStarted, ev.PartPlaced, ev.PartSent, ev.PartLost)
 
 
 class ImpossibleEvent(Exception):
@@ -191,8 +201,10 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             return _part(
                 state, no, size=event.size, sent=0, phase=PartPhase.SENDING,
                 attempts=state.parts[no].attempts + 1, reason="", wait_s=None,
-                checksums=(), unproven="",
+                checksums=(), unproven="", where="",
             )  # fmt: skip
+        case ev.PartPlaced(no=no, where=where):
+            return _part(state, no, where=where)
         case ev.PartSent(no=no, sent=sent):
             return _part_sent(state, no, sent)
         case ev.PartLost(no=no):

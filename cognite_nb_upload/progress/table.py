@@ -30,7 +30,8 @@ def to_frame(state: UploadState) -> pd.DataFrame:
     """A row per part, with units in the columns' names.
 
     `part` counts from 0; `lost` is how often the part had to be sent again; `wait_s` is the wait
-    before its next try. Each kind of checksum that was verified has a column: `checksum_md5`.
+    before its next try. `worker` says which worker of an engine has the part, where there is one.
+    Each kind of checksum that was verified has a column: `checksum_md5`.
     """
     import pandas as pd
 
@@ -38,6 +39,8 @@ def to_frame(state: UploadState) -> pd.DataFrame:
         name: pd.Series([read(part) for part in state.parts], dtype=_dtype(kind))
         for name, (kind, read) in _COLUMNS.items()
     })  # fmt: skip
+    if state.workers:
+        frame["worker"] = pd.Series([part.where for part in state.parts], dtype="string")
     names = dict.fromkeys(name for part in state.parts for name, _ in part.checksums)
     for name in names:
         values = [dict(part.checksums).get(name) for part in state.parts]

@@ -8,7 +8,7 @@ way to carry parts is a class with this one method.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -37,7 +37,8 @@ class PartStore(Protocol):
         - It ends by itself what stands still or is never answered.
         - It asks `job.throttle` before bytes go out. Where `job.is_watched`, it shows `job.watch`
           each byte that does, once and in order. A store that cannot (somebody else reads the
-          bytes) leaves such a job to one that can.
+          bytes) leaves such a job to one that can, or gives `job.digest` the digests that
+          somebody else has taken.
         - It tells `job.sent(n)` from time to time; n may go back where a part begins from the
           start, and `job.waiting(why)` while it waits for something a person can help with.
         - The URL goes to the one place that sends the bytes, and never into a log, a repr, an error
@@ -82,8 +83,17 @@ class Check:
 class Digest(Protocol):
     """Checksums of one try of one part, and whether the store's agree with them."""
 
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """What is computed, by name."""
+        ...
+
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the part."""
+        ...
+
+    def take(self, digests: Mapping[str, bytes]) -> None:
+        """Take digests of the whole part that another process has computed, by algorithm."""
         ...
 
     def judge(self, theirs: Checksums) -> Check:

@@ -14,9 +14,11 @@ from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 from cognite_nb_upload.api.files import FileEndpoints, identifier
 from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.session import OpenUpload
+from cognite_nb_upload.cluster.engine import EngineRun, checked_engine, run_of
+from cognite_nb_upload.cluster.store import ClusterStore, check_shared
 from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
-from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.core.plan import LIMITS, Plan, plan_parts, show_bytes, show_parts
 from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.http import redacted
 from cognite_nb_upload.journal import folder as journal_folder
@@ -41,7 +43,7 @@ from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.download import Download, DownloadTask, target_path
 from cognite_nb_upload.transfer.hooks import checked_hook
-from cognite_nb_upload.transfer.limits import SharedLimits
+from cognite_nb_upload.transfer.limits import EngineLimits, EngineSlots, SharedLimits
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
@@ -59,6 +61,8 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "max_bandwidth": as_rate,
     "on_done": checked_hook,
     "progress": as_flag,
+    "engine": checked_engine,
+    "trust_network": as_flag,
 }
 
 
@@ -74,6 +78,8 @@ class SendingFields(TypedDict, total=False):
     resume: bool
     verify: Verify
     max_bandwidth: float | str | None
+    engine: Any
+    trust_network: bool
 
 
 class UploadFields(MetadataFields, SendingFields, total=False):
@@ -90,6 +96,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "resume": True,
     "verify": "size",
     "progress": True,
+    "trust_network": False,
 }
 
 
@@ -104,6 +111,8 @@ class UploadContentFields(TypedDict, total=False):
     verify: Verify
     max_bandwidth: float | str | None
     progress: bool
+    engine: Any
+    trust_network: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,10 @@ class AsyncFiles(FileEndpoints):
                   "download" reads everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.
+                - `engine`: a Dask `Client`, its scheduler's address, or an Executor: its workers
+                  read the file by its path and send the parts; all else is done here. As many
+                  parts go at once as they have room for, unless `max_concurrency` is given.
+                - `trust_network`: orders with upload URLs may go to workers without TLS.
                 - `on_done`: is called with the `Uploaded` when the file is in CDF; may be async. If
                   it fails, the result has a note.
                 - `progress`: False shows no bars while it is awaited; they are shown in a notebook
@@ -429,9 +442,26 @@ class AsyncFiles(FileEndpoints):
         def make() -> Upload:
             if spec.max_bandwidth is not None:
                 self.limits.bandwidth.set(spec.max_bandwidth)
-            return Upload(UploadTask(self, self.limits, spec), spec, self.limits)
+            if spec.engine is None:
+                return Upload(UploadTask(self, self.limits, spec), spec, self.limits)
+            run = engine_run(self, spec.engine, spec.trust_network)
+            store = ClusterStore(run, self.config.base_url)
+            limits = EngineLimits(self.limits, EngineSlots(lambda: store.at_once, store.overloaded))
+            return Upload(UploadTask(self.through(store), limits, spec, store), spec, limits)
 
+        if spec.engine is not None:
+            with _closed_on_error(spec.source):
+                check_shared(spec.source)
         return running.start(spec, make)
+
+
+def engine_run(files: AsyncFiles, engine: Any, trust_network: bool) -> EngineRun:
+    """The run that the uploads of one client at one engine share."""
+    limits, network, retry = files.limits, files.network, files.config.retry
+    return run_of(
+        engine, limits, trust_network,
+        lambda: EngineRun(engine, network, retry, limits.bandwidth, trust_network=trust_network),
+    )  # fmt: skip
 
 
 def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
@@ -456,8 +486,12 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     asked = {
         name: _READ_OPTION[name](name, value) for name, value in given.items() if value is not None
     }
+    engine = asked.pop("engine", None)
+    at_once = DEFAULT_CONCURRENCY if engine is None else LIMITS.parts
     return {
-        "max_concurrency": asked.get("max_concurrency", DEFAULT_CONCURRENCY),
+        "engine": engine,
+        "trust_network": asked.pop("trust_network", False),
+        "max_concurrency": asked.get("max_concurrency", at_once),
         "max_bandwidth": asked.get("max_bandwidth"),
         "verify": asked.get("verify", "size"),
         "resume": asked.get("resume", True),

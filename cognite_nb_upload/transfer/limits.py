@@ -7,30 +7,21 @@ waiting for either ends when the upload is stopped.
 from __future__ import annotations
 
 import asyncio
-import math
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 import anyio
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.concurrency import MOST, Concurrency
-from cognite_nb_upload.core.numbers import as_rate
-from cognite_nb_upload.core.plan import KIB
+from cognite_nb_upload.core.plan import LIMITS
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.store.bandwidth import Bandwidth
 from cognite_nb_upload.transfer.verify import KnownChecksums
-
-# A piece is at most this many seconds of the limit, so that a low limit flows rather than bursts.
-_PIECE_S: Final = 0.1
-_SMALLEST: Final = 16 * KIB
-# A change of the limit is felt within this many seconds.
-_SLICE_S: Final = 0.2
 
 
 @contextmanager
@@ -48,68 +39,6 @@ def ended_by(stop: CancelToken) -> Iterator[None]:
         yield
     if scope.cancelled_caught:
         raise UploadStopped(f"The upload was {stop.reason}.")
-
-
-class _Bucket:
-    """What one process may send now, and has sent."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.tokens = 0.0
-        self.at_s = time.monotonic()
-        self.moved = 0
-
-
-class Bandwidth:
-    """A token bucket in bytes per second, for any number of threads; None is no limit.
-
-    Whoever takes may run into debt by one piece, and the next one waits until it is paid. A forked
-    child has the same limit, and a bucket of its own.
-    """
-
-    def __init__(self, rate: float | None = None) -> None:
-        self._rate = checked_bandwidth(rate)
-        self._bucket = PerProcess(_Bucket)
-
-    @property
-    def rate(self) -> float | None:
-        """Bytes per second; None is no limit."""
-        return self._rate
-
-    @property
-    def moved(self) -> int:
-        """Bytes that have gone in this process."""
-        return self._bucket.get().moved
-
-    def set(self, rate: float | str | None) -> None:
-        """Another limit, from now on."""
-        rate = checked_bandwidth(rate)
-        bucket = self._bucket.get()
-        with bucket.lock:
-            self._rate, bucket.tokens, bucket.at_s = rate, 0.0, time.monotonic()
-
-    def take(self, wanted: int, stop: CancelToken) -> int:
-        """Wait until some of the `wanted` bytes may go; returns how many, at least 1."""
-        bucket = self._bucket.get()
-        while True:
-            with bucket.lock:
-                wait_s, granted = self._grant(bucket, wanted)
-                bucket.moved += granted
-            if granted or stop.wait(min(wait_s, _SLICE_S)):
-                return granted or wanted
-
-    def _grant(self, bucket: _Bucket, wanted: int) -> tuple[float, int]:
-        if self._rate is None:
-            return 0.0, wanted
-        now_s = time.monotonic()
-        most = self._rate * _PIECE_S
-        bucket.tokens = min(most, bucket.tokens + (now_s - bucket.at_s) * self._rate)
-        bucket.at_s = now_s
-        if bucket.tokens < 0:
-            return -bucket.tokens / self._rate, 0
-        granted = min(wanted, max(_SMALLEST, int(most)))
-        bucket.tokens -= granted
-        return 0.0, granted
 
 
 @dataclass(eq=False, slots=True)
@@ -156,11 +85,11 @@ class Slots:
     def may_stay(self, owner: object) -> bool:
         """True where who has a lane need not give it back after a part; any thread may ask."""
         others = any(turn.owner is not owner for turn in tuple(self._waiting))
-        return not others and self.busy <= self._adapt.limit
+        return not others and self.busy <= self.limit
 
     async def acquire(self, owner: object = None, *, first: bool = False) -> None:
         """Wait for a lane; `first`: before all who wait already."""
-        while self.busy >= self._adapt.limit or (self._waiting and not first):
+        while self.busy >= self.limit or (self._waiting and not first):
             turn = _Turn(owner)
             (self._waiting.appendleft if first else self._waiting.append)(turn)
             try:
@@ -170,7 +99,7 @@ class Slots:
                     self._waiting.remove(turn)
                 self._wake()  # a lane may have been meant for this one
                 raise
-            if self.busy < self._adapt.limit:
+            if self.busy < self.limit:
                 break
         self.busy += 1
         self._wake()
@@ -196,19 +125,35 @@ class Slots:
         self._wake()
 
     def _wake(self) -> None:
-        for turn in list(self._waiting)[: max(0, self._adapt.limit - self.busy)]:
+        for turn in list(self._waiting)[: max(0, self.limit - self.busy)]:
             self._waiting.remove(turn)
             turn.came.set()
 
 
-def checked_bandwidth(rate: float | str | None) -> float | None:
-    """Bytes per second; None for no limit, which `math.inf` says, too.
+class EngineSlots(Slots):
+    """The parts that an engine's workers may have at once: as many as there is room for.
 
-    Raises:
-        UsageError: it is no rate, or not above 0.
+    Args:
+        at_once: says how many that are, at any moment.
+        less: is called where a store asks for less.
     """
-    number = math.inf if rate is None else as_rate("max_bandwidth", rate)
-    return None if number == math.inf else number
+
+    def __init__(self, at_once: Callable[[], int], less: Callable[[], None]) -> None:
+        super().__init__()
+        self._at_once, self._less = at_once, less
+
+    @property
+    def limit(self) -> int:
+        """How many may go at once now."""
+        return self._at_once()
+
+    def look(self) -> None:
+        """Workers may have come or gone."""
+        self._wake()
+
+    def overloaded(self) -> None:
+        """A store asked for less."""
+        self._less()
 
 
 class SharedLimits:
@@ -219,7 +164,7 @@ class SharedLimits:
         checksums: which checksums its store answers with.
     """
 
-    most_at_once: Final = MOST
+    most_at_once: int = MOST
 
     def __init__(self) -> None:
         self.bandwidth = Bandwidth()
@@ -230,3 +175,24 @@ class SharedLimits:
     def lanes(self) -> Slots:
         """Those of this process: a forked child counts none of its parent's parts."""
         return self._lanes.get()
+
+
+class EngineLimits(SharedLimits):
+    """What the parts of one upload at an engine share; bandwidth is shared with all uploads.
+
+    Args:
+        shared: those of the client.
+        slots: the engine's.
+    """
+
+    most_at_once = LIMITS.parts
+
+    def __init__(self, shared: SharedLimits, slots: EngineSlots) -> None:
+        super().__init__()
+        self.bandwidth, self.checksums = shared.bandwidth, shared.checksums
+        self._slots = slots
+
+    @property
+    def lanes(self) -> Slots:
+        """The engine's."""
+        return self._slots

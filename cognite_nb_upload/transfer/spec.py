@@ -41,6 +41,8 @@ class UploadSpec:
         upload_id: the journal's, where it is known which unfinished upload is meant.
         progress: show bars while it is awaited.
         on_done: the caller's own function, for the `Uploaded`.
+        engine: whose workers send the parts; None: this process does.
+        trust_network: an engine may have orders go over a network without TLS.
         asked: the options that the caller gave, as a note names them.
         notes: what a reader should know of what is sent.
     """
@@ -66,6 +68,8 @@ class UploadSpec:
     max_bandwidth: float | None = None
     progress: bool = True
     on_done: Callable[..., Any] | None = None
+    engine: Any = None
+    trust_network: bool = False
     asked: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -164,6 +164,8 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             text += f", {show_bytes(state.rate)}/s"
         if state.waiting_for or state.error:
             text += f", {state.error or state.waiting_for}"
+        if workers := len(state.workers):
+            text += f", on {workers} worker{'' if workers == 1 else 's'}"
         elsewhere = "" if self._home.is_here else f", in process {self._home.pid}"
         return plain(f"{text}{elsewhere}{_told(self.notes)}>")
 

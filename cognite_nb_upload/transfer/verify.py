@@ -10,17 +10,16 @@ verified, and by what.
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import KIB, show_bytes
+from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.state import PartState, UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import Source, Witness, witness_of
+from cognite_nb_upload.store.digests import LENGTHS, MAKERS, Computed
 from cognite_nb_upload.store.download import AT_ONCE, ObjectReader, Span, cut, span_size
 from cognite_nb_upload.store.port import Check, Checksums
 
@@ -61,7 +60,7 @@ class KnownChecksums:
     def wanted(self) -> tuple[str, ...]:
         """The algorithms to compute for a part that is sent now."""
         if self._given is None:
-            return tuple(_MAKERS)
+            return tuple(MAKERS)
         return tuple(name for name in ("CRC32C", "MD5") if name in self._given)[:1]
 
     def learn(self, given: frozenset[str]) -> None:
@@ -88,12 +87,21 @@ class PartDigest:
     ) -> None:
         self._known = known or KnownChecksums()
         self._etags_are_md5 = etags_are_md5
-        self._mine = {name: _MAKERS[name]() for name in self._known.wanted()}
+        self._mine: dict[str, Any] = {name: MAKERS[name]() for name in self._known.wanted()}
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """What is computed."""
+        return tuple(self._mine)
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the part."""
         for mine in self._mine.values():
             mine.update(data)
+
+    def take(self, digests: Mapping[str, bytes]) -> None:
+        """Take digests of the whole part that another process has computed."""
+        self._mine = {name: Computed(digest) for name, digest in digests.items()}
 
     def judge(self, theirs: Checksums) -> Check:
         """Compare with what the store answered for the part."""
@@ -119,40 +127,7 @@ def _checksum_of(name: str, value: str) -> tuple[str, bytes] | None:
     """The algorithm and the digest of what a store tells; None where it is no checksum of ours."""
     algorithm = _ALGORITHMS.get(name, "")
     digest = _digest_in_etag(value) if name == "etag" else _decoded(value)
-    return (algorithm, digest) if len(digest) == _LENGTHS.get(algorithm) else None
-
-
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
-
-
-def _makers() -> dict[str, Callable[[], Any]]:
-    """What makes a digest, by algorithm; that of CRC32C is an extra."""
-    try:
-        crc32c: Any = import_module("google_crc32c")
-    except ImportError:
-        return {"MD5": _md5}
-
-    class CRC32C:
-        """The library's, for views too: it takes bytes alone, which are copied within the cache."""
-
-        def __init__(self) -> None:
-            self._value = crc32c.Checksum()
-
-        def update(self, data: bytes | memoryview) -> None:
-            view = memoryview(data)
-            for at in range(0, len(view), _CACHED):
-                self._value.update(bytes(view[at : at + _CACHED]))
-
-        def digest(self) -> bytes:
-            return bytes(self._value.digest())
-
-    return {"MD5": _md5, "CRC32C": CRC32C}
-
-
-_CACHED: Final = 64 * KIB
-_MAKERS: Final = _makers()
-_LENGTHS: Final = {"MD5": 16, "CRC32C": 4}
+    return (algorithm, digest) if len(digest) == LENGTHS.get(algorithm) else None
 
 
 def _digest_in_etag(value: str) -> bytes:

@@ -20,6 +20,7 @@ from cognite_nb_upload import background, process
 from cognite_nb_upload.api.files import Claim, FileEndpoints
 from cognite_nb_upload.api.rpc import signing_in
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
+from cognite_nb_upload.cluster.store import ClusterStore
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Listener
@@ -28,6 +29,7 @@ from cognite_nb_upload.core.plan import Part, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import (
     APIError,
+    EngineLost,
     PartFailed,
     SourceChanged,
     TransferError,
@@ -58,9 +60,23 @@ _DELETE_S: Final = 30.0
 
 
 class UploadTask:
-    """One upload at work; `await run(upload)`."""
+    """One upload at work; `await run(upload)`.
 
-    def __init__(self, files: FileEndpoints, limits: SharedLimits, order: UploadSpec) -> None:
+    Args:
+        files: CDF's endpoints.
+        limits: what its parts share with others.
+        order: what is sent, and how.
+        workers: those of an engine, where they send the parts.
+    """
+
+    def __init__(
+        self,
+        files: FileEndpoints,
+        limits: SharedLimits,
+        order: UploadSpec,
+        workers: ClusterStore | None = None,
+    ) -> None:
+        self._workers = workers
         self._files, self._limits, self._order = files, limits, order
         self._plan = order.plan
         self._source = SteadySource(order.source)
@@ -86,6 +102,8 @@ class UploadTask:
         finally:
             self._limits.lanes.ended(self)
             with CancelScope(shield=True):  # to delete a large temporary file takes a while
+                if self._workers is not None:
+                    await to_thread.run_sync(self._workers.close)
                 await to_thread.run_sync(self._source.close)
 
     async def _told(self, result: Uploaded) -> Uploaded:
@@ -160,6 +178,7 @@ class UploadTask:
     async def _recorded(self) -> Uploaded:
         journal = self._journal
         try:
+            await self._meet_workers()
             result = await self._steps()
         except BaseException as error:
             with CancelScope(shield=True):
@@ -174,6 +193,29 @@ class UploadTask:
             with CancelScope(shield=True):
                 await to_thread.run_sync(journal.close)
         return result
+
+    async def _meet_workers(self) -> None:
+        """See that an engine's workers have the file, before CDF is asked for anything."""
+        workers, samples = self._workers, self._mark.samples
+        if workers is None:
+            return
+
+        def open_it(stop: CancelToken) -> None:
+            left_out = workers.open(
+                self._order.source, samples, stop, lambda why: self._emit(ev.waits_for(why))
+            )
+            for one in left_out:
+                self._note(f"A worker is left out. {one}.")
+
+        while True:
+            stop = self._upload.stop_switch
+            try:
+                return await background.in_thread(open_it, stop)
+            except EngineLost:
+                raise
+            except UploadStopped:
+                workers.close()
+                await self._pause(stop)
 
     def _tell_end(self, error: BaseException) -> None:
         """Cancelled, put down or failed: whoever listens hears how it ended, once."""
@@ -244,6 +286,9 @@ class UploadTask:
                     self._refute()
                 with ended_by(stop):
                     return await self._complete(session, stop)
+            except EngineLost as error:
+                error.missing_parts = self._state.missing_parts
+                raise
             except UploadStopped:
                 await self._pause(stop)
             except PartFailed as error:
