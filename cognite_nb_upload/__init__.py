@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from cognite_nb_upload.models import (
         CDFFile,
         FileMetadata,
+        FileNode,
         GeoLocation,
         Geometry,
         Label,
         NodeId,
+        ViewId,
     )
     from cognite_nb_upload.transfer.files import DryRun
     from cognite_nb_upload.transfer.running import running_uploads
@@ -90,10 +92,12 @@ _HOMES = {
     "models": (
         "CDFFile",
         "FileMetadata",
+        "FileNode",
         "GeoLocation",
         "Geometry",
         "Label",
         "NodeId",
+        "ViewId",
     ),
     "errors": (
         "UploadToolkitError",
@@ -147,6 +151,8 @@ __all__ = [
     "Geometry",
     "Label",
     "NodeId",
+    "FileNode",
+    "ViewId",
     "UploadToolkitError",
     "UsageError",
     "InvalidMetadata",

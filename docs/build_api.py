@@ -111,6 +111,8 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
         Entry(cnu.Geometry),
         Entry(cnu.Label),
         Entry(cnu.NodeId),
+        Entry(cnu.FileNode),
+        Entry(cnu.ViewId),
         Entry(AsyncCatalog, "client.catalog"),
     ),
     "Progress": (Entry(progress.bars), Entry(progress.throttled)),

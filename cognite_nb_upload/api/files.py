@@ -16,6 +16,7 @@ import anyio
 
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.direct import FirstTry
+from cognite_nb_upload.api.instances import Instances
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.core.feed import Feed
@@ -28,6 +29,7 @@ from cognite_nb_upload.models import (
     FileMetadata,
     GeoLike,
     LabelLike,
+    NodeId,
     NodeIdLike,
     as_node_id,
     same_fields,
@@ -40,6 +42,13 @@ from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.store.port import PartStore
 
 _IDS: Final = 1000
+_LINKING: Final = "CDF is still linking the node"
+_NOT_LINKED: Final = (
+    "The node is there and is a file, but CDF's file service does not know it yet; it was asked "
+    "for as long as uploaded_wait_s. The same call goes on."
+)
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 5.0
 _NO_RIGHTS: Final = "insufficient access rights"
 _WHOSE: Final = (
     "whose content is not uploaded. It may be an upload of somebody else that still runs, or one "
@@ -77,6 +86,12 @@ class FileEndpoints(NotPickled):
         self._rpc = rpc
         self._network = network
         self._store: PartStore = network
+        self._instances = Instances(rpc)
+
+    @property
+    def instances(self) -> Instances:
+        """Nodes of the data model, as far as files need them."""
+        return self._instances
 
     @property
     def config(self) -> ClientConfig:
@@ -217,9 +232,84 @@ class FileEndpoints(NotPickled):
         mend = (lambda file: self.mend_overwritten(file, about)) if overwrite else None
         return _opened(reply, parts, mend)
 
-    async def open_existing(self, target: Mapping[str, Any], parts: int) -> OpenUpload:
-        """Begin the upload of content for a file that exists (multiuploadlink)."""
-        return _opened(await self._link(target, parts), parts, None)
+    async def open_existing(
+        self,
+        target: Mapping[str, Any],
+        parts: int,
+        waiting: Callable[[str], None] | None = None,
+    ) -> OpenUpload:
+        """Begin the upload of content for a file that exists (multiuploadlink).
+
+        The file service knows a new node a while after it was made; that is waited for, up to
+        `config.uploaded_wait_s` seconds.
+
+        Args:
+            target: which file.
+            parts: 1 to 250.
+            waiting: is told what is waited for, and "" when it is over.
+
+        Raises:
+            UsageError: CDF has no such node, or it is not a file.
+            APIError: CDF refused.
+        """
+        node = target.get("instanceId")
+        if node is None:
+            return _opened(await self._link(target, parts), parts, None)
+        reply = await self._once_linked(
+            NodeId(node["space"], node["externalId"]),
+            lambda: self._link(target, parts),
+            waiting or (lambda _: None),
+        )
+        return _opened(reply, parts, None)
+
+    async def open_node_whole(
+        self, node: NodeId, waiting: Callable[[str], None] | None = None
+    ) -> tuple[CDFFile, Secret]:
+        """Begin the upload of a node's content in one PUT (uploadlink); waits as open_existing."""
+        target = {"instanceId": node.to_cdf()}
+        return _whole(
+            await self._once_linked(
+                node, lambda: self._link(target, None), waiting or (lambda _: None)
+            )
+        )
+
+    async def _once_linked(
+        self,
+        node: NodeId,
+        ask: Callable[[], Awaitable[dict[str, Any]]],
+        waiting: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """The answer of the file service about a node, once it knows the node."""
+        pause_s, waited = _FIRST_PAUSE_S, False
+        until_s = time.monotonic() + self._rpc.config.uploaded_wait_s
+        try:
+            while True:
+                try:
+                    return await ask()
+                except APIError as error:
+                    if not _not_found(error):
+                        raise
+                    over = time.monotonic() + pause_s > until_s
+                    if over or not waited:  # the first time, and once more at the end
+                        await self._check_file_node(node, error)
+                    if over:
+                        raise error.hint(_NOT_LINKED) from None
+                waited = True
+                waiting(_LINKING)
+                await anyio.sleep(pause_s)
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 1.6)
+        finally:
+            if waited:
+                waiting("")
+
+    async def _check_file_node(self, node: NodeId, error: APIError) -> None:
+        """Raises where to wait until the file service knows a node cannot help."""
+        try:
+            why = await self._instances.why_not_found(node)
+        except APIError:  # without rights for the data model nothing more can be told
+            raise error from None
+        if why is not None:
+            raise why from error
 
     def cdf_ms(self) -> int | None:
         """CDF's clock now, in ms since 1970; None before its first answer."""
@@ -531,6 +621,11 @@ def _opened(
             f"it handed out {count} upload URLs for {parts} parts", code=201, what="a usable answer"
         )
     return OpenUpload(CDFFile.from_cdf(reply), upload_id, tuple(urls), after)
+
+
+def _not_found(error: APIError) -> bool:
+    """True where the file service says that it does not know a file; its status is not settled."""
+    return error.code == 404 or (error.code in (400, 422) and bool(error.missing))
 
 
 def _whole(reply: dict[str, Any]) -> tuple[CDFFile, Secret]:

@@ -140,7 +140,11 @@ class Rpc:
             return await self._until_answered(send)
 
     async def pages(
-        self, path: str, body: Mapping[str, Any] | None, limit: int | None
+        self,
+        path: str,
+        body: Mapping[str, Any] | None,
+        limit: int | None,
+        params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """All items behind `path`, page by page, at most `limit`; GET where there is no body."""
         limit = _checked_limit(limit)
@@ -150,9 +154,9 @@ class Rpc:
             page: dict[str, Any] = {"limit": min(_PAGE, _PAGE if limit is None else limit)}
             if cursor:
                 page["cursor"] = cursor
-            what = f"to list {path.strip('/').split('/')[0]}"
+            what = f"to list {path.strip('/').removeprefix('models/').split('/')[0]}"
             if body is None:
-                reply = await self.get(path, params=page, what=what)
+                reply = await self.get(path, params={**(params or {}), **page}, what=what)
             else:
                 reply = await self.post(path, {**body, **page}, what=what)
             found += reply["items"]

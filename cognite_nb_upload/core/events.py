@@ -31,6 +31,20 @@ class Beginning(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NodeApplied(Event):
+    """CDF's data model has the node of the file.
+
+    `made_ms` is when it was made, by CDF's clock (milliseconds since 1970), where this upload is
+    known to have made it; only such a node is ever deleted again. None: it was there before, or
+    that is not known.
+    """
+
+    space: str
+    external_id: str
+    made_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Opened(Event):
     """CDF has made the file and handed out a URL per part. `sizes[i]` is None where not planned.
 

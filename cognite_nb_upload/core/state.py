@@ -54,6 +54,7 @@ _STOPPED: Final = frozenset({Phase.PAUSED, Phase.CANCELLED})
 # event -> (the phases it may come in, the phase that follows; None: the same)
 TRANSITIONS: Final[dict[type[ev.Event], tuple[frozenset[Phase], Phase | None]]] = {
     ev.Beginning: (_ANY - {Phase.DONE}, None),
+    ev.NodeApplied: (_ANY - {Phase.DONE}, None),
     ev.Opened: (_ANY - {Phase.DONE}, Phase.SENDING),
     # A part may begin in the instant in which the upload is paused; its stop follows at once.
     ev.PartStarted: (_ANY - {Phase.NEW, Phase.DONE}, None),

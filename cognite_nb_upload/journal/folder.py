@@ -161,6 +161,17 @@ def files_left_by(mark: Fingerprint, folder: Path) -> frozenset[int]:
     return frozenset(found)
 
 
+def nodes_left_by(mark: Fingerprint, folder: Path) -> frozenset[int]:
+    """When earlier calls of this upload made its node, in ms since 1970 by CDF's clock."""
+    found = set()
+    for path in (folder / "history").glob(f"{mark.key}-*{SUFFIX}"):
+        with contextlib.suppress(OSError, JournalDamaged):
+            known = replay_if_any(path)
+            if known and known.node and known.node.made_ms and known.outcome != "done":
+                found.add(known.node.made_ms)
+    return frozenset(found)
+
+
 def unfinished(folder: Path | None = None) -> list[JournalRow]:
     """Uploads that were opened and have not ended, the last touched first; damaged ones say so."""
     return _rows(state_folder(folder))

@@ -28,7 +28,8 @@ from cognite_nb_upload.core.state import ImpossibleEvent, PartPhase, PartState, 
 from cognite_nb_upload.errors import JournalDamaged, JournalTooNew
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 
-VERSION: Final = 1
+# Version 2 is written where there is a node, which earlier ones of this package do not know.
+VERSION: Final = 2
 # files-api.md 1: upload URLs live one week. The store's own answer is what counts.
 URLS_LIVE: Final = timedelta(days=7)
 # The checksum's 8 hex digits and the space.
@@ -39,8 +40,8 @@ _MARGIN: Final = 9
 KEPT: Final[dict[str, type[ev.Event]]] = {
     kind.__name__: kind
     for kind in (
-        ev.Beginning, ev.Opened, ev.PartStarted, ev.PartStored, ev.PartRefuted, ev.Paused,
-        ev.Resumed, ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
+        ev.Beginning, ev.NodeApplied, ev.Opened, ev.PartStarted, ev.PartStored, ev.PartRefuted,
+        ev.Paused, ev.Resumed, ev.Completing, ev.Assembling, ev.Completed, ev.Failed, ev.Cancelled,
     )
 }  # fmt: skip
 
@@ -81,6 +82,7 @@ class Replayed:
         opened: the session: file id, upload id, URLs, sizes; None before CDF opened one.
         opened_at: when that was, by this machine's clock.
         intent: what was known before CDF was asked for a file; None where that was not told.
+        node: that CDF's data model has the file's node; None where that was not told.
         outcome: how it ended; "" while it is unfinished.
         end: bytes of whole lines; what follows is torn.
         crc: the checksum of the last one.
@@ -97,6 +99,7 @@ class Replayed:
     opened_at: datetime | None = None
     holder: Holder | None = None
     intent: ev.Beginning | None = None
+    node: ev.NodeApplied | None = None
     outcome: str = ""
     end: int = field(default=0, repr=False)
     crc: int = field(default=0, repr=False)
@@ -201,7 +204,7 @@ def _first(path: Path, fact: dict[str, Any]) -> Replayed:
 def _after(replayed: Replayed, fact: dict[str, Any]) -> Replayed:
     """What is known after one more line."""
     if fact["fact"] == "Journal":  # begun afresh: CDF had not said that it opened anything
-        return replace(_first(replayed.path, fact), intent=replayed.intent)
+        return replace(_first(replayed.path, fact), intent=replayed.intent, node=replayed.node)
     kind, at = fact.pop("fact"), datetime.fromisoformat(fact.pop("at"))
     replayed = replace(replayed, updated_at=at)
     match kind:
@@ -215,6 +218,8 @@ def _after(replayed: Replayed, fact: dict[str, Any]) -> Replayed:
         return replace(replayed, opened=event, opened_at=at)
     if isinstance(event, ev.Beginning):
         return replace(replayed, intent=event)
+    if isinstance(event, ev.NodeApplied):
+        return replace(replayed, node=event)
     return replayed
 
 

@@ -91,6 +91,7 @@ class Journal:
         path: the file; None where no journal can be kept, and after the end.
         replayed: what was known when it was opened; None for a new upload.
         intent: what was known before CDF was asked for a file, if that was asked and not answered.
+        node: that CDF has the file's node, and whether this upload made it.
         warning: what a reader of the screen should know; "" while everything is on disk.
     """
 
@@ -98,6 +99,7 @@ class Journal:
         self.path: Path | None = None
         self.replayed = replayed if replayed and replayed.opened else None
         self.intent = replayed.intent if replayed else None
+        self.node = replayed.node if replayed else None
         self.warning = ""
         self._lock = lock
         self._now = now
@@ -180,6 +182,8 @@ class Journal:
         with self._mutex:
             if isinstance(event, ev.Beginning):
                 self.intent = event
+            if isinstance(event, ev.NodeApplied):
+                self.node = event
             before, self._state = self._state, advance(self._state, event)
             if isinstance(event, ev.PartStarted) and _same(before, self._state):
                 return
@@ -206,13 +210,17 @@ class Journal:
         """CDF has said that it made no file."""
         self.intent = None
 
+    def node_gone(self) -> None:
+        """The node that this upload made was deleted again."""
+        self.intent = self.node = None
+
     def close(self) -> None:
         """Let go of it; it stays unfinished, or is forgotten if CDF can have opened nothing."""
         if not self._is_mine():
             return
         with self._mutex:
             path, self.path = self.path, None
-            keep = self._was_opened() or self.intent is not None
+            keep = self._was_opened() or bool(self.intent or self.node)
             self._close_file(keep=keep)
             if path and not keep:
                 journal_folder.delete(path)
@@ -296,7 +304,7 @@ def _claim(path: Path, mark: Fingerprint, resume: bool, now: Clock) -> Replayed 
         if resume:
             raise
         known = None
-    if known is None or not (known.opened or known.intent):
+    if known is None or not (known.opened or known.intent or known.node):
         journal_folder.delete(path, keep_lock=True)  # damaged, or CDF had been asked for nothing
         return None
     if known.opened is None:  # nothing was sent; what CDF was asked for is kept
@@ -318,7 +326,8 @@ def _is_over(known: Replayed, mark: Fingerprint) -> bool:
 
 def _header(mark: Fingerprint, metadata: Mapping[str, Any], overwrite: bool) -> dict[str, Any]:
     about = {"metadata": metadata, "overwrite": overwrite}
-    return {"version": VERSION, "fingerprint": asdict(mark), **about}
+    version = VERSION if "node" in metadata else 1
+    return {"version": version, "fingerprint": asdict(mark), **about}
 
 
 def _no_journal(folder: Path, error: OSError) -> str:

@@ -22,6 +22,8 @@ from cognite_nb_upload.models.file import (
 from cognite_nb_upload.models.geo import GeoLike, GeoLocation, Geometry
 from cognite_nb_upload.models.ids import Label, LabelLike, NodeId, NodeIdLike, as_node_id
 from cognite_nb_upload.models.mime import guess_mime_type
+from cognite_nb_upload.models.node import FileNode, FileNodeLike, NodeFields
+from cognite_nb_upload.models.views import View, ViewId, ViewProperty
 
 __all__ = [
     "FIELDS",
@@ -42,6 +44,12 @@ __all__ = [
     "NodeIdLike",
     "as_node_id",
     "CDFFile",
+    "FileNode",
+    "FileNodeLike",
+    "NodeFields",
+    "View",
+    "ViewId",
+    "ViewProperty",
     "DataSet",
     "Asset",
     "LabelDefinition",

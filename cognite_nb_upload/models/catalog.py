@@ -68,6 +68,49 @@ class SecurityCategory(_Row):
 
 
 @dataclass(frozen=True, slots=True)
+class Space(_Row):
+    """A space of the data model: rights are given by it."""
+
+    space: str
+    name: str | None = None
+    description: str | None = None
+
+    @property
+    def external_id(self) -> str:
+        """What it is known by."""
+        return self.space
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNode:
+    """A node that a search has found."""
+
+    space: str
+    external_id: str
+    name: str | None = None
+    description: str | None = None
+
+    @classmethod
+    def from_cdf(cls, item: Mapping[str, Any]) -> Self:
+        """A node from CDF's JSON, with the name and description of any of its views."""
+        views = [
+            one
+            for space in (item.get("properties") or {}).values()
+            for one in (space.values() if isinstance(space, Mapping) else ())
+        ]
+        texts = [
+            next((one[key] for one in views if isinstance(one.get(key), str)), None)
+            for key in ("name", "description")
+        ]
+        return cls(item["space"], item["externalId"], *texts)
+
+    @property
+    def title(self) -> str:
+        """What a reader knows it by."""
+        return self.name or self.external_id
+
+
+@dataclass(frozen=True, slots=True)
 class TokenInspection:
     """What CDF says of the caller's token (GET /token/inspect)."""
 
@@ -110,9 +153,24 @@ class TokenInspection:
             found |= ids
         return found
 
-    def _write_scopes(self, project: str) -> Iterator[Mapping[str, Any]]:
+    def writable_spaces(self, project: str) -> frozenset[str] | None:
+        """The spaces whose nodes may be written (`dataModelInstancesAcl`).
+
+        None is all, and also where it cannot be told: CDF has the last word. Empty is none.
+        """
+        if self.capabilities is None:
+            return None
+        found: frozenset[str] = frozenset()
+        for scope in self._write_scopes(project, "dataModelInstancesAcl"):
+            within = scope.get("spaceIdScope")
+            if "all" in scope or not isinstance(within, Mapping):
+                return None
+            found |= {str(one) for one in within.get("spaceIds") or ()}
+        return found
+
+    def _write_scopes(self, project: str, right: str = "filesAcl") -> Iterator[Mapping[str, Any]]:
         for one in self.capabilities or ():
-            acl = one.get("filesAcl")
+            acl = one.get(right)
             if not isinstance(acl, Mapping) or "WRITE" not in acl.get("actions", ()):
                 continue
             if self._reaches(one.get("projectScope"), project):

@@ -11,9 +11,9 @@ from cognite_nb_upload.errors import UsageError
 
 # InstanceSpace in CDF's API description.
 _SPACE: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,41}[a-zA-Z0-9]?")
-# InstanceExternalId there allows letters, digits and `_` alone, but the data modelling API creates
-# nodes with nearly any text as their id; so only the length is checked, and CDF has the last word.
-_MOST_EXTERNAL_ID: Final = 255
+# The data modelling API takes any text but NUL as the id of a node.
+_MOST_EXTERNAL_ID: Final = 256
+_RESERVED: Final = frozenset("space cdf dms pg3 shared system node edge".split())
 
 
 class HasExternalId(Protocol):
@@ -75,8 +75,12 @@ class NodeId:
                 f"The space of a node is {self.space!r}; a space starts with a letter, "
                 "and has at most 43 letters, digits, '_' and '-'."
             )
+        if self.space in _RESERVED:
+            raise UsageError(f"The space {self.space!r} is reserved: no node can be in it.")
         if not isinstance(self.external_id, str) or not self.external_id:
             raise UsageError("The external id of a node is text, and not empty.")
+        if "\x00" in self.external_id:
+            raise UsageError("The external id of a node holds NUL, which CDF does not take.")
         if len(self.external_id) > _MOST_EXTERNAL_ID:
             raise UsageError(
                 f"The external id of a node has {len(self.external_id)} characters; "

@@ -26,10 +26,14 @@ from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import (
     FIELDS,
     FileMetadata,
+    FileNode,
+    FileNodeLike,
     MetadataFields,
+    NodeFields,
     NodeIdLike,
     guess_mime_type,
 )
+from cognite_nb_upload.models.node import NODE_ONLY, node_of
 from cognite_nb_upload.sources import (
     Source,
     as_source,
@@ -44,7 +48,7 @@ from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.download import Download, DownloadTask, target_path
 from cognite_nb_upload.transfer.hooks import checked_hook
 from cognite_nb_upload.transfer.limits import EngineLimits, EngineSlots, SharedLimits
-from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, UploadSpec
+from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY, Tell, UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded, checked_concurrency
 from cognite_nb_upload.transfer.verify import Verify, check_mode
 from cognite_nb_upload.transfer.work import UploadTask
@@ -82,9 +86,10 @@ class SendingFields(TypedDict, total=False):
     trust_network: bool
 
 
-class UploadFields(MetadataFields, SendingFields, total=False):
+class UploadFields(MetadataFields, NodeFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
+    node: FileNodeLike | None
     on_done: Callable[[Uploaded], Awaitable[None] | None] | None
     progress: bool
 
@@ -185,6 +190,12 @@ class AsyncFiles(FileEndpoints):
             **fields: the metadata of `multipart_upload_session` (`name` is the file's own unless
                 given; `mime_type` is guessed from it), and:
 
+                - `node`: a file of the data model, as (space, external id), a `FileNode`, or an
+                  official `NodeApply`. The node is made first, and a taken name is an error;
+                  `overwrite` sets its properties and replaces its content. The other fields are
+                  properties of CogniteFile then: `name`, `description`, `mime_type`, `directory`,
+                  `tags`, `aliases`, `assets` and `category` (nodes, which have to be there),
+                  `source_system` (a node too), `source_id`, `source_context` and the times.
                 - `part_size`: bytes of each part but the last, such as 67108864 or "64 MiB"; above
                   5 MiB, at most 4000 MiB.
                 - `max_concurrency`: parts at once, 1 to 16 (8). The engine starts low, adds while
@@ -219,6 +230,8 @@ class AsyncFiles(FileEndpoints):
             UsageError: something cannot be; every field is named.
         """
         order = self._order(content, dict(fields))
+        if order.node is not None:
+            return _dry_run_of_node(order, order.node)
         query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
         return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
 
@@ -368,15 +381,20 @@ class AsyncFiles(FileEndpoints):
         how = _options({name: fields.pop(name) for name in _READ_OPTION if name in fields})
         overwrite = as_flag("overwrite", fields.pop("overwrite", False))
         _refuse_many(source)
-        name = fields.pop("name", None) or own_name(source)
+        node = fields.pop("node", None)
+        name = fields.pop("name", None) or _name_of_node(node) or own_name(source)
         if not name and not isinstance(source, str | os.PathLike):
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
         content = _opened(source, str(name))
         with _closed_on_error(content):
-            about = _about(name, fields)
             plan = plan_parts(
                 content.size, how["asked"].get("part_size"), rate=self.limits.lanes.per_connection
             )
+            if node is not None:
+                made = _node(node, name, fields)
+                order = self._node_order(content, made, plan, overwrite=overwrite)
+                return replace(order, notes=_notes(source, content, None), **how)
+            about = _about(name, fields)
             order = self._new_order(content, about, plan, overwrite=overwrite)
             return replace(order, notes=_notes(source, content, about), **how)
 
@@ -390,8 +408,8 @@ class AsyncFiles(FileEndpoints):
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=lambda parts, claim: self.open_new(about, parts, overwrite, claim),
-            reopener=(lambda parts: self.open_existing(link, parts)) if known else None,
+            opener=lambda parts, claim, _: self.open_new(about, parts, overwrite, claim),
+            reopener=(lambda parts, _: self.open_existing(link, parts)) if known else None,
             absent_since=(lambda: self.absent_since(known)) if known and not overwrite else None,
             after=(lambda file: self.mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
@@ -400,11 +418,31 @@ class AsyncFiles(FileEndpoints):
             folder=journal_folder.state_folder(),
         )
 
+    def _node_order(
+        self, source: Source, node: FileNode, plan: Plan, *, overwrite: bool
+    ) -> UploadSpec:
+        target = {"instanceId": node.id.to_cdf()}
+        return UploadSpec(
+            source=source,
+            name=str(node.properties["name"]),
+            project=self.config.project,
+            base_url=self.config.base_url,
+            plan=plan,
+            opener=lambda parts, _, tell: self.open_existing(target, parts, tell),
+            reopener=lambda parts, tell: self.open_existing(target, parts, tell),
+            about={"node": node.to_json()},
+            node=node,
+            target=json.dumps(target),
+            replaces=overwrite,
+            overwrite=overwrite,
+            folder=journal_folder.state_folder(),
+        )
+
     def _content_order(
         self, source: Source, target: Mapping[str, Any], part_size: float | str | None
     ) -> UploadSpec:
-        def link(parts: int) -> Awaitable[OpenUpload]:
-            return self.open_existing(target, parts)
+        def link(parts: int, tell: Tell) -> Awaitable[OpenUpload]:
+            return self.open_existing(target, parts, tell)
 
         with _closed_on_error(source):
             plan = plan_parts(source.size, part_size, rate=self.limits.lanes.per_connection)
@@ -414,7 +452,7 @@ class AsyncFiles(FileEndpoints):
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
-            opener=lambda parts, _: link(parts),
+            opener=lambda parts, _, tell: link(parts, tell),
             reopener=link,
             about={},
             target=json.dumps(target),
@@ -432,6 +470,10 @@ class AsyncFiles(FileEndpoints):
                     f"{source.name} has {source.size} bytes; the unfinished upload {known.id} is "
                     f"of {mark.size}."
                 ).hint("Call upload(...) to send it as a new upload.")
+            if "node" in known.metadata:
+                node = FileNode.from_json(known.metadata["node"])
+                plan = plan_parts(source.size, mark.part_size)
+                return self._node_order(source, node, plan, overwrite=known.overwrite)
             if mark.target:
                 return self._content_order(source, json.loads(mark.target), mark.part_size)
             about = FileMetadata.from_cdf(known.metadata)
@@ -475,6 +517,16 @@ def _dry_run(order: UploadSpec, path: str, body: Mapping[str, Any]) -> DryRun:
         ),
         getattr(order.source, "how", ""),
     )
+
+
+def _dry_run_of_node(order: UploadSpec, node: FileNode) -> DryRun:
+    link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
+    run = _dry_run(order, link, {"items": [{"instanceId": node.id.to_cdf()}]})
+    source = {"source": node.view_id.to_cdf(), "properties": dict(node.properties)}
+    item: dict[str, Any] = {"instanceType": "node", **node.id.to_cdf(), "sources": [source]}
+    if not order.overwrite:
+        item["existingVersion"] = 0
+    return replace(run, requests=(("POST", "/models/instances", {"items": [item]}), *run.requests))
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -555,20 +607,40 @@ def _opened(source: Uploadable, name: str) -> Source:
     return opened
 
 
+def _name_of_node(node: object) -> str | None:
+    if node is None:
+        return None
+    name = FileNode.of(node).properties.get("name")
+    return name if isinstance(name, str) else None
+
+
+def _node(node: object, name: Any, fields: dict[str, Any]) -> FileNode:
+    found = FileNode.of(node)
+    if fields.get("mime_type") is None and "mimeType" not in found.properties:
+        fields["mime_type"] = guess_mime_type(str(name))
+    return node_of(found, {"name": name, **fields})
+
+
 def _about(name: str, fields: dict[str, Any]) -> FileMetadata:
+    given = [one for one in NODE_ONLY if fields.pop(one, None) is not None]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: only a file of the data model has that; say "
+            "node=(space, external_id) as well."
+        )
     if fields.get("mime_type") is None:
         fields["mime_type"] = guess_mime_type(name)
     return FileMetadata.of(name=name, **fields)
 
 
-def _notes(given: object, source: Source, about: FileMetadata) -> tuple[str, ...]:
+def _notes(given: object, source: Source, about: FileMetadata | None) -> tuple[str, ...]:
     """What may not be what the caller means."""
     notes = []
     if unpacks(given):
-        notes.append(f"What is sent is unpacked: {show_bytes(source.size)} as {about.name!r}.")
+        notes.append(f"What is sent is unpacked: {show_bytes(source.size)} as {source.name!r}.")
     if not source.size and is_spooled(given):
         notes.append(f"{_kind(given)} gave no bytes: the file is empty.")
-    if about.geo_location and about.geo_location.doubt:
+    if about and about.geo_location and about.geo_location.doubt:
         notes.append(f"geo_location: {about.geo_location.doubt}")
     return tuple(notes)
 

@@ -15,12 +15,15 @@ from cognite_nb_upload.api.files import Claim
 from cognite_nb_upload.api.session import OpenUpload
 from cognite_nb_upload.core.plan import MIB, Plan
 from cognite_nb_upload.journal.fingerprint import Fingerprint
-from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.sources import BytesSource, Source
 from cognite_nb_upload.transfer.verify import Verify
 
 # Several at once hide each other's waits; more than 16 starve the caller's loop.
 DEFAULT_CONCURRENCY: Final = 8
+
+# Is told what is waited for, and "" when it is over.
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +33,14 @@ class UploadSpec:
     Attributes:
         source: the bytes.
         plan: the parts they are cut into.
-        opener: opens a session of so many parts at CDF; a claim says which file is its own.
+        opener: opens a session of so many parts at CDF; a claim says which file is its own, and it
+            tells what it waits for.
         absent_since: asks CDF for its clock while it has no file of this external id; None where
             no file of that name can be in the way.
         reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
         after: mends the file once CDF has it.
         about: what CDF is told of the file; kept in the journal.
+        node: the file's node in the data model, which is made first.
         target: the existing file, where only its content is sent.
         replaces: a file existed before (`overwrite`, or an existing file): never delete it.
         upload_id: the journal's, where it is known which unfinished upload is meant.
@@ -52,11 +57,12 @@ class UploadSpec:
     project: str
     base_url: str
     plan: Plan
-    opener: Callable[[int, Claim | None], Awaitable[OpenUpload]]
-    reopener: Callable[[int], Awaitable[OpenUpload]] | None
+    opener: Callable[[int, Claim | None, Tell], Awaitable[OpenUpload]]
+    reopener: Callable[[int, Tell], Awaitable[OpenUpload]] | None
     about: Mapping[str, Any]
     absent_since: Callable[[], Awaitable[int | None]] | None = None
     after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
+    node: FileNode | None = None
     target: str = ""
     replaces: bool = False
     overwrite: bool = False

@@ -14,10 +14,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+import anyio
 from anyio import CancelScope, fail_after, to_thread
 
 from cognite_nb_upload import background, process
 from cognite_nb_upload.api.files import Claim, FileEndpoints
+from cognite_nb_upload.api.instances import Own
 from cognite_nb_upload.api.rpc import signing_in
 from cognite_nb_upload.api.session import FileMultipartUploadSession, OpenUpload
 from cognite_nb_upload.cluster.store import ClusterStore
@@ -38,10 +40,15 @@ from cognite_nb_upload.errors import (
     VerifyError,
 )
 from cognite_nb_upload.journal.fingerprint import Fingerprint, digest
-from cognite_nb_upload.journal.folder import JournalWarning, files_left_by, left_of
+from cognite_nb_upload.journal.folder import (
+    JournalWarning,
+    files_left_by,
+    left_of,
+    nodes_left_by,
+)
 from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
-from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.sources import Source
 from cognite_nb_upload.store.download import ObjectReader
@@ -57,6 +64,8 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 _ASSEMBLY_S: Final = 3600.0
 # Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
 _DELETE_S: Final = 30.0
+# A node says `isUploaded` some time after the file does; so long, in seconds, is waited for it.
+_NODE_S: Final = 30.0
 
 
 class UploadTask:
@@ -84,6 +93,7 @@ class UploadTask:
         self._opening = False
         self._restored_id: int | None = None
         self._furthest = -1
+        self._after = order.after if order.node is None else self._node_follows
 
     async def __call__(self, upload: Upload) -> Uploaded:
         """Upload it.
@@ -233,7 +243,9 @@ class UploadTask:
     async def _give_up(self) -> None:
         """Delete the file if that was asked for, and say what is left behind."""
         upload, file_id = self._upload, self._state.file_id
-        if file_id is None:
+        if self._order.node is not None:
+            upload.last_words = await self._node_left(self._order.node)
+        elif file_id is None:
             if self._opening:
                 upload.last_words = (
                     "CDF was being asked to begin, and may hold an empty file of this name, which "
@@ -245,6 +257,30 @@ class UploadTask:
             upload.last_words = "The file was not deleted: it existed before this upload."
         elif upload.delete_on_cancel:
             upload.last_words = await self._deleted(file_id)
+
+    async def _node_left(self, node: FileNode) -> str:
+        """Delete the node if that was asked for and this upload made it; says what is left."""
+        named, known = f"The node ({node.space!r}, {node.external_id!r})", self._journal.node
+        if known is None:
+            if not self._opening or self._journal.intent is None:
+                return ""
+            return (
+                f"{named} was being made, and may be there; it was not deleted, since nothing "
+                "tells whether it is this upload's. The same call goes on with it."
+            )
+        if not self._upload.delete_on_cancel:
+            return f"{named} is left, without the content of this upload; the same call goes on."
+        if known.made_ms is None:
+            return f"{named} was not deleted: it is not known to be made by this upload."
+        try:
+            with fail_after(_DELETE_S):
+                why = await self._files.instances.delete_own(node.id, known.made_ms)
+        except (UploadToolkitError, TimeoutError) as error:
+            why = str(error) or f"CDF did not answer within {_DELETE_S:.0f} s."
+        if why:
+            return f"{named} was not deleted: {why}"
+        self._journal.node_gone()
+        return ""
 
     async def _deleted(self, file_id: int) -> str:
         """Delete the file; returns what went wrong, in words."""
@@ -448,8 +484,8 @@ class UploadTask:
 
     async def _found_done(self, file: CDFFile) -> CDFFile:
         self._note("It had been completed already; nothing was sent.")
-        if self._order.after is not None:
-            file = await self._order.after(file)
+        if self._after is not None:
+            file = await self._after(file)
         if self._state.phase is not Phase.DONE:
             self._emit(ev.Completed(verified=await self._verify(file)))
         return file
@@ -459,7 +495,7 @@ class UploadTask:
     ) -> FileMultipartUploadSession:
         self._upload.feed.restore(known.state)
         handed_out = OpenUpload(
-            file, opened.upload_id, opened.urls, self._order.after, again=True, settle=self._settled
+            file, opened.upload_id, opened.urls, self._after, again=True, settle=self._settled
         )
         self._restored_id = file.id
         return self._files.session(handed_out, feed=self._upload.feed)
@@ -469,7 +505,9 @@ class UploadTask:
         claim = await self._claim()
         self._opening = True
         try:
-            opened = await self._order.opener(len(self._plan.parts), claim)
+            if self._order.node is not None:
+                await self._make_node(self._order.node)
+            opened = await self._order.opener(len(self._plan.parts), claim, self._tell_wait)
         except APIError as error:
             if 400 <= error.code < 500:
                 self._journal.refused()
@@ -494,8 +532,56 @@ class UploadTask:
         left = await to_thread.run_sync(files_left_by, self._mark, order.folder)
         return Claim(absent_ms, left)
 
+    def _tell_wait(self, reason: str) -> None:
+        self._emit(ev.waits_for(reason))
+
+    async def _make_node(self, node: FileNode) -> None:
+        """Make the node of the file, unless this upload has; the journal hears of both steps."""
+        order, instances = self._order, self._files.instances
+        if self._journal.node is not None and await instances.node(node.id) is not None:
+            return
+        item = await instances.item(node)
+        if order.overwrite:
+            self._emit(ev.Beginning())
+            made_ms = await instances.upsert(item, self._tell_wait)
+        else:
+            made_ms = await instances.insert(item, await self._own_node(node), self._tell_wait)
+        self._emit(ev.NodeApplied(node.space, node.external_id, made_ms))
+        await self._settled()
+
+    async def _own_node(self, node: FileNode) -> Own:
+        """By what the node is known that this call or an earlier one makes, journalled first."""
+        absent_ms, before = await self._files.instances.absent_since(node.id), self._journal.intent
+        if absent_ms is None and before is not None:
+            absent_ms = before.absent_ms
+        self._emit(ev.Beginning(absent_ms=absent_ms))
+        await self._settled()
+        left = await to_thread.run_sync(nodes_left_by, self._mark, self._order.folder)
+        return Own(absent_ms, left)
+
+    async def _node_follows(self, file: CDFFile) -> CDFFile:
+        """Wait until the node says `isUploaded`, which follows later; what it says is reported."""
+        node = self._order.node
+        assert node is not None  # noqa: S101 # only then is this called
+        pause_s, until_s = 0.05, time.monotonic() + _NODE_S
+        try:
+            while not await self._files.instances.is_uploaded(node.id):
+                if time.monotonic() + pause_s > until_s:
+                    self._note(
+                        "The content is in CDF, but its node has not said isUploaded for "
+                        f"{_NODE_S:.0f} s."
+                    )
+                    break
+                self._tell_wait("its node to say isUploaded")
+                await anyio.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 1.6)
+        except UploadToolkitError as error:
+            self._note(f"The content is in CDF, but its node could not be asked: {error}")
+        self._tell_wait("")
+        return file
+
     async def _session_of(self, opened: OpenUpload) -> FileMultipartUploadSession:
-        opened = replace(opened, after=self._order.after, settle=self._settled)
+        opened = replace(opened, after=self._after, settle=self._settled)
         sizes = tuple(part.size for part in self._plan.parts)
         session = self._files.session(opened, feed=self._upload.feed, sizes=sizes)
         await self._settled()  # a part that is stored is of use only if its URL is remembered
@@ -516,7 +602,9 @@ class UploadTask:
             left = f", as another file: CDF deletes the unfinished one, id {self._state.file_id}"
             return await self._begin_anew(why, left)
         self._note(f"Asked CDF for fresh URLs: {why}; parts are sent again.")
-        return await self._session_of(await self._order.reopener(len(self._plan.parts)))
+        return await self._session_of(
+            await self._order.reopener(len(self._plan.parts), self._tell_wait)
+        )
 
     async def _after_failure(self, error: PartFailed) -> FileMultipartUploadSession:
         """A session that is over earns a fresh one, which has to get further than the last."""

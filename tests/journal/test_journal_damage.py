@@ -178,12 +178,12 @@ def test_resume_false_and_forget_are_the_ways_out_of_damage(folder: Path) -> Non
 
 def test_a_journal_of_a_later_version_is_refused_and_kept(folder: Path) -> None:
     path, _, _ = _write(folder)
-    body = path.read_bytes().splitlines()[0][9:].replace(b'"version":1', b'"version":2,"more":3')
-    path.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body) + b"what only version 2 can read\n")
+    body = path.read_bytes().splitlines()[0][9:].replace(b'"version":1', b'"version":3,"more":3')
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(body), body) + b"what only version 3 can read\n")
     before = path.read_bytes()
     for look in (find, Journal.open):
         with pytest.raises(
-            JournalTooNew, match=r"of version 2; this package reads version 1"
+            JournalTooNew, match=r"of version 3; this package reads version 2"
         ) as no:
             look(mark(), folder)
         assert any("Upgrade" in note for note in no.value.__notes__)

@@ -41,7 +41,7 @@ def test_a_node_is_taken_in_every_form(given_as: Any):
         (("wells\n", "big"), "at most 43"),
         (("wells", ""), "is text, and not empty"),
         (("wells", 3), "is text, and not empty"),
-        (("wells", "x" * 256), "has 256 characters; CDF takes at most 255."),
+        (("wells", "x" * 257), "has 257 characters; CDF takes at most 256."),
     ],
 )
 def test_what_is_no_node_is_told(given_as: Any, says: str):
@@ -51,7 +51,7 @@ def test_what_is_no_node_is_told(given_as: Any, says: str):
 
 
 def test_a_space_and_an_id_may_be_as_long_as_cdf_takes():
-    assert as_node_id(("w" * 43, "x" * 255)).space == "w" * 43
+    assert as_node_id(("w" * 43, "x" * 256)).space == "w" * 43
 
 
 def test_a_label_that_was_picked_from_a_list_is_a_label():
