@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(400)]
 
 @pytest.mark.parametrize(
     ("client", "least"),
-    [(environments.EXTRACTOR, 6), (environments.FILESYSTEM, 7), (environments.TOOLKIT, 7)],
+    [(environments.EXTRACTOR, 6), (environments.FILESYSTEM, 7), (environments.TOOLKIT, 9)],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_client_works_as_it_is(client: Client, least: int) -> None:

@@ -33,6 +33,12 @@ FILES = {
     "dataSetExternalId: tk_set\n",
     "modules/m/files/a.FileMetadata.yaml": "externalId: tk_file\nname: tk.txt\nsource: toolkit\n"
     "dataSetExternalId: tk_set\nlabels:\n  - externalId: tk_label\n",
+    "modules/m/files/a.CogniteFile.yaml": "space: field\nexternalId: tk_node\nname: node.txt\n"
+    "tags: [toolkit]\nassets:\n  - {space: field, externalId: nordvik}\n",
+    "nodes/my.Manifest.yaml": "kind: CogniteFileContent\ntype: CogniteFileTemplate\n"
+    "guessMimeType: true\nfileDirectory: nodes/contents\ntemplate:\n"
+    "  space: field\n  externalId: tk_$FILENAME\n  name: $FILENAME\n",
+    "nodes/contents/three.txt": "content of three",
     "up/my.Manifest.yaml": "kind: FileMetadataContent\ntype: FileMetadataTemplate\n"
     "guessMimeType: true\nfileDirectory: up/contents\ntemplate:\n"
     "  name: $FILENAME\n  externalId: tk_$FILENAME\n  dataSetExternalId: tk_set\n",
@@ -89,7 +95,7 @@ def build() -> None:
 
 @step
 def deploy() -> None:
-    assert "All 3 0" in deployed(), deployed()
+    assert "All 4 0" in deployed(), deployed()
     (file,) = known("files", "tk_file")
     assert (file["source"], file["labels"]) == ("toolkit", [{"externalId": "tk_label"}])
     assert known("labels", "tk_label")
@@ -98,7 +104,7 @@ def deploy() -> None:
 
 @step
 def deploy_again_changes_nothing() -> None:
-    assert "All 0 0 0 3" in deployed()
+    assert "All 0 0 0 4" in deployed()
 
 
 @step
@@ -108,7 +114,7 @@ def deploy_a_change() -> None:
     path = work / "modules/m/data_sets/a.DataSet.yaml"
     path.write_text(path.read_text() + "description: new\n")
     cdf("build", "--config-yaml", "config.dev.yaml")
-    assert "All 0 2 0 1" in deployed()
+    assert "All 0 2 0 2" in deployed()
     assert known("files", "tk_file")[0]["source"] == "again"
 
 
@@ -119,6 +125,31 @@ def upload_contents() -> None:
     links = ask("/files/downloadlink", {"items": [{"externalId": "tk_one.txt"}]})["items"]
     with urllib.request.urlopen(links[0]["downloadUrl"]) as answer:
         assert answer.read() == b"content of one"
+
+
+def nodes(*external_ids: str) -> list[dict]:
+    items = [{"instanceType": "node", "space": "field", "externalId": one} for one in external_ids]
+    view = {"type": "view", "space": "cdf_cdm", "externalId": "CogniteFile", "version": "v1"}
+    body = {"items": items, "sources": [{"source": view}]}
+    found = ask("/models/instances/byids", body)["items"]
+    return [one["properties"]["cdf_cdm"]["CogniteFile/v1"] for one in found]
+
+
+@step
+def deploy_made_the_node() -> None:
+    (node,) = nodes("tk_node")
+    assert (node["name"], node["tags"], node["isUploaded"]) == ("node.txt", ["toolkit"], False)
+
+
+@step
+def upload_contents_of_nodes() -> None:
+    cdf("data", "upload", "dir", "nodes", "--cdf-project", PROJECT)
+    (node,) = nodes("tk_three.txt")
+    assert node["isUploaded"] is True
+    named = {"instanceId": {"space": "field", "externalId": "tk_three.txt"}}
+    links = ask("/files/downloadlink", {"items": [named]})["items"]
+    with urllib.request.urlopen(links[0]["downloadUrl"]) as answer:
+        assert answer.read() == b"content of three"
 
 
 @step
