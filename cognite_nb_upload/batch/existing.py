@@ -8,6 +8,7 @@ compared only where the user keeps them in metadata.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,11 +17,12 @@ from anyio import to_thread
 
 from cognite_nb_upload.batch.columns import ASSETS, DATA_SET, OVERWRITE
 from cognite_nb_upload.batch.options import JobOptions
+from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.rows import DONE, INVALID, SKIPPED, WAITING, BatchRow, Table, about
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.journal.jobs import Known, Remembered
-from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models import CDFFile, FileMetadata
 from cognite_nb_upload.models.wire import from_ms, to_ms
 from cognite_nb_upload.sources import shown_path
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -67,6 +69,8 @@ class Existing:
     async def _task(self, row: BatchRow, fields: dict[str, Any]) -> RowTask:
         options = self._options
         overwrite = bool(fields.pop(OVERWRITE, False))
+        if options.nodes is not None:
+            return _node_task(options.nodes, row, fields, overwrite, self._known.rows.get(row.key))
         if options.sets_time and row.mtime_ns >= 0 and "source_modified_time" not in fields:
             fields["source_modified_time"] = from_ms(row.mtime_ns // 1_000_000)
         keys: dict[str, str] = {}
@@ -224,6 +228,17 @@ class Names:
         if found is None:
             raise UsageError(f"CDF has no {word} with the external id {name!r}.")
         return found
+
+
+def _node_task(
+    nodes: NodeColumns, row: BatchRow, fields: dict[str, Any], overwrite: bool, known: Known | None
+) -> RowTask:
+    """A file of the data model: its node says what a classic file says of itself."""
+    item = nodes.item(row.path, fields)
+    said = item["sources"][-1]["properties"]
+    name = os.path.basename(row.path)[:256]
+    about = FileMetadata.of(name=name, mime_type=said.get("mimeType"))
+    return RowTask(row, about, overwrite, known, node=item)
 
 
 def _ms(moment: datetime) -> int:

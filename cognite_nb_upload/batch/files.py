@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from anyio import to_thread
 
+from cognite_nb_upload import background
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.columns import Keep
 from cognite_nb_upload.batch.existing import Names
 from cognite_nb_upload.batch.manifest import changes_of_frame, frame_of_files
 from cognite_nb_upload.batch.options import MANY_DEFAULTS, JobOptions, ManyFields
+from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import read_table
 from cognite_nb_upload.batch.task import look_at
@@ -98,10 +100,14 @@ class AsyncManyFiles(AsyncFiles):
     @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
-        options = JobOptions.of(how)
+        options, nodes = JobOptions.of(how), None
+        if options.space is not None:
+            view = background.call(lambda: self.instances.view(options.view))
+            nodes = NodeColumns(options.space, view)
         table = read_table(
-            files, options.defaults, options.walk, naming=options.naming, keep=options.keep
-        )
+            files, options.defaults, options.walk, naming=options.naming, keep=options.keep,
+            nodes=nodes,
+        )  # fmt: skip
         for row in table.rows:
             look_at(row, options.part_size)
         return table.frame()

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from cognite_nb_upload.batch.columns import OVERWRITE, Keep
 from cognite_nb_upload.batch.folders import Walk
+from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.rows import Naming
 from cognite_nb_upload.cluster.engine import checked_engine
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
@@ -16,6 +17,9 @@ from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import SharedFields
 from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.models.ids import NodeId
+from cognite_nb_upload.models.node import NodeFields
+from cognite_nb_upload.models.views import FILE_VIEW, ViewId
 from cognite_nb_upload.transfer.files import DEFAULTS, SendingFields
 from cognite_nb_upload.transfer.hooks import checked_hook
 from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
@@ -33,10 +37,12 @@ _WALK: Final = ("recursive", "hidden", "include", "exclude")
 _JOB: Final = ("if_exists", "again", "size_key", "sha256_key", "on_done")
 
 
-class ManyFields(SharedFields, SendingFields, total=False):
+class ManyFields(SharedFields, SendingFields, NodeFields, total=False):
     """The keywords of `upload_many`, which explains them."""
 
     external_id: str | Callable[[str], str] | None
+    space: str | None
+    view: ViewId | tuple[str, ...] | None
     data_set_external_id: str | None
     asset_external_ids: Iterable[str] | None
     recursive: bool
@@ -83,6 +89,9 @@ class JobOptions:
     size_key: str | None = None
     sha256_key: str | None = None
     on_done: OnDone | None = None
+    space: str | None = None
+    view: ViewId = FILE_VIEW
+    nodes: NodeColumns | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> JobOptions:
@@ -96,6 +105,7 @@ class JobOptions:
         walk: dict[str, Any] = {name: left.pop(name) for name in _WALK if name in left}
         job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
+        job |= _of_nodes(left.pop("space", None), left.pop("view", None), job)
         overwrite = as_flag(OVERWRITE, left.pop(OVERWRITE, False))
         job["if_exists"] = _if_exists(job.get("if_exists"), overwrite)
         if job["if_exists"] == "overwrite":
@@ -125,9 +135,29 @@ class JobOptions:
     def to_json(self) -> dict[str, Any]:
         """What a resumed job needs to know; the rows' own fields are in their requests."""
         names = ("verify", "part_size", "max_concurrency", "max_bandwidth", "if_exists",
-                 "size_key", "sha256_key")  # fmt: skip
+                 "size_key", "sha256_key", "space")  # fmt: skip
         found = {name: getattr(self, name) for name in names}
+        if self.space is not None:
+            found["view"] = [self.view.space, self.view.external_id, self.view.version]
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _of_nodes(space: Any, view: Any, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The space and the view of a job whose files are in the data model."""
+    if space is None:
+        if view is not None:
+            raise UsageError("A view is for files of the data model: give their space, too.")
+        return {}
+    NodeId(space, "any")  # says what is wrong with a space
+    if job.get("if_exists") in ("newer", "changed"):
+        raise UsageError(
+            f"if_exists={job['if_exists']!r} is for classic files; with space= it is 'error', "
+            "'skip' or 'overwrite'."
+        )
+    for key in ("size_key", "sha256_key"):
+        if job.get(key) is not None:
+            raise UsageError(f"{key} names a metadata key, which files in a space do not have.")
+    return {"space": space, "view": FILE_VIEW if view is None else ViewId.of(view)}
 
 
 def _if_exists(given: object, overwrite: bool) -> Any:

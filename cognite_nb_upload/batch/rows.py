@@ -23,6 +23,7 @@ from cognite_nb_upload.batch.columns import (
     fields_of_columns,
 )
 from cognite_nb_upload.batch.folders import Walk, absolute, find, shown, unreadable, written
+from cognite_nb_upload.batch.properties import EXTERNAL_ID, NodeColumns
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.models import FileMetadata, guess_mime_type
 from cognite_nb_upload.models.fields import normalised
@@ -104,6 +105,7 @@ class Table:
         derived: Mapping[str, Sequence[Any]] | None = None,
         errors: Mapping[int, str] | None = None,
         first: int = 0,
+        nodes: NodeColumns | None = None,
     ) -> None:
         """Check every row.
 
@@ -114,14 +116,18 @@ class Table:
             derived: a cell per row for fields that follow from the path.
             errors: rows that are known to be bad.
             first: the number of the first row.
+            nodes: what the rows are, where the files are in the data model.
         """
+        self._nodes = nodes
         self._frame = frame
         self._defaults = dict(defaults)
         self._cells: dict[str, Sequence[Any]] = dict(derived or {})
         self._cells |= {
             field: frame[column].tolist() for field, column in columns.items() if field != PATH
         }
-        self._readers = {field: CellReader(field) for field in self._cells}
+        self._readers: dict[str, Callable[[Any], Any]] = {
+            field: nodes.reader(field) if nodes else CellReader(field) for field in self._cells
+        }
         self._first = first
         self._keys = _Keys()
         self.rows = [self._row(no, path) for no, path in enumerate(frame[columns[PATH]].tolist())]
@@ -183,8 +189,12 @@ class Table:
                 raise UsageError(error)
             row.path = absolute(text)
             fields = self.fields(row)
-            normalised("name", fields.get("name") or os.path.basename(row.path))
-            row.key = self._keys.of(row.path, fields)
+            if self._nodes is not None:
+                self._nodes.item(row.path, fields)
+                row.key = self._keys.of(row.path, {**fields, **self._nodes.identity})
+            else:
+                normalised("name", fields.get("name") or os.path.basename(row.path))
+                row.key = self._keys.of(row.path, fields)
         except UploadToolkitError as error:
             row.fail(str(error), INVALID)
         return row
@@ -274,6 +284,7 @@ def read_table(
     naming: Naming = None,
     keep: Keep = (),
     first: int = 0,
+    nodes: NodeColumns | None = None,
 ) -> Table:
     """The table of what was given, every row checked. It touches folders, and no file.
 
@@ -284,6 +295,8 @@ def read_table(
         naming: "path", or what makes the external id of the path from the top of the folder.
         keep: columns that are no fields.
         first: the number of the first row.
+        nodes: what the rows are, where the files are in the data model; each is named by its path
+            unless it is named otherwise.
 
     Raises:
         UsageError: there is no `path` column, nothing was found, a column is no field, or a
@@ -291,14 +304,16 @@ def read_table(
     """
     import pandas as pd  # slow to import, and needed by few
 
-    fields = checked_defaults(defaults)
+    fields = nodes.defaults(defaults) if nodes else checked_defaults(defaults)
     if isinstance(given, pd.DataFrame):
-        columns = columns_of(given, keep)
+        columns = columns_of(given, keep, nodes)
+        if nodes and naming is None and EXTERNAL_ID not in columns:
+            naming = PATH
         relative = [
             written(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
             for one in given[columns[PATH]].tolist()
         ]
-        return _checked(given, columns, fields, {}, relative, {}, naming, first)
+        return _checked(given, columns, fields, {}, relative, {}, naming, first, nodes)
     found = list(find(_several(given), walk or Walk()))
     if not found:
         raise UsageError(f"No file was found at {given!r}.")
@@ -306,18 +321,20 @@ def read_table(
     derived = {"directory": _directories(found, fields.get("directory"))}
     errors = {no: one.error for no, one in enumerate(found) if one.error}
     return _checked(
-        frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors, naming
-    )
+        frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors,
+        PATH if nodes and naming is None else naming, nodes=nodes,
+    )  # fmt: skip
 
 
-def columns_of(frame: pd.DataFrame, keep: Keep) -> dict[str, Any]:
+def columns_of(frame: pd.DataFrame, keep: Keep, nodes: NodeColumns | None = None) -> dict[str, Any]:
     """Which column each field is in; ours from an earlier call are not among them.
 
     Raises:
         UsageError: there is no `path`, or a column is no field.
     """
     ours = set((_ours(frame) or {}).values())
-    columns = fields_of_columns((name for name in frame.columns if name not in ours), keep)
+    names = [name for name in frame.columns if name not in ours]
+    columns = nodes.columns_of(names, keep) if nodes else fields_of_columns(names, keep)
     if PATH not in columns:
         raise UsageError("The DataFrame has no column 'path'; add one with each file's path.")
     return columns
@@ -332,13 +349,14 @@ def _checked(
     errors: Mapping[int, str],
     naming: Naming,
     first: int = 0,
+    nodes: NodeColumns | None = None,
 ) -> Table:
     if naming is not None:
         if "external_id" in columns:
             raise UsageError("external_id is a column and a keyword; use one of them.")
         names, bad = _named(naming, relative)
         derived, errors = {**derived, "external_id": names}, {**bad, **errors}
-    table = Table(frame, columns, fields, derived=derived, errors=errors, first=first)
+    table = Table(frame, columns, fields, derived=derived, errors=errors, first=first, nodes=nodes)
     table.refuse_repeated(Seen())
     return table
 

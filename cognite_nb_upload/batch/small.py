@@ -25,7 +25,7 @@ from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.jobs import JobRecord, Known
-from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models import CDFFile, NodeId
 from cognite_nb_upload.sources import BytesSource, shown_path
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Checksums, PartJob
@@ -83,13 +83,16 @@ class SmallFiles:
                 raise
             task.known = task.file = None  # the URL of the interrupted run is used up
             file = await self._sent(task)
-        if task.overwrite:
+        if task.overwrite and task.node is None:
             file = await self._files.mend_overwritten(file, task.about)
         return file
 
     async def _sent(self, task: RowTask) -> CDFFile:
         """Begin it and send it, in one thread where all goes well."""
         opened, first = self._at_hand(task), None
+        if opened is None and task.node is not None:
+            node = NodeId(task.node["space"], task.node["externalId"])
+            opened = self._begun(task, *await self._files.open_node_whole(node))
 
         def work(stop: CancelToken) -> None:
             nonlocal opened, first

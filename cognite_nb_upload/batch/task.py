@@ -25,6 +25,7 @@ class RowTask:
         known: what an earlier run began of it.
         file: what CDF has handed out for it.
         proof: what the store's answer has proved of its bytes, in words.
+        node: the item that makes its node, where the job's files are in the data model.
         whole: the store has answered to a request of exactly the file's size, sent to its end.
     """
 
@@ -35,6 +36,7 @@ class RowTask:
     file: CDFFile | None = None
     proof: str = ""
     whole: bool = False
+    node: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
 

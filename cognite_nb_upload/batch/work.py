@@ -11,8 +11,9 @@ import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,9 @@ from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.confirm import Confirming
 from cognite_nb_upload.batch.engine_files import EngineFiles
 from cognite_nb_upload.batch.existing import Existing
+from cognite_nb_upload.batch.nodes import MOST, NodeWriter
 from cognite_nb_upload.batch.options import JobOptions
+from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import (
     DONE,
@@ -50,10 +53,10 @@ from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
-from cognite_nb_upload.models import CDFFile
+from cognite_nb_upload.models import CDFFile, NodeId
 from cognite_nb_upload.transfer.files import AsyncFiles, engine_run
 from cognite_nb_upload.transfer.hooks import call_hook
-from cognite_nb_upload.transfer.upload import Uploaded
+from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +111,7 @@ class BatchWork:
 
     async def _whole_job(self) -> Table:
         batch = self._batch
+        await self._learn_view()
         if isinstance(self._given, Chunks):
             return await self._in_chunks(self._given)
         table = await to_thread.run_sync(self._planned)
@@ -144,6 +148,13 @@ class BatchWork:
             raise UsageError("There is no row in what was given.")
         return await to_thread.run_sync(table_of_counts, counts)
 
+    async def _learn_view(self) -> None:
+        """What files of the data model are written through decides what their columns are."""
+        options = self._options
+        if options.space is not None:
+            view = await self._files.instances.view(options.view)
+            self._options = replace(options, nodes=NodeColumns(options.space, view))
+
     # --- before ---------------------------------------------------------------------------------
 
     def _planned(self) -> Table:
@@ -177,7 +188,7 @@ class BatchWork:
             given = given.frame()
         return read_table(
             given, options.defaults, options.walk, naming=options.naming, keep=options.keep,
-            first=self._first,
+            first=self._first, nodes=options.nodes,
         )  # fmt: skip
 
     @property
@@ -273,9 +284,11 @@ class BatchWork:
         """Look at the rows in chunks, and hand out those that are to be sent."""
         small, middle, large = queues
         existing = Existing(self._files, self._options, self._known)
+        sizes = (_FIRST, _CHUNK) if self._options.nodes is None else (MOST, MOST)
         with small, middle, large:
-            for rows in batches(table.rows, _FIRST, _CHUNK):
-                for task in await self._decided(existing, table, rows):
+            for rows in batches(table.rows, *sizes):
+                tasks = await self._decided(existing, table, rows)
+                async for task in self._with_nodes(table, tasks):
                     self._batch.looked_at(task.row)
                     if task.facts.get("arrived") and self._journal_ended(task):
                         await self._arrived(task)
@@ -285,6 +298,31 @@ class BatchWork:
                         await middle.send(task)
                     else:
                         await large.send(task)
+
+    async def _with_nodes(self, table: Table, tasks: list[RowTask]) -> AsyncIterator[RowTask]:
+        """The same rows, once their nodes are there; those whose nodes were refused have ended."""
+        if self._options.nodes is None:
+            for task in tasks:
+                yield task
+            return
+        writer = NodeWriter(self._files, self._options, lambda: self._recorded(table))
+        begun = [task for task in tasks if task.facts.get("arrived")]
+        for task in begun:
+            yield task
+        new = [task for task in tasks if not task.facts.get("arrived")]
+        try:
+            ready = await writer.written(new)
+        except UploadToolkitError as error:
+            ready = []
+            for task in new:
+                if task.row.status == WAITING:
+                    task.row.fail(_told(error))
+        for task in new:
+            if task.row.status != WAITING:
+                await self._ended(task.row)
+        async for several in writer.linked(ready):
+            for task in several:
+                yield task
 
     async def _decided(
         self, existing: Existing, table: Table, rows: Sequence[BatchRow]
@@ -363,9 +401,8 @@ class BatchWork:
             "trust_network": options.trust_network,
             "progress": False,  # the job has bars of its own
         }
-        fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
         # Opening a file may block, and this is the loop that everything else runs on.
-        upload = await to_thread.run_sync(lambda: self._files.upload(Path(row.path), **fields))
+        upload = await to_thread.run_sync(lambda: self._started(task, how))
         upload.listen(partial(self._hear, task))
         with self._stop.waking(upload.stop):
             try:
@@ -376,6 +413,16 @@ class BatchWork:
         for note in uploaded.notes:
             row.add_note(note)
         await self._done(task, uploaded)
+
+    def _started(self, task: RowTask, how: Any) -> Upload:
+        path = Path(task.row.path)
+        if task.node is None:
+            fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
+            classic: Upload = self._files.upload(path, **fields)
+            return classic
+        node = NodeId(task.node["space"], task.node["externalId"])
+        upload: Upload = self._files.upload_content(path, instance_id=node, **how)
+        return upload
 
     def _hear(self, task: RowTask, state: UploadState, event: ev.Event) -> None:
         row = task.row
