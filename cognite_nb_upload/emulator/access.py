@@ -38,7 +38,10 @@ class Access(Family):
         mine = {"projectScope": {"projects": [name]}}
         return {
             "subject": "emulator",
-            "projects": [{"projectUrlName": name, "groups": [1]}],
+            "projects": [
+                {"projectUrlName": one, "groups": [1]}
+                for one in (name, *self.project.settings.other_projects)
+            ],
             "capabilities": [each | mine for each in self.project.capabilities],
         }
 

@@ -36,6 +36,7 @@ class Settings:
         refresh_life_s: Of refresh tokens, which are good once; without end unless given.
         device_life_s: Of device codes. 0: they are expired when they are handed out.
         device_interval_s: Who polls more often is told to slow down.
+        other_projects: What `token/inspect` names besides; they answer nothing.
         write_scope: Ids of the data sets that may be written to; None is all, and none at all.
         space_scope: The spaces whose instances may be written; None is all.
         node_delay_s: From the writing of a node until the file service knows its file.
@@ -69,6 +70,7 @@ class Settings:
     refresh_life_s: float | None = None
     device_life_s: float = 900.0
     device_interval_s: float = 5.0
+    other_projects: tuple[str, ...] = ()
     write_scope: list[int] | None = None
     space_scope: list[str] | None = None
     node_delay_s: float = 0.0
@@ -113,5 +115,6 @@ class Settings:
     def from_json(cls, data: dict[str, Any]) -> Settings:
         tls = data.get("tls")
         hosts = tuple(data.get("allowed_hosts", ()))
+        others = tuple(data.get("other_projects", ()))
         pair = (tls[0], tls[1]) if tls else None
-        return cls(**data | {"tls": pair, "allowed_hosts": hosts})
+        return cls(**data | {"tls": pair, "allowed_hosts": hosts, "other_projects": others})

@@ -168,10 +168,26 @@ class TokenInspection:
             found |= {str(one) for one in within.get("spaceIds") or ()}
         return found
 
+    def lacks(self, project: str) -> tuple[str, ...]:
+        """The capabilities that an upload needs and the token has not: `filesAcl:WRITE`.
+
+        Empty also where it cannot be told: CDF has the last word.
+        """
+        if self.capabilities is None:
+            return ()
+        lacking = [] if [*self._scopes(project, "READ")] else ["filesAcl:READ"]
+        lacking += ["filesAcl:WRITE"] if self.can_write_files(project) is False else []
+        return tuple(lacking)
+
     def _write_scopes(self, project: str, right: str = "filesAcl") -> Iterator[Mapping[str, Any]]:
+        return self._scopes(project, "WRITE", right)
+
+    def _scopes(
+        self, project: str, action: str, right: str = "filesAcl"
+    ) -> Iterator[Mapping[str, Any]]:
         for one in self.capabilities or ():
             acl = one.get(right)
-            if not isinstance(acl, Mapping) or "WRITE" not in acl.get("actions", ()):
+            if not isinstance(acl, Mapping) or action not in acl.get("actions", ()):
                 continue
             if self._reaches(one.get("projectScope"), project):
                 scope = acl.get("scope")

@@ -110,7 +110,7 @@ def sign_in(panel: Panel, cdf: Emulator) -> None:
     """With a token, typed."""
     expect(panel.reason).to_have_text("Sign in first.")
     panel.type("Cluster", cdf.base_url)
-    panel.type("Project", cdf.project)
+    panel.box("Sign in with").select_option("Token")
     panel.type("Token", "not-the-token", then="Enter")
     expect(panel.at).to_contain_text("Not signed in.")
     panel.type("Token", cdf.token, then="Enter")

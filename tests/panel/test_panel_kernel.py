@@ -192,7 +192,7 @@ def test_no_secret_is_in_an_executed_and_saved_notebook(
                 "import os\nfrom cognite_nb_upload.widgets.panel.panel import UploadPanel\n"
                 "panel = UploadPanel()\npanel",
                 "form = panel.sign_in\n"
-                f"form.cluster.value, form.project.value = {cdf.base_url!r}, 'demo'\n"
+                f"form.cluster.value, form.method.value = {cdf.base_url!r}, 'token'\n"
                 "def press(name):\n"
                 "    content = {'kind': 'secret', 'secret': os.environ[name]}\n"
                 "    form.secret._handle_custom_msg(content, [])\n"

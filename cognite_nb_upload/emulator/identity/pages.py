@@ -17,7 +17,7 @@ width:100%}}button{{font:inherit;margin-right:.5rem;padding:.5rem 1.5rem}}</styl
 _HEADERS = {
     "cache-control": "no-store",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
 }
 
 
