@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import config_of, sha256
 
-from cognite_nb_upload import CogniteClient, GeoLocation, Label, OAuthClientCredentials
+from cognite_nb_upload import (
+    CogniteClient,
+    GeoLocation,
+    Label,
+    OAuthClientCredentials,
+    OAuthDeviceCode,
+    OAuthInteractive,
+)
 from cognite_nb_upload.emulator import Emulator
 from cognite_nb_upload.widgets.panel.code import literal, upload_code
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
@@ -166,3 +173,16 @@ def test_values_of_ours_are_written_as_what_upload_takes() -> None:
 
 def test_a_blocking_client_will_do(client: CogniteClient) -> None:
     assert "start_upload(" in upload_code(client.config, "/a.bin", {"name": "a.bin"})
+
+
+@pytest.mark.parametrize("kind", [OAuthDeviceCode, OAuthInteractive])
+def test_a_person_signs_in_by_the_code_as_in_the_panel(kind: Any, cdf: Emulator) -> None:
+    credentials = kind.entra_id("my-tenant", "my-app", "westeurope-1")
+    code = upload_code(config_of(cdf, credentials=credentials), "/a.bin", {"name": "a.bin"})
+    assert "getpass" not in code
+    call = next(
+        node for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == kind.__name__
+    )  # fmt: skip
+    made = eval(ast.unparse(call), {kind.__name__: kind})
+    assert made.arguments() == credentials.arguments()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from cognite_nb_upload.api.oauth.held import Header, Held, TokenSource, own_copy
 from cognite_nb_upload.api.oauth.provider import (
@@ -211,6 +211,17 @@ class PersonCredentials(TokenSource):
             raise
         # A provider that does not rotate gives no other one.
         return Tokens(tokens.access, tokens.life_s, tokens.refresh or refresh)
+
+    def arguments(self) -> dict[str, Any]:
+        """What makes the same credentials; there is no secret among it."""
+        given = {
+            "authority_url": self._authority,
+            "oauth_discovery_url": self._discovery,
+            "client_id": self.client_id,
+            "scopes": self._scopes,
+            "audience": self._audience,
+        }
+        return {name: value for name, value in given.items() if value}
 
     # --- for the ways of signing in ------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from cognite_nb_upload.api.auth import OAuthClientCredentials
 from cognite_nb_upload.api.config import ClientConfig
 from cognite_nb_upload.api.interop import checked_config
+from cognite_nb_upload.api.oauth.person import PersonCredentials
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import ConfigError
 from cognite_nb_upload.models import GeoLocation, Label
@@ -69,8 +70,11 @@ def _client_code(config: ClientConfig) -> tuple[list[str], list[str]]:
             ["client = CogniteClient()"],
         )
     name, credentials = _credentials_code(config)
+    typed = (
+        [] if isinstance(config.credentials, PersonCredentials) else ["from getpass import getpass"]
+    )
     imports = [
-        "from getpass import getpass",
+        *typed,
         f"from cognite_nb_upload import ClientConfig, CogniteClient, {name}",
         shown,
     ]
@@ -96,6 +100,10 @@ def _is_the_default(config: ClientConfig) -> bool:
 
 def _credentials_code(config: ClientConfig) -> tuple[str, list[str]]:
     given = config.credentials
+    if isinstance(given, PersonCredentials):
+        name = type(given).__name__
+        arguments = ", ".join(f"{one}={literal(value)}" for one, value in given.arguments().items())
+        return name, [f"credentials={name}({arguments}),"]
     if not isinstance(given, OAuthClientCredentials):
         return "Token", ['credentials=Token(getpass("Token: ")),']
     lines = [
