@@ -52,9 +52,9 @@ def test_a_dry_run_for_an_existing_file_names_it_and_sends_nothing(
 ) -> None:
     for files in (native.files, client.files):
         dry = files.upload_content(
-            sparse(tmp_path, GIB), instance_id=("space", "node"), dry_run=True
+            sparse(tmp_path, GIB), instance_id=("scans", "node"), dry_run=True
         )
-        node = {"space": "space", "externalId": "node"}
+        node = {"space": "scans", "externalId": "node"}
         assert dry.requests[0] == (
             "POST", "/files/multiuploadlink?parts=128", {"items": [{"instanceId": node}]}
         )  # fmt: skip

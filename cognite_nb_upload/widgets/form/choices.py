@@ -6,15 +6,23 @@ Rules of this file: no widgets; what a list cannot say is an `Offer` without cho
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.errors import APIError, UploadToolkitError
-from cognite_nb_upload.models import Asset, DataSet, TokenInspection
+from cognite_nb_upload.models import Asset, DataSet, NodeId, TokenInspection, ViewId
+from cognite_nb_upload.models.catalog import FoundNode
 from cognite_nb_upload.models.show import plain
 
 Key = int | str
+
+
+def node_key(space: str, external_id: str) -> str:
+    """A node as one key, as one types it: a space has no slash."""
+    return f"{space}/{external_id}"
+
 
 # What CDF gives in one answer: shown at once, while the rest is on its way.
 _FIRST: Final = 1000
@@ -134,6 +142,41 @@ class ChoiceLists:
         """The assets with these ids."""
         return tuple(_asset(one) for one in await self.client.catalog.assets(ids))
 
+    async def spaces(self) -> AsyncIterator[ChoiceList]:
+        """Spaces of the data model that one may write nodes to, where the token tells."""
+        writable: frozenset[str] | None = None
+        with suppress(UploadToolkitError):
+            rights = await self.client.catalog.inspect()
+            writable = rights.writable_spaces(self.client.config.project)
+        rows = await self.client.files.instances.spaces()
+        named = tuple(
+            Choice(one.space, one.name or one.space, _details(one, "space", "description"))
+            for one in rows
+        )
+        choices = tuple(one for one in named if writable is None or one.key in writable)
+        note = "" if choices else "This token may not write nodes to any space it can see."
+        if choices and len(choices) < len(named):
+            note = f"{len(choices)} of {len(named)}: those that this token may write nodes to."
+        yield ChoiceList(
+            choices,
+            note=note,
+            allowed=frozenset(one.key for one in choices),
+            why="This token may not write nodes to that space; CDF would refuse.",
+            unknown="CDF lists no such space for this token; it may refuse the node.",
+            named=named,
+        )
+
+    async def find_nodes(self, view: ViewId, query: str) -> ChoiceList:
+        """Nodes of a view that resemble `query`, best first."""
+        rows = await self.client.files.instances.search(view, query)
+        return ChoiceList(tuple(map(_node, rows)))
+
+    async def nodes(self, view: ViewId, keys: Sequence[str]) -> tuple[Choice, ...]:
+        """What the nodes with these keys are called."""
+        ids = [NodeId(*key.split("/", 1)) for key in keys]
+        found = await self.client.files.instances.retrieve(ids, [view])
+        return tuple(_node(FoundNode.from_cdf(one)) for one in found.values())
+
     async def _writable(self) -> frozenset[int] | None:
         try:
             rights = await self.client.catalog.inspect()
@@ -182,6 +225,14 @@ def _data_set(row: DataSet) -> Choice:
 
 def _asset(row: Asset) -> Choice:
     return Choice(row.id, row.title, _details(row, "external_id", "id", "description"))
+
+
+def _node(row: FoundNode) -> Choice:
+    return Choice(
+        node_key(row.space, row.external_id),
+        row.title,
+        _details(row, "external_id", "space", "description"),
+    )
 
 
 def _details(row: Any, *names: str) -> str:

@@ -38,7 +38,8 @@ class Field:
     ) -> None:
         self.name = name
         self.label = label
-        self._limit = re.split("[,;]", LIMITS[name])[0] if limit is None else limit
+        self._about = LIMITS.get(name, "")
+        self._limit = re.split("[,;]", self._about)[0] if limit is None else limit
         self.value: Any = None
         self.error = self.warning = self.info = self.busy = ""
         self._touched = False
@@ -87,7 +88,7 @@ class Field:
 
     def show(self) -> None:
         """Bring the note up to date: an empty form is not red before anybody has touched it."""
-        limit = f'title="{escaped(LIMITS[self.name])}">{escaped(self._limit)}'
+        limit = f'title="{escaped(self._about)}">{escaped(self._limit)}'
         html = f'<div class="cnbu-limit" {limit}</div>'
         html += say(self.error, "error", "alert") if self.bad else ""
         html += say(self.warning, "warn") + say(self.busy, "busy") + say(self.info, "info")
@@ -100,10 +101,14 @@ class Field:
             value = self._read()
         except UsageError as error:
             return None, str(error)
-        found = check_field(self.name, value) or ""
+        found = self._wrong(value)
         # The label in place of the name that Python has for it.
         words = self.label + found.removeprefix(self.name) if found.startswith(self.name) else found
         return (None if found else value), words
+
+    def _wrong(self, value: Any) -> str:
+        """What CDF would refuse in a value, in one sentence; "" where nothing."""
+        return check_field(self.name, value) or ""
 
     def _read(self) -> Any:
         raise NotImplementedError

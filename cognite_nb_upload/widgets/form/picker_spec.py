@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cognite_nb_upload.models import Label
-from cognite_nb_upload.widgets.form.choices import Key
+from cognite_nb_upload.widgets.form.choices import Key, node_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,44 @@ LABELS: Final = PickerSpec(
     lambda value: tuple(one.external_id for one in value),
 )
 ASSETS: Final = PickerSpec("asset", "assets", 1000, typed_ids, tuple, tuple)
+
+
+def typed_node(text: str) -> tuple[str, ...] | None:
+    """A node typed as space/external id; None where it is none."""
+    space, slash, external_id = text.strip().partition("/")
+    return (node_key(space, external_id),) if space and slash and external_id else None
+
+
+def nodes_of(keys: tuple[str, ...]) -> list[dict[str, str]]:
+    """Nodes by their keys, as CDF's JSON has them."""
+    parts = (key.partition("/") for key in keys)
+    return [{"space": space, "externalId": external_id} for space, _, external_id in parts]
+
+
+def keys_of(value: Any) -> tuple[str, ...]:
+    """The keys of nodes."""
+    several = value if isinstance(value, list) else [value]
+    return tuple(node_key(one["space"], one["externalId"]) for one in several)
+
+
+def nodes(many: bool, most: int) -> PickerSpec:
+    """Picks one node, or several."""
+    return PickerSpec(
+        "node",
+        "nodes",
+        most if many else 1,
+        typed_node,
+        nodes_of if many else lambda keys: nodes_of(keys)[0],
+        keys_of,
+    )
+
+
+SPACE: Final = PickerSpec(
+    "space", "spaces", 1, lambda text: (text.strip(),), lambda keys: keys[0], lambda one: (one,)
+)
+VIEW: Final = PickerSpec(
+    "view", "views", 1, lambda _: None, lambda keys: keys[0], lambda one: (one,)
+)
 SECURITY_CATEGORIES: Final = PickerSpec(
     "security category", "security categories", 100, typed_ids, tuple, tuple
 )

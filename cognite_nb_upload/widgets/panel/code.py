@@ -16,7 +16,7 @@ from cognite_nb_upload.api.interop import checked_config
 from cognite_nb_upload.api.oauth.person import PersonCredentials
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import ConfigError
-from cognite_nb_upload.models import GeoLocation, Label
+from cognite_nb_upload.models import FileNode, GeoLocation, Label
 
 _WIDTH: Final = 88
 
@@ -27,6 +27,8 @@ def upload_code(config: ClientConfig, path: str, fields: Mapping[str, Any]) -> s
     imports, client = _client_code(config)
     if any(isinstance(value, datetime) for value in given.values()):
         imports = ["from datetime import UTC, datetime", *imports]
+    if any(isinstance(value, FileNode) for value in given.values()):
+        imports = [_with_file_node(one) for one in imports]
     arguments = [
         literal(path),
         *(f"{name}={_value_code(name, value)}" for name, value in given.items()),
@@ -44,7 +46,28 @@ def upload_code(config: ClientConfig, path: str, fields: Mapping[str, Any]) -> s
     return "\n".join(lines) + "\n"
 
 
+def _with_file_node(line: str) -> str:
+    """The import of our names, with `FileNode` among them."""
+    start = "from cognite_nb_upload import "
+    if not line.startswith(start):
+        return line
+    names = sorted([*line.removeprefix(start).split(", "), "FileNode"])
+    return start + ", ".join(names)
+
+
+def _node_code(node: FileNode) -> str:
+    arguments = [literal(node.space), literal(node.external_id)]
+    if node.view is not None:
+        view = node.view_id
+        known = ", ".join(literal(one) for one in (view.space, view.external_id, view.version))
+        arguments.append(f"view=({known})")
+    arguments.append(f"properties={literal(dict(node.properties), 2)}")
+    return "FileNode(\n" + "".join(f"        {one},\n" for one in arguments) + "    )"
+
+
 def _value_code(name: str, value: Any) -> str:
+    if isinstance(value, FileNode):
+        return _node_code(value)
     if name == "part_size" and value % MIB == 0:
         return f"{value // MIB} * 1024**2"
     return literal(value, 1)

@@ -36,6 +36,7 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.form.form import MetadataForm
+from cognite_nb_upload.widgets.form.node import NodeForm
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.panel.chooser import ChosenFile, FileChooser
 from cognite_nb_upload.widgets.panel.code import upload_code
@@ -45,9 +46,20 @@ from cognite_nb_upload.widgets.panel.options import UploadOptions
 from cognite_nb_upload.widgets.panel.table import FileTable, total_words
 from cognite_nb_upload.widgets.panel.unfinished import Unfinished
 from cognite_nb_upload.widgets.sign_in import SignIn, connect
-from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, reveal, say
+from cognite_nb_upload.widgets.style import (
+    box,
+    button,
+    close_all,
+    focus,
+    hide,
+    keep_order,
+    reveal,
+    say,
+)
 from cognite_nb_upload.widgets.tasks import Tasks
 
+CLASSIC: Final = "classic"
+DATA_MODEL: Final = "node"
 OnUploaded = Callable[[Uploaded], object]
 # A file and the keywords of `files.upload`.
 _Said = tuple[ChosenFile, dict[str, Any]]
@@ -67,7 +79,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     Attributes:
         files: where a file is chosen; `files.choose(path)` does it from code.
-        form: the `MetadataForm`.
+        kind: the switch between a classic file and one of the data model.
+        form: the `MetadataForm` of a classic file.
         sending: part size, parts at once, how it is verified.
         start: the Upload button; `reason` says why it is disabled.
         views: the uploads to be seen, the last one first.
@@ -94,6 +107,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._lock = threading.RLock()
         self.tasks = Tasks()
         self._saved: Any = None  # a DisplayHandle
+        self._node_form: NodeForm | None = None
         self._make()
         super().__init__(self._sections())
         self.add_class("cnbu-form")
@@ -153,6 +167,11 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _make(self) -> None:
         self.files = FileChooser(_recent)
         self.form = MetadataForm(styled=False)
+        self.kind = ipywidgets.RadioButtons(
+            description="Kind of file",
+            options=[("Classic file", CLASSIC), ("Data model", DATA_MODEL)],
+        )
+        self.kind.add_class("cnbu-kind")
         self.sending = UploadOptions()
         self.unfinished = Unfinished(self._resume, self._shown_paths, self.tasks)
         self.jobs = Jobs(lambda: self.client, self.tasks)
@@ -174,11 +193,11 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         # In a page that shows the panel, the copy that is kept for a saved notebook is hidden.
         self._table = box(ipywidgets.VBox, [])
         self._page = Page(more_css=f".{self._saved_class}{{display:none}}")
-        about = box(ipywidgets.VBox, [self.form], "cnbu-section")
+        self._about = box(ipywidgets.VBox, [self.kind, self.form], "cnbu-section")
         return [
             self._page, self._head, self._signing, self.unfinished.widget, self.jobs.widget,
             self.files,
-            self._plan, self._table, about,
+            self._plan, self._table, self._about,
             self.sending.widget, actions, self._wrong, self._code, self._cards,
             self.unfinished.past,
         ]  # fmt: skip
@@ -192,6 +211,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.files.observe(self._several_chosen, "files")
         self.files.observe(self._changed, ["reason", "looking"])
         self.form.observe(self._changed, ["value", "reason", "errors", "overwrite"])
+        self.kind.observe(self._kind_chosen, "value")
         self.sending.listen(lambda: self._changed(None))
         self.unfinished.listen = lambda: self._changed(None)
 
@@ -218,6 +238,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._head.value = f'<div class="cnbu-head">Upload to project {where}</div>'
         hide(self._head, self.sign_in is not None)
         self.form.use(client)
+        if self._node_form is not None:
+            self._node_form.use(client)
         self.unfinished.use((config.project, config.base_url))
         self.jobs.refresh()
         self._changed(None)
@@ -230,6 +252,33 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             at = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
             path = file.content if isinstance(file.content, Path) else file.name
             self.form.set_file(path, size=file.size, modified=at)
+            if self._node_form is not None:
+                self._node_form.set_file(path)
+        self._changed(None)
+
+    @property
+    def is_node(self) -> bool:
+        """True where a file of the data model is to be made."""
+        return bool(self.kind.value == DATA_MODEL)
+
+    @property
+    def node_form(self) -> NodeForm:
+        """The form of a file of the data model; made, and spaces asked for, when it is needed."""
+        if self._node_form is None:
+            self._node_form = form = NodeForm()
+            form.for_many(bool(self.files.files))
+            if self.files.file is not None:
+                form.set_file(self.files.file.name)
+            if self.client is not None:
+                form.use(self.client)
+            form.observe(self._changed, ["value", "reason"])
+        return self._node_form
+
+    def _kind_chosen(self, _: object) -> None:
+        """Show the form of that kind."""
+        form = self.node_form if self.is_node else self.form
+        keep_order(form)
+        self._about.children = (self.kind, form)
         self._changed(None)
 
     def _several_chosen(self, change: dict[str, Any]) -> None:
@@ -245,6 +294,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if old is not None:
             old.close()
         self.form.for_many(bool(files))
+        if self._node_form is not None:
+            self._node_form.for_many(bool(files))
         self._changed(None)
 
     def _many_said(self) -> dict[str, Any]:
@@ -258,7 +309,11 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
                 self._planned(file)
             except UsageError as error:
                 raise UsageError(f"{clean(file.name, 60)}: {error}") from None
-        return {**self.form.shared_kwargs(), **self.sending.kwargs()}
+        if not self.is_node:
+            return {**self.form.shared_kwargs(), **self.sending.kwargs()}
+        if self.node_form.reason:
+            raise UsageError(self.node_form.reason)
+        return self.sending.kwargs()
 
     def _said(self) -> _Said:
         """The file and the keywords of `files.upload`.
@@ -270,9 +325,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if file is None:
             raise UsageError(self.files.reason or "Choose a file.")
         self._planned(file)
-        if self.form.reason:
-            raise UsageError(self.form.reason)
-        return file, {**self.form.to_kwargs(), **self.sending.kwargs()}
+        form = self.node_form if self.is_node else self.form
+        if form.reason:
+            raise UsageError(form.reason)
+        return file, {**form.to_kwargs(), **self.sending.kwargs()}
 
     def _planned(self, file: ChosenFile) -> Plan:
         return plan_parts(file.size, self.sending.part_size())
@@ -367,7 +423,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._list, self._table.children = None, []
         self._wrong.value = self._failed = ""
         self._show_list(table)
-        table.files.start(lambda file: self._call(file.content, _fields_of(file, fields)))
+        if self.is_node:  # what the form says now, whatever is typed there later
+            of_file = self.node_form.of_file
+            each = {one: {**fields, **of_file(one.name, one.folder)} for one in self.files.files}
+            table.files.start(lambda file: self._call(file.content, each[file]))
+        else:
+            table.files.start(lambda file: self._call(file.content, _fields_of(file, fields)))
         self.files.clear()
         self._changed(None)
         reveal(table.card)
@@ -550,7 +611,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         for table in lists:
             table.close()
         self.files.close()
-        self.form.close()
+        self.form.close()  # it may not be among the children
+        if self._node_form is not None:
+            self._node_form.close()
         close_all(self)
 
     def __repr__(self) -> str:
