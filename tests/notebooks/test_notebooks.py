@@ -110,7 +110,7 @@ def test_its_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / link).exists(), link
 
 
-def test_there_are_six() -> None:
+def test_these_are_all() -> None:
     assert [path.stem for path in NOTEBOOKS] == [
         "01_first_upload",
         "02_the_session",
@@ -118,4 +118,5 @@ def test_there_are_six() -> None:
         "04_interrupt_and_resume",
         "05_many_files",
         "06_your_own_project",
+        "09_many_machines",
     ]
