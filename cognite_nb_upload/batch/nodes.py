@@ -58,20 +58,20 @@ class NodeWriter:
         bare = await self._nodes.retrieve(
             [_id_of(task) for task in tasks if _key(task) not in there]
         )
-        new, ready = [], []
+        new, ready, old = [], [], []
         for task in tasks:
             found = there.get(_key(task)) or bare.get(_key(task))
             if found is None:
                 new.append(task)
             elif self._is_own(task, found):
                 ready.append(task)
-            elif task.overwrite or self._options.if_exists == "skip":
-                task.overwrite = True
+            elif self._options.if_exists == "skip":
+                old.append(task)
+            elif task.overwrite:
                 new.append(task)
             else:
                 self._is_taken(task)
-        if self._options.if_exists == "skip":
-            new = await self._without_uploaded(new)
+        ready += await self._without_content(old)
         for several in _in_requests(new):
             ready += await self._applied(several)
         return ready
@@ -115,17 +115,17 @@ class NodeWriter:
         node = _id_of(task)
         task.row.fail(_TAKEN.format(space=node.space, external_id=node.external_id))
 
-    async def _without_uploaded(self, tasks: list[RowTask]) -> list[RowTask]:
-        """Skip the nodes whose content CDF has."""
-        old = [_id_of(task) for task in tasks if task.overwrite]
-        known = await self._files.retrieve_instances(old) if old else {}
+    async def _without_content(self, tasks: list[RowTask]) -> list[RowTask]:
+        """Skip the nodes whose content CDF has; the others get it, and stay as they are."""
+        known = await self._files.retrieve_instances([_id_of(task) for task in tasks])
         left = []
         for task in tasks:
-            file = known.get(_id_of(task)) if task.overwrite else None
+            file = known.get(_id_of(task))
             if file is not None and file.uploaded:
                 task.row.status, task.row.id = SKIPPED, file.id
                 task.row.add_note("CDF has it")
             else:
+                task.row.add_note("its node was there: the content alone was sent")
                 left.append(task)
         return left
 

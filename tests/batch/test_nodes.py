@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from support import PART, config_of, fired, quick, seen, some_bytes, until
 
-from cognite_nb_upload import CogniteClient, UsageError, background, upload_many
+from cognite_nb_upload import CogniteClient, UsageError, background, unfinished_jobs, upload_many
 from cognite_nb_upload.batch.nodes import NodeWriter
 from cognite_nb_upload.batch.options import JobOptions
 from cognite_nb_upload.batch.properties import NodeColumns
@@ -195,6 +195,22 @@ def test_what_exists_is_skipped_or_overwritten_as_asked(
     assert cdf.content(int(done["id"][0])) == (folder / "f1.bin").read_bytes()
 
 
+def test_a_node_without_content_gets_it_and_is_not_merged(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    source = {"source": FILE_VIEW.to_cdf(), "properties": {"name": "theirs"}}
+    item = {"instanceType": "node", "space": "field", "externalId": "a", "sources": [source]}
+    background.call(lambda: client._twin.files.instances.apply([item]))
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], "external_id": ["a"]})
+    done = many(frame, space="field", if_exists="skip", name="mine")
+    assert (done["status"][0], done["note"][0]) == (
+        "done",
+        "its node was there: the content alone was sent",
+    )
+    assert properties(client, "a")["name"] == "theirs"
+    assert cdf.content(int(done["id"][0])) == (folder / "f0.bin").read_bytes()
+
+
 def test_what_cannot_be_is_refused_before_anything_is_sent(
     cdf: Emulator, client: CogniteClient, many: Many, folder: Path
 ) -> None:
@@ -210,6 +226,47 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
     with pytest.raises(UsageError, match="did you mean 'tags'"):
         many(pd.DataFrame({"path": ["a"], "tgs": ["b"]}), space="field")
     assert seen(cdf, "instances_apply") == []
+
+
+def test_a_dry_run_checks_against_the_view_and_writes_nothing(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin"] * 2, "external_id": ["a", "b"]})
+    frame["survey"], frame["line"] = ["S", None], [1, 2**31]
+    checked = many(frame, space="field", view=SEISMIC, dry_run=True)
+    assert list(checked["status"]) == ["waiting", "invalid"]
+    assert "2147483648" in checked["error"][1]
+    assert seen(cdf, "instances_apply") == []
+
+
+def test_a_job_is_gone_on_with_by_its_id(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    frame = pd.DataFrame(
+        {"path": [folder / "f0.bin", folder / "f1.bin"], "external_id": ["a", "b"]}
+    )
+    frame["survey"], frame["well"] = "S", "field:nordvik"
+    cdf.inject(Fault("status", "put", status=403, times=None))
+    failed = many(frame, space="field", view=SEISMIC)
+    assert list(failed["status"]) == ["failed", "failed"]
+    assert fired(cdf)
+    cdf.clear_faults()
+    (job,) = unfinished_jobs().index
+    done = background.call(lambda: client._twin.files.resume_many(job)._wait())
+    assert list(done["status"]) == ["done", "done"], done["error"].tolist()
+    assert properties(client, "b", SEISMIC)["well"] == {"space": "field", "externalId": "nordvik"}
+    assert len(seen(cdf, "instances_apply")) == 1, "the nodes were this job's own"
+
+
+def test_tables_one_after_another_make_nodes_too(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path, tmp_path: Path
+) -> None:
+    tables = (
+        pd.DataFrame({"path": [folder / f"f{no}.bin"], "external_id": [f"n{no}"]}) for no in (0, 1)
+    )
+    counted = many(tables, space="field", result=tmp_path / "done.csv")
+    assert dict(zip(counted["status"], counted["files"], strict=True)) == {"done": 2}
+    assert properties(client, "n1")["isUploaded"] is True
 
 
 LINE = """
