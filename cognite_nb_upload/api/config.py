@@ -83,6 +83,7 @@ class ClientConfig:
         env: Mapping[str, str] | None = None,
         *,
         dotenv: str | os.PathLike[str] | bool | None = None,
+        cache: bool | str | os.PathLike[str] = False,
         **settings: Any,
     ) -> ClientConfig:
         """Read the variables that the official tools share.
@@ -103,12 +104,13 @@ class ClientConfig:
             env: the variables; those of the process when None.
             dotenv: a file of more variables, such as the toolkit writes; those of `env` win. True:
                 `.env` in the current folder or the nearest one above it.
+            cache: as of `OAuthDeviceCode`, where a person signs in.
             **settings: fields of this class, which win over all variables.
 
         Raises:
             ConfigError: names every variable that is missing; never shows a value.
         """
-        found = settings_of(variables(env, dotenv))
+        found = settings_of(variables(env, dotenv), cache)
         return cls(**{**found, "client_name": "cognite_nb_upload", **settings})
 
 

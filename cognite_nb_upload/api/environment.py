@@ -110,8 +110,11 @@ def read_dotenv(text: str, env: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def settings_of(env: Variables) -> dict[str, Any]:
-    """`project`, `base_url` and `credentials`.
+Cache = bool | str | os.PathLike[str]
+
+
+def settings_of(env: Variables, cache: Cache = False) -> dict[str, Any]:
+    """`project`, `base_url` and `credentials`; `cache` is for those of a person.
 
     Raises:
         ConfigError: names every variable that is missing; never shows a value.
@@ -123,7 +126,9 @@ def settings_of(env: Variables) -> dict[str, Any]:
         checked_project(project, "COGNITE_PROJECT" if hosted else "CDF_PROJECT")
     missing = [] if project else ["CDF_PROJECT"]
     missing += [] if base_url else ["CDF_CLUSTER (or CDF_URL)"]
-    credentials = Token(lambda: env["COGNITE_TOKEN"]) if hosted else credentials_of(env, missing)
+    credentials = (
+        Token(lambda: env["COGNITE_TOKEN"]) if hosted else credentials_of(env, missing, cache)
+    )
     if missing or credentials is None:
         raise _missing(env, missing).hint(
             "Or give the settings: CogniteClient(ClientConfig(...)), or an official client: "
@@ -138,7 +143,7 @@ def _missing(env: Variables, missing: list[str]) -> ConfigError:
     return ConfigError(f"Missing in the environment{why}: {', '.join(missing)}.")
 
 
-def credentials_of(env: Variables, missing: list[str]) -> Credentials | None:
+def credentials_of(env: Variables, missing: list[str], cache: Cache) -> Credentials | None:
     """The credentials by LOGIN_FLOW; adds to `missing` what they lack, and is None then."""
     flow = env.get("LOGIN_FLOW", "").lower()
     provider = env.get("PROVIDER", "").lower()
@@ -150,9 +155,9 @@ def credentials_of(env: Variables, missing: list[str]) -> Credentials | None:
             return None
         return Token(lambda: env["CDF_TOKEN"])
     if flow == "device_code":
-        return _device_code(env, provider, missing)
+        return _device_code(env, provider, missing, cache)
     if flow == "interactive":
-        return _interactive(env, provider, missing)
+        return _interactive(env, provider, missing, cache)
     return _client_credentials(env, provider, missing)
 
 
@@ -180,7 +185,9 @@ def _client_credentials(
     )
 
 
-def _device_code(env: Variables, provider: str, missing: list[str]) -> Credentials | None:
+def _device_code(
+    env: Variables, provider: str, missing: list[str], cache: Cache
+) -> Credentials | None:
     from cognite_nb_upload.api.oauth.device_code import OAuthDeviceCode  # seldom needed
 
     client_id = env.get("IDP_CLIENT_ID", "")
@@ -202,10 +209,13 @@ def _device_code(env: Variables, provider: str, missing: list[str]) -> Credentia
         None,
         env.get("IDP_DISCOVERY_URL") if by_discovery else None,
         audience=(env.get("IDP_AUDIENCE") or root) if by_discovery else env.get("IDP_AUDIENCE"),
+        cache=cache,
     )
 
 
-def _interactive(env: Variables, provider: str, missing: list[str]) -> Credentials | None:
+def _interactive(
+    env: Variables, provider: str, missing: list[str], cache: Cache
+) -> Credentials | None:
     from cognite_nb_upload.api.oauth.interactive import OAuthInteractive  # seldom needed
 
     lacking = [] if env.get("IDP_CLIENT_ID") else ["IDP_CLIENT_ID"]
@@ -226,6 +236,7 @@ def _interactive(env: Variables, provider: str, missing: list[str]) -> Credentia
         _scopes(env, provider),
         oauth_discovery_url=discovery or None,
         audience=env.get("IDP_AUDIENCE"),
+        cache=cache,
     )
 
 

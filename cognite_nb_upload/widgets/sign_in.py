@@ -169,6 +169,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def __init__(self, why: str = "", *, config: ClientConfig | None = None) -> None:
         self.tasks = Tasks()
         self._inputs: ipywidgets.VBox
+        self._secret: ipywidgets.VBox
         self._choice: ipywidgets.HBox
         self._need: ipywidgets.HTML
         self._wanted: str
@@ -215,11 +216,13 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         client_id = env.get("IDP_CLIENT_ID") or last.get("client_id")
         self.client_id = _text("Client id", client_id, "")
         self.secret = SecretBox()
+        # An anywidget's own classes do not change any more once it is drawn.
+        self._secret = box(ipywidgets.VBox, [self.secret])
         self.start = button("Sign in", "Show what to do", self._start, "cnbu-go")
         self._need = ipywidgets.HTML()
         self._need.add_class("cnbu-note")
         rows = [
-            self.cluster, self.method, self.tenant, self.client_id, self.secret, self.start
+            self.cluster, self.method, self.tenant, self.client_id, self._secret, self.start
         ]  # fmt: skip
         self._inputs = box(ipywidgets.VBox, [box(ipywidgets.VBox, rows, "cnbu-grid"), self._need])
         self.code = CodeBox()
@@ -242,7 +245,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _edited(self, _: object) -> None:
         method = self.method.value
         self.secret.label = "Client secret" if method == "client" else "Token"
-        hide(self.secret, method in _OF_PERSON)
+        hide(self._secret, method in _OF_PERSON)
         hide(self.start, method not in _OF_PERSON)
         hide(self.tenant, method == "token")
         hide(self.client_id, method == "token")

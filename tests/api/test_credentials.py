@@ -382,6 +382,7 @@ def test_the_toolkits_file_signs_in_by_device_code(tmp_path: Path) -> None:
     credentials = config.credentials
     assert (config.project, config.base_url) == ("demo", URL)
     assert isinstance(credentials, OAuthDeviceCode)
+    assert credentials._cache is None
     assert credentials.client_id == TOOLKIT_CLIENT
     assert "/my-tenant" in repr(credentials)
     assert credentials._scopes.split()[0] == f"{URL}/IDENTITY"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -280,3 +281,68 @@ def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
     assert not upload.state.waiting_for
     assert fired(cdf) == [("status", "token")]
     assert len(words) == 2
+
+
+# --- on disk --------------------------------------------------------------------------------
+
+
+def test_a_sign_in_is_on_disk_only_where_that_is_asked_for_and_its_owner_alone_reads_it(
+    cdf: Emulator,
+    person: Person,
+    in_thread: ThreadPoolExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    signed_in(device_code(cdf, show=person.show), person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    assert not list(tmp_path.rglob("*.json"))
+
+    signed_in(device_code(cdf, show=person.show, cache=True), person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    (path,) = tmp_path.rglob("*.json")
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Another kernel, as it were, goes on with it, and then another: each token is good once.
+    for _ in range(2):
+        assert device_code(cdf, show=person.show, cache=True).authorization_header()
+    assert person.shown.empty()
+
+    path.chmod(0o644)  # somebody may have read it, or put it there
+    signed_in(device_code(cdf, show=person.show, cache=True), person, in_thread)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_that_share_a_file_do_not_use_up_each_others_token(
+    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    now = [0.0]
+    two = [
+        device_code(cdf, show=person.show, cache=tmp_path / "mine.json", clock=lambda: now[0])
+        for _ in range(2)
+    ]
+    signed_in(two[0], person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    for day in range(4):
+        now[0] = day * 86400
+        assert all(in_thread.map(lambda one: one.authorization_header(), two))
+    assert person.shown.empty()
+    two[0].sign_out()
+    assert not (tmp_path / "mine.json").exists()
+    signed_in(two[0], person, in_thread)
+
+
+def test_a_file_of_another_client_and_one_that_is_no_file_are_not_used(
+    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.json"
+    signed_in(device_code(cdf, show=person.show, cache=path), person, in_thread)
+    assert person.shown.get(timeout=30) is None
+    (tmp_path / "link.json").symlink_to(path)
+    (tmp_path / "broken.json").write_bytes(b"{")
+    for credentials in (
+        device_code(cdf, show=person.show, cache=tmp_path / "link.json"),
+        device_code(cdf, show=person.show, cache=tmp_path / "broken.json"),
+        device_code(cdf, show=person.show, cache=path, audience="another"),
+    ):
+        signed_in(credentials, person, in_thread)
+        assert person.shown.get(timeout=30) is None

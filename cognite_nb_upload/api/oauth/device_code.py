@@ -44,6 +44,8 @@ class OAuthDeviceCode(PersonCredentials):
         oauth_discovery_url: any other provider, by the address below which
             `/.well-known/openid-configuration` is.
         audience: where the provider asks for one.
+        cache: whether the sign-in is kept on disk, so that another kernel goes on with it: True is
+            a file in the user's cache folder, a path is that file. Its owner alone can read it.
         show: is called with what a person has to do, and with None when that is over; prints it
             unless given. Called from threads.
         timeout_s: how long one request to the provider may take, in seconds.

@@ -46,7 +46,7 @@ class OAuthInteractive(PersonCredentials):
         authority_url: as for `OAuthDeviceCode`, like all but the next two.
         redirect_port: the port that the browser comes back to; 0 is any free one.
         open_browser: whether the page is opened; the link is shown in any case.
-        **settings: `cdf_cluster`, `oauth_discovery_url`, `audience`, `show`, `timeout_s`.
+        **settings: `cdf_cluster`, `oauth_discovery_url`, `audience`, `cache`, `show`, `timeout_s`.
     """
 
     def __init__(

@@ -7,15 +7,18 @@ sign-in has run out, and any other failure of it does not.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
+from cognite_nb_upload.api.oauth.cache import TokenCache
 from cognite_nb_upload.api.oauth.held import Header, Held, TokenSource, own_copy
 from cognite_nb_upload.api.oauth.provider import (
     Endpoints,
@@ -93,6 +96,7 @@ class PersonCredentials(TokenSource):
         oauth_discovery_url: str | None = None,
         *,
         audience: str | None = None,
+        cache: bool | str | os.PathLike[str] = False,
         show: Show = show_words,
         timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
@@ -113,6 +117,7 @@ class PersonCredentials(TokenSource):
         self._timeout_s = timeout_s
         self._endpoints: Endpoints | None = None
         self._listeners: tuple[Show, ...] = ()
+        self._cache = self._made_cache(cache)
         self._stop, self._again = CancelToken(), False
         self.prompt: SignInPrompt | None = None
 
@@ -185,15 +190,40 @@ class PersonCredentials(TokenSource):
             self._fetch(mine)
 
     def _fetch_tokens(self, mine: Held) -> Tokens:
-        refresh = mine.refresh
-        if refresh is not None:
-            if (tokens := self._renewed(refresh)) is not None:
-                return tokens
-            mine.refresh = None
+        with self._cache.locked() if self._cache is not None else nullcontext():
+            tokens = self._renewed_silently(mine)
+        if tokens is not None:
+            return tokens
         try:
-            return self._sign_in()
+            return self._kept(self._sign_in())
         finally:
             self._tell(None)
+
+    def _renewed_silently(self, mine: Held) -> Tokens | None:
+        """Tokens without a person, by what is in memory or on disk; None where neither is good."""
+        on_disk = self._cache.read() if self._cache is not None else None
+        # Another process may have renewed it: then the one in memory is used up.
+        for refresh in dict.fromkeys(filter(None, (on_disk, mine.refresh))):
+            if (tokens := self._renewed(refresh)) is not None:
+                return self._kept(tokens)
+        mine.refresh = None
+        if self._cache is not None and on_disk is not None:
+            self._cache.forget(on_disk)
+        return None
+
+    def _kept(self, tokens: Tokens) -> Tokens:
+        if self._cache is not None and tokens.refresh is not None:
+            self._cache.write(tokens.refresh)
+        return tokens
+
+    def sign_out(self) -> None:
+        """Forget the sign-in, in memory and on disk; the provider is not told."""
+        mine = self._mine.get()
+        with mine.lock:
+            mine.token = mine.refresh = None
+            mine.ends_s = 0.0
+        if self._cache is not None and (token := self._cache.read()) is not None:
+            self._cache.forget(token)
 
     def _renewed(self, refresh: Secret) -> Tokens | None:
         """Tokens without a person; None where the sign-in has run out."""
@@ -222,6 +252,11 @@ class PersonCredentials(TokenSource):
             "audience": self._audience,
         }
         return {name: value for name, value in given.items() if value}
+
+    def _made_cache(self, where: bool | str | os.PathLike[str]) -> TokenCache | None:
+        if where is False or where == "":
+            return None
+        return TokenCache(None if where is True else Path(where), self.arguments())
 
     # --- for the ways of signing in ------------------------------------------------------------
 
