@@ -27,6 +27,8 @@ from cognite_nb_upload.models.views import View, ViewProperty
 
 EXTERNAL_ID: Final = "external_id"
 _SEPARATOR: Final = re.compile(r"[;,\n]")
+# A space has neither of the two signs, so the first one ends it.
+_NODE: Final = re.compile(r"([^/:]+)[/:](.+)", re.DOTALL)
 _INTEGERS: Final = frozenset({"int32", "int64"})
 _FLOATS: Final = frozenset({"float32", "float64"})
 
@@ -182,10 +184,10 @@ def _one_of_text(prop: ViewProperty, text: str) -> Any:
         found = _json_of(text) if text.startswith(("{", "[")) else None
         if found is not None:
             return tuple(found) if isinstance(found, list) else found
-        space, colon, external_id = text.partition(":")
-        if not colon:
-            raise UsageError(f"{prop.name} is {text!r}; write the node as space:external_id.")
-        return space, external_id
+        named = _NODE.fullmatch(text)
+        if named is None:
+            raise UsageError(f"{prop.name} is {text!r}; write the node as space/external_id.")
+        return named[1], named[2]
     return text
 
 

@@ -53,7 +53,7 @@ def upload_many(
             - `external_id`: "path" names each file by its path from the top of the folder, with `/`
               (of a DataFrame: by its `path`); a function makes the name of that path.
             - `space`: the files are nodes of this space, made a thousand in one request; a column
-              is then a property of the view (`tags`, `assets` as "space:external_id; ..."), and
+              is then a property of the view (`tags`, `assets` as "space/external_id; ..."), and
               the external id is the path unless a column says another.
             - `view`: that extends CogniteFile, as (space, external_id, version).
             - `data_set_external_id`, `asset_external_ids`: in place of the ids.

@@ -60,7 +60,7 @@ def test_a_frame_becomes_nodes_with_properties_and_content(
             "path": [str(folder / "f0.bin"), str(big)],
             "external_id": ["small", "x" * 256],
             "tags": ["raw; 3d", ["a", "b"]],
-            "assets": ["field:nordvik:7; field:nordvik", [("field", "sorland")]],
+            "assets": ["field/nordvik:7; field:nordvik", [("field", "sorland")]],
             "survey": ["S1", "S2"],
             "line": [12.0, None],
             "domain": ["time", None],
