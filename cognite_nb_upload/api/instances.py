@@ -199,7 +199,7 @@ class Instances(NotPickled):
         return wrong
 
     async def _relations(self, item: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
-        found = []
+        found = [("type", item["type"])] if "type" in item else []
         for source in item["sources"]:
             view = await self.view(ViewId.of(source["source"]))
             found += relations(view, source["properties"])

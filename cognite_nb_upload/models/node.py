@@ -162,6 +162,8 @@ def item_of(node: FileNode, view: View) -> dict[str, Any]:
     """
     if not view.is_file:
         raise UsageError(f"The view {view.id} does not extend CogniteFile: its nodes are no files.")
+    # A view may hold CogniteFile without all of its properties; those are written beside it.
+    view = replace(view, properties={**CORE_FILE.properties, **view.properties})
     found = props.checked(view, node.properties)
     core = {
         name: value

@@ -28,6 +28,7 @@ from cognite_nb_upload import (
     CogniteClient,
     FileNode,
     InvalidMetadata,
+    Retry,
     UsageError,
     background,
     resume,
@@ -38,6 +39,7 @@ from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.models.ids import NodeId
 from cognite_nb_upload.models.views import FILE_VIEW, ViewId
+from cognite_nb_upload.transfer import work
 
 NODE = ("field", "line-12")
 SEISMIC = ViewId("field", "SeismicFile", "v3")
@@ -155,10 +157,11 @@ def test_a_taken_name_is_told_and_not_merged(client: CogniteClient, cdf: Emulato
         ({"node": FileNode(*NODE, ("field", "SeismicFile"), {"survey": "S", "lime": 1})},
          "did you mean line?"),
         ({"node": FileNode(*NODE, ("field", "SeismicFile"), {"line": 1})}, "survey is missing"),
+        ({"node": FileNode(*NODE, type=("field", "no-type"))}, "type points at the node"),
         ({"node": FileNode(*NODE, ("cdf_cdm", "CogniteAsset", "v1"))}, "its nodes are no files"),
     ],
     ids=["typo", "pair", "many", "long", "classic", "source", "naive", "id", "unknown", "required",
-         "no-file"],
+         "type", "no-file"],
 )  # fmt: skip
 def test_what_cdf_would_refuse_is_said_before_anything_is_written(
     client: CogniteClient, cdf: Emulator, fields: dict[str, Any], said: str
@@ -205,6 +208,34 @@ def test_no_such_node_and_not_a_file_are_told_apart(client: CogniteClient) -> No
         client.files.multipart_upload_content_session(
             1, instance_id=("field", "nordvik")
         ).__enter__()
+
+
+def test_an_apply_beyond_the_projects_limit_waits_its_turn(
+    start: Callable[..., Emulator], clients: Callable[..., CogniteClient]
+) -> None:
+    cdf = start(apply_limit=1, instances_s=0.2)
+    patient = Retry(attempts=12, base_s=0.1, most_s=0.5)
+    several = [clients(cdf, retry=patient) for _ in range(2)]
+    handles = [
+        client.files.start_upload(b"%d" % no, name="x", node=("field", f"n{no}"))
+        for no, client in enumerate(several)
+    ]
+    assert [cdf.content(one.result().id) for one in handles] == [b"0", b"1"]
+    cdf.inject(Fault("status", "instances_apply", status=429))
+    several[0].files.upload(b"x", name="x", node=NODE)
+    assert 429 in [row["status"] for row in asked(cdf, "instances_apply")]
+
+
+def test_a_node_that_does_not_say_is_uploaded_is_reported_and_the_file_is_done(
+    start: Callable[..., Emulator],
+    clients: Callable[..., CogniteClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cdf = start(node_uploaded_delay_s=600.0)
+    monkeypatch.setattr(work, "_NODE_S", 0.2)
+    uploaded = clients(cdf).files.upload(b"x", name="x", node=NODE)
+    assert "its node has not said isUploaded" in " ".join(uploaded.notes)
+    assert cdf.content(uploaded.id) == b"x"
 
 
 # --- answers that are lost ---------------------------------------------------------------------
@@ -263,6 +294,19 @@ def test_cancel_deletes_the_node_that_this_upload_made(
     with pytest.raises(UploadStopped) as caught:
         upload.result()
     assert not getattr(caught.value, "__notes__", [])
+    assert node_of(client) is None
+
+
+def test_cancelled_while_cdf_links_the_node_it_is_deleted_too(
+    start: Callable[..., Emulator], clients: Callable[..., CogniteClient]
+) -> None:
+    cdf = start(node_delay_s=600.0)
+    client = clients(cdf, uploaded_wait_s=60.0)
+    upload = client.files.start_upload(b"x", name="x", node=NODE)
+    until(upload, lambda state: state.waiting_for == "CDF is still linking the node")
+    upload.cancel(delete=True)
+    with pytest.raises(UploadStopped):
+        upload.result()
     assert node_of(client) is None
 
 
