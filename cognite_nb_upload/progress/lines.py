@@ -23,6 +23,7 @@ from cognite_nb_upload.progress.words import (
     show_rate,
     show_share,
     waits_for,
+    worker_name,
 )
 
 Mood = Literal["", "success", "warning", "danger"]
@@ -137,7 +138,8 @@ def _part_text(part: PartState, again_s: float | None) -> str:
     size = show_amount(part.size) if part.size is not None else ""
     again = f"try {part.attempts}" if part.attempts > 1 and part.phase is PartPhase.SENDING else ""
     said = {PartPhase.STORED: "stored", PartPhase.WAITING: "waiting"}.get(part.phase, again)
-    return ", ".join(filter(None, [size, said, part_waits_for(part, again_s)]))
+    where = f"on {worker_name(part)}" if part.where and part.phase is PartPhase.SENDING else ""
+    return ", ".join(filter(None, [size, said, where, part_waits_for(part, again_s)]))
 
 
 class Slots:

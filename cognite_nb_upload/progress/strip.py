@@ -16,7 +16,7 @@ from typing import Final
 
 from cognite_nb_upload.core.state import PartPhase, PartState, UploadState
 from cognite_nb_upload.progress.css import style_of
-from cognite_nb_upload.progress.words import part_waits_for, parts_words
+from cognite_nb_upload.progress.words import part_waits_for, parts_words, worker_name
 
 
 class Mark(StrEnum):
@@ -56,11 +56,15 @@ def _cell(part: PartState) -> Cell:
         case PartPhase.LOST:
             return Cell(part.no, Mark.LOST, 0.0, part_waits_for(part))
         case PartPhase.SENDING if part.lost:
-            return Cell(part.no, Mark.AGAIN, fill, f"sending, {_retries(part.lost)}")
+            return Cell(part.no, Mark.AGAIN, fill, f"sending{_where(part)}, {_retries(part.lost)}")
         case PartPhase.SENDING:
-            return Cell(part.no, Mark.SENDING, fill, "sending")
+            return Cell(part.no, Mark.SENDING, fill, f"sending{_where(part)}")
         case _:
             return Cell(part.no, Mark.WAITING, 0.0)
+
+
+def _where(part: PartState) -> str:
+    return f" on {worker_name(part)}" if part.where else ""
 
 
 def _retries(count: int) -> str:

@@ -105,7 +105,14 @@ def parts_words(state: UploadState) -> str:
         shown = "coming" if state.receives and kind == "sending" else kind
         words += [f"{count[kind]} {shown}"] * (count[kind] > 0)
     words += [f"{retried} stored after a retry"] * (retried > 0)
+    workers = len(state.workers)
+    words += [f"on {show_count(workers, 'worker')}"] * (workers > 0)
     return ", ".join(words)
+
+
+def worker_name(part: PartState) -> str:
+    """The worker that has a part, as the engine calls it, without its address."""
+    return clean(part.where.partition(" at ")[0], 40)
 
 
 def show_count(count: int, unit: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support import fired, seen, sha256, until
 from cognite_nb_upload import CogniteClient, Uploaded, UsageError
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.progress.words import parts_words
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 MakePanel = Callable[..., UploadPanel]
@@ -320,3 +322,22 @@ def test_a_failure_is_told_beside_the_button_with_one_next_step(
 def choose_only(panel: UploadPanel, path: Path) -> None:
     panel.files.choose(path)
     until(lambda: panel.files.file is not None)
+
+
+def test_an_engine_of_the_notebook_sends_and_is_in_the_code(
+    ready: UploadPanel, cdf: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.sending.engine.value = "pool"
+    assert "There is no 'pool' in this notebook" in ready.reason
+    ready.sending.engine.value = "somewhere://"
+    assert "is a Dask Client" in ready.reason
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(
+            "cognite_nb_upload.widgets.panel.options._namespace", lambda: {"_": pool, "pool": pool}
+        )
+        ready.sending.engine.value = "pool"
+        assert "engine=pool," in ready.code
+        upload = press(ready)
+        assert cdf.content(upload.result(20).id)
+        assert upload.state.workers
+        assert "on 1 worker" in parts_words(upload.state)

@@ -17,6 +17,7 @@ from cognite_nb_upload.api.oauth.person import PersonCredentials
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import ConfigError
 from cognite_nb_upload.models import FileNode, GeoLocation, Label
+from cognite_nb_upload.widgets.panel.options import name_of_engine
 
 _WIDTH: Final = 88
 
@@ -70,6 +71,8 @@ def _value_code(name: str, value: Any) -> str:
         return _node_code(value)
     if name == "part_size" and value % MIB == 0:
         return f"{value // MIB} * 1024**2"
+    if name == "engine" and not isinstance(value, str):
+        return name_of_engine(value)
     return literal(value, 1)
 
 

@@ -1,4 +1,4 @@
-"""How a file is sent: part size, parts at once, what is verified.
+"""How a file is sent: part size, parts at once, what is verified, whose workers send.
 
 Rule of this file: what is left empty is left to `files.upload`.
 """
@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import ipywidgets
+from IPython.core.getipython import get_ipython
 
+from cognite_nb_upload.cluster.engine import checked_engine
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.progress.words import clean
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY
 from cognite_nb_upload.transfer.upload import checked_concurrency
 from cognite_nb_upload.widgets.style import box, button, hide, say
@@ -24,11 +27,41 @@ _VERIFY: Final = (
 )
 
 
+def engine_called(name: str) -> Any:
+    """The engine by an address, or by the name that it has in the notebook; None where none is.
+
+    Raises:
+        UsageError: there is none of that name, or it is no engine.
+    """
+    if not name:
+        return None
+    if "://" in name:
+        return checked_engine("The engine", name)
+    known = _namespace()
+    if name not in known:
+        raise UsageError(
+            f"There is no {clean(name, 40)!r} in this notebook: give the address of a Dask "
+            "scheduler, or the name of a Client or an Executor."
+        )
+    return checked_engine(f"The engine {name}", known[name])
+
+
+def name_of_engine(engine: object) -> str:
+    """The name that an engine has in the notebook."""
+    names = (name for name, one in _namespace().items() if one is engine)
+    return next((name for name in names if not name.startswith("_")), "engine")
+
+
+def _namespace() -> dict[str, Any]:
+    shell = get_ipython()
+    return shell.user_ns if shell is not None else {}
+
+
 class UploadOptions:
-    """A fold with part size (MiB), parts at once, and what is verified.
+    """A fold with part size (MiB), parts at once, what is verified, and an engine.
 
     Attributes:
-        part_mib, at_once, verify: the inputs.
+        part_mib, at_once, verify, engine: the inputs.
         widget: what is displayed.
     """
 
@@ -38,12 +71,15 @@ class UploadOptions:
             description="Parts at once", placeholder=f"{DEFAULT_CONCURRENCY} at most"
         )
         self.verify = ipywidgets.Dropdown(options=_VERIFY, description="Verify")
+        self.engine = ipywidgets.Text(
+            description="Engine", placeholder="this machine; tls://... or a Client's name"
+        )
         self.opened = False
         self._changed: Callable[[], None] = lambda: None
         self.note = ipywidgets.HTML()
         self.note.add_class("cnbu-note")
         self.fold = button("", "Show or hide how it is sent", self.toggle, "cnbu-fold")
-        inputs = [self.part_mib, self.at_once, self.verify]
+        inputs = [self.part_mib, self.at_once, self.verify, self.engine]
         grid = box(ipywidgets.VBox, inputs, "cnbu-grid")
         self._inside = box(ipywidgets.VBox, [grid, self.note], "cnbu-inside")
         self.widget = box(ipywidgets.VBox, [self.fold, self._inside])
@@ -87,6 +123,7 @@ class UploadOptions:
             "part_size": self.part_size(),
             "max_concurrency": checked_concurrency(int(at_once)) if at_once else None,
             "verify": self.verify.value if self.verify.value != "size" else None,
+            "engine": engine_called(self.engine.value.strip()),
         }
         return {name: value for name, value in given.items() if value is not None}
 
