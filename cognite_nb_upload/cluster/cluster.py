@@ -148,6 +148,7 @@ class Cluster:
         self._numbers = itertools.count()
         self._none_since_s = time.monotonic()
         self._share: float | None = None
+        self._looked_s = 0.0
         self._stayed_s = time.monotonic()
         self._over = ""
         self._closed = False
@@ -480,33 +481,41 @@ class Cluster:
     def _placed(self, now_s: float) -> list[tuple[_Task, list[_Flight]]]:
         """Take from the queue what workers have room for."""
         made: list[tuple[_Task, list[_Flight]]] = []
-        left: deque[Errand] = deque()
-        small = [one for one in self._queue if one.order.kind == of.WHOLE]
-        held = small and len(small) < MOST_SMALL and now_s - small[0].queued_s < _COLLECTS_S
-        per_task = max(1, min(MOST_SMALL, -(-len(small) // max(1, self._room_left()))))
         open_task: dict[Member, tuple[_Task, list[_Flight]]] = {}
-        for errand in self._queue:
-            order = errand.order
-            if order.kind == of.WHOLE and held:
-                left.append(errand)
-                continue
-            member = self._best(errand, set(open_task) if order.kind == of.WHOLE else set())
+        room = self._room_left()
+        if not (room and self._queue):
+            return made
+        small = sum(one.order.kind == of.WHOLE for one in self._queue)
+        per_task = max(1, min(MOST_SMALL, -(-small // room)))
+        held = small < MOST_SMALL and not self._has_waited(now_s)
+        passed: list[Errand] = []
+        while self._queue and (open_task or self._room_left()):
+            errand = self._queue.popleft()
+            is_small = errand.order.kind == of.WHOLE
+            member = None
+            if not (is_small and held):
+                member = self._best(errand, set(open_task) if is_small else set())
             if member is None:
-                left.append(errand)
+                passed.append(errand)
                 continue
-            if order.kind == of.WHOLE and member in open_task:
+            if is_small and member in open_task:
                 task, flights = open_task[member]
             else:
                 task, flights = _Task(member, 0), []
-                member.tasks += order.kind != of.LOOK
+                member.tasks += 1
                 made.append((task, flights))
-                if order.kind == of.WHOLE:
+                if is_small:
                     open_task[member] = (task, flights)
             flights.append(self._flight(errand, task, now_s))
-            if order.kind == of.WHOLE and len(flights) >= per_task:
+            if is_small and len(flights) >= per_task:
                 del open_task[member]
-        self._queue = left
+        self._queue.extendleft(reversed(passed))
         return made
+
+    def _has_waited(self, now_s: float) -> bool:
+        """True where the first small file has been held back for long enough."""
+        first = next((one for one in self._queue if one.order.kind == of.WHOLE), None)
+        return first is not None and now_s - first.queued_s >= _COLLECTS_S
 
     def _room_left(self) -> int:
         return sum(max(0, one.room - one.tasks) for one in self._members.values() if one.serves)
@@ -566,6 +575,9 @@ class Cluster:
     # --- who tells nothing ------------------------------------------------------------------
 
     def _look_round(self, now_s: float) -> None:
+        if now_s - self._looked_s < _TICK_S:
+            return
+        self._looked_s = now_s
         with self._changed:
             for flight in list(self._flights.values()):
                 if why := self._why_given_up(flight, now_s):

@@ -116,7 +116,10 @@ class Order:
     def to_json(self) -> dict[str, Any]:
         """Its fields, the URL in clear: to be sealed at once."""
         found = {item.name: getattr(self, item.name) for item in fields(self)}
-        found["source"] = asdict(self.source)
+        ref = self.source  # not asdict, which copies: there are many small files
+        found["source"] = {
+            "path": ref.path, "size": ref.size, "mtime_ns": ref.mtime_ns, "samples": ref.samples
+        }  # fmt: skip
         found["url"] = self.url.reveal() if self.url else None
         return found
 
