@@ -92,7 +92,7 @@ class NodeIdField(TextField):
         wanted = (self.space, self.value)
         if self.client is None or wanted == self._asked:
             return
-        self._asked, self._taken, self.busy = wanted, "", ""
+        self._asked, self._taken, self.info, self.busy = wanted, "", "", ""
         self._tasks.stop("node id")
         if self.space and self.value:
             self.busy = "Looking whether a node has it…"
