@@ -25,7 +25,7 @@ def test_every_row_and_every_threat_has_a_test() -> None:
     numbers = [int(row.split("|")[1]) for row in rows if row.split("|")[1].strip().isdigit()]
     assert numbers[:30] == list(range(1, 31))
     assert len(numbers) == len(set(numbers))
-    assert len(rows) == len(numbers) + 10
+    assert len(rows) == len(numbers) + 11
     assert [row for row in rows if not NAMED.search(row)] == []
 
 
