@@ -27,12 +27,11 @@ class Line:
 
 
 class Buttons:
-    """A box of buttons, one per line; their layout and style are one model each."""
+    """A box of buttons, one per line."""
 
     def __init__(self, kind: type[ipywidgets.Box], *classes: str) -> None:
         self.widget = box(kind, [], *classes)
         self.lines: tuple[Line, ...] = ()
-        self.widget.style = ipywidgets.ButtonStyle()  # closed together with the box
         self._made: dict[Line, ipywidgets.Button] = {}
         self._lock = threading.RLock()
 
@@ -53,5 +52,4 @@ class Buttons:
         self.lines[at].do()
 
     def _make(self, line: Line) -> ipywidgets.Button:
-        shared = {"layout": self.widget.layout, "style": self.widget.style}
-        return button(line.text, line.tooltip, line.do, *line.css.split(), **shared)
+        return button(line.text, line.tooltip, line.do, *line.css.split())

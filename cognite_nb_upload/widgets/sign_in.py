@@ -35,7 +35,7 @@ from cognite_nb_upload.progress.watch import in_notebook
 from cognite_nb_upload.unfinished import as_async_client
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.remembered import FIELDS, recall, remember
-from cognite_nb_upload.widgets.style import box, button, close_all, hide, say
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Who signs in waits for the answer: no longer than this, in seconds, and with little patience.
@@ -176,7 +176,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._found: tuple[ClientConfig, TokenInspection] | None = None
         self._person: PersonCredentials | None = None
         self._make(recall())
-        self.note = ipywidgets.HTML(say(why, "info"))
+        self.note = make(ipywidgets.HTML, say(why, "info"))
         self.note.add_class("cnbu-note")
         self.anew = button("Sign in anew", "Show the form again", self._ask_anew, "cnbu-link")
         page = Page()
@@ -205,7 +205,8 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         methods = [value for _, value in _METHODS]
         method = env.get("LOGIN_FLOW", "").lower().replace("client_credentials", "client")
         method = method or last.get("method", "")
-        self.method = ipywidgets.Dropdown(
+        self.method = make(
+            ipywidgets.Dropdown,
             options=_METHODS,
             value=method if method in methods else "device_code",
             description="Sign in with",
@@ -219,14 +220,14 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         # An anywidget's own classes do not change any more once it is drawn.
         self._secret = box(ipywidgets.VBox, [self.secret])
         self.start = button("Sign in", "Show what to do", self._start, "cnbu-go")
-        self._need = ipywidgets.HTML()
+        self._need = make(ipywidgets.HTML)
         self._need.add_class("cnbu-note")
         rows = [
             self.cluster, self.method, self.tenant, self.client_id, self._secret, self.start
         ]  # fmt: skip
         self._inputs = box(ipywidgets.VBox, [box(ipywidgets.VBox, rows, "cnbu-grid"), self._need])
         self.code = CodeBox()
-        self.project = ipywidgets.Dropdown(description="Project")
+        self.project = make(ipywidgets.Dropdown, description="Project")
         self._take = button("Use this project", "", self._choose, "cnbu-go")
         self._choice = box(ipywidgets.HBox, [self.project, self._take], "cnbu-tools")
 
@@ -437,4 +438,4 @@ def _explained(error: Exception) -> Exception:
 
 
 def _text(label: str, value: str | None, placeholder: str) -> ipywidgets.Text:
-    return ipywidgets.Text(description=label, value=value or "", placeholder=placeholder)
+    return make(ipywidgets.Text, description=label, value=value or "", placeholder=placeholder)

@@ -1,10 +1,12 @@
 """Small helpers that build what the style sheet styles (`static/widgets.css`).
 
-Rule of this file: text from elsewhere goes through `escaped` or `plain`.
+Rules of this file: text from elsewhere goes through `escaped` or `plain`; a widget costs the page
+a model only once it is shown, and shares its layout and style with others of its kind.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,20 +14,91 @@ import ipywidgets
 
 from cognite_nb_upload.models.show import escaped, plain
 
+_opening = threading.RLock()
+_kinds: dict[type[Any], type[Any]] = {}
+_shared: dict[type[Any], ipywidgets.Widget] = {}
+
+
+class _OnDemand:
+    """Opens a widget's model when something that the page has refers to it, and not before.
+
+    A field in a section that nobody unfolds holds its value and sends no message.
+    """
+
+    comm: Any
+    closed = False
+
+    def open(self) -> None:
+        """Called by the constructor; `model_id` opens it."""
+
+    @property
+    def model_id(self) -> str:
+        """The model's id, which opens the model."""
+        with _opening:
+            if self.comm is None and not self.closed:
+                self._open_now()
+        return str(self.comm.comm_id) if self.comm is not None else ""
+
+    def close(self) -> None:
+        """Close it for good."""
+        self.closed = True
+        super().close()  # type: ignore[misc] # of ipywidgets
+
+    def _open_now(self) -> None:
+        widget: Any = self
+        told = widget.get_state()
+        super().open()  # type: ignore[misc] # of ipywidgets
+        keep_order(widget)
+        # Another thread may have set something while the model was opened.
+        since = {name for name, value in widget.get_state().items() if value != told[name]}
+        if since:
+            widget.send_state(since)
+
+    def get_view_spec(self) -> Any:
+        """What a page needs to show it."""
+        return self.model_id and super().get_view_spec()  # type: ignore[misc]
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.model_id and super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+
+
+def _on_demand(kind: type[Any]) -> Any:
+    if kind not in _kinds:
+        _kinds[kind] = type(kind.__name__, (_OnDemand, kind), {"__module__": kind.__module__})
+    return _kinds[kind]
+
+
+def make(kind: type[Any], *args: Any, **fields: Any) -> Any:
+    """A widget of that kind, opened when it is shown; its layout and style are those of others."""
+    traits = kind.class_traits()
+    for name in ("layout", "style"):
+        if name in traits and name not in fields:
+            fields[name] = _common(traits[name].klass)
+    return _on_demand(kind)(*args, **fields)
+
+
+def _common(kind: type[Any]) -> ipywidgets.Widget:
+    """The one model of that kind; a new one where somebody has closed all widgets."""
+    with _opening:
+        if kind not in _shared or _shared[kind].comm is None:
+            _shared[kind] = kind()
+        return _shared[kind]
+
 
 def box(kind: type[Any], children: list[Any], *classes: str) -> Any:
     """A box of `children` with CSS classes; what a page says to them stays in order."""
     for child in children:
         keep_order(child)
-    return kind(children, _dom_classes=classes)  # add_class would be a message for each
+    return make(kind, children, _dom_classes=classes)  # add_class would be a message for each
 
 
-def button(
-    text: object, tooltip: str, do: Callable[[], None], *classes: str, **shared: Any
-) -> ipywidgets.Button:
+def button(text: object, tooltip: str, do: Callable[[], None], *classes: str) -> ipywidgets.Button:
     """A button whose text and tooltip are safe to look at; `do()` is called on a click."""
-    made = ipywidgets.Button(
-        description=plain(text), tooltip=plain(tooltip), _dom_classes=classes, **shared
+    made = make(
+        ipywidgets.Button,
+        description=plain(text),
+        tooltip=plain(tooltip),
+        _dom_classes=classes,
     )
     made.on_click(lambda _: do())
     keep_order(made)
@@ -89,6 +162,8 @@ def close_all(widget: ipywidgets.Widget) -> None:
         close_all(child)
     for name in ("style", "layout"):
         model = getattr(widget, name, None)
-        if isinstance(model, ipywidgets.Widget):
+        if isinstance(model, ipywidgets.Widget) and model not in _shared.values():
             model.close()
+    if isinstance(widget, _OnDemand):
+        widget.closed = True
     ipywidgets.Widget.close(widget)

@@ -25,6 +25,8 @@ def everything(form: MetadataForm) -> list[ipywidgets.Widget]:
 
     def walk(widget: ipywidgets.Widget) -> None:
         found.append(widget)
+        if "cnbu-fold" in widget._dom_classes and widget.description.startswith("▸"):
+            widget.click()  # what is folded away is made when it is unfolded
         for child in getattr(widget, "children", ()):
             walk(child)
 

@@ -11,6 +11,7 @@ from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.form.choices import why_not
 from cognite_nb_upload.widgets.form.field import TextField
+from cognite_nb_upload.widgets.style import make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # It is looked up when nobody has typed for this long, in seconds.
@@ -26,8 +27,10 @@ class ExternalIdField(TextField):
     """
 
     def __init__(self, name: str, label: str, tasks: Tasks) -> None:
-        self.overwrite = ipywidgets.Checkbox(
-            description="Overwrite the file that has this external id", indent=False
+        self.overwrite = make(
+            ipywidgets.Checkbox,
+            description="Overwrite the file that has this external id",
+            indent=False,
         )
         self.found: CDFFile | None = None
         self._client: AsyncCogniteClient | None = None

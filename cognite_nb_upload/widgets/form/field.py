@@ -16,7 +16,7 @@ import ipywidgets
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import LIMITS, check_field
 from cognite_nb_upload.models.show import escaped
-from cognite_nb_upload.widgets.style import box, say
+from cognite_nb_upload.widgets.style import box, make, say
 
 
 class Field:
@@ -45,7 +45,7 @@ class Field:
         self._touched = False
         self._quiet = 0
         self._changed: Callable[[], None] = lambda: None
-        self.note = ipywidgets.HTML()
+        self.note = make(ipywidgets.HTML)
         self.note.add_class("cnbu-note")
         self.widget = box(ipywidgets.VBox, [*inputs, self.note], "cnbu-field")
         self.show()
@@ -121,7 +121,7 @@ class TextField(Field):
     """One line of text. What was put in by `suggest` is replaced until somebody edits it."""
 
     def __init__(self, name: str, label: str, placeholder: str = "", *more: Any) -> None:
-        self.input = ipywidgets.Text(description=label, placeholder=placeholder)
+        self.input = make(ipywidgets.Text, description=label, placeholder=placeholder)
         self._suggested = ""
         super().__init__(name, label, self.input, *more)
         self.input.observe(self.edited, "value")
@@ -143,7 +143,7 @@ class TimeField(Field):
     """A moment: entered in the browser's own time zone, shown below in UTC as well."""
 
     def __init__(self, name: str, label: str) -> None:
-        self.input = ipywidgets.DatetimePicker(description=label)
+        self.input = make(ipywidgets.DatetimePicker, description=label)
         self._suggested: datetime | None = None
         super().__init__(name, label, self.input, limit="your local time")
         self.input.observe(self.edited, "value")

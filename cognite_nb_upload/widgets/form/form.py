@@ -36,7 +36,7 @@ from cognite_nb_upload.widgets.form.pairs import PairsField
 from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.form.section import Section
 from cognite_nb_upload.widgets.page import Page
-from cognite_nb_upload.widgets.style import box, close_all, hide, say
+from cognite_nb_upload.widgets.style import box, close_all, hide, make, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Several files have each their own.
@@ -234,7 +234,7 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
 
     def _sections(self) -> list[ipywidgets.Widget]:
         fields = self.fields
-        self._banner = ipywidgets.HTML()
+        self._banner = make(ipywidgets.HTML)
         basics = (self.name, self.mime_type, self.external_id, self.data_set)
         more = (*basics, fields["directory"], fields["source"])
         self.folds = (

@@ -16,7 +16,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import LIMITS, GeoLocation, Geometry
 from cognite_nb_upload.widgets.form.field import Field
 from cognite_nb_upload.widgets.form.outline import in_words, outline_svg
-from cognite_nb_upload.widgets.style import box, button, hide
+from cognite_nb_upload.widgets.style import box, button, hide, make
 
 # A file of more bytes than this is no outline that a form should hold.
 _MOST_BYTES: Final = 1024 * 1024
@@ -32,21 +32,26 @@ class GeoField(Field):
     """
 
     def __init__(self, name: str, label: str) -> None:
-        self.latitude = ipywidgets.Text(description="Latitude", placeholder="60.1234")
-        self.longitude = ipywidgets.Text(description="Longitude", placeholder="2.5678")
-        self.geojson = ipywidgets.Textarea(
-            description="GeoJSON", placeholder='{"type": "Point", "coordinates": [2.57, 60.12]}'
+        self.latitude = make(ipywidgets.Text, description="Latitude", placeholder="60.1234")
+        self.longitude = make(ipywidgets.Text, description="Longitude", placeholder="2.5678")
+        self.geojson = make(
+            ipywidgets.Textarea,
+            description="GeoJSON",
+            placeholder='{"type": "Point", "coordinates": [2.57, 60.12]}',
         )
-        self.file = ipywidgets.FileUpload(
-            description="GeoJSON file", accept=".geojson,.json", tooltip="Take a GeoJSON file"
+        self.file = make(
+            ipywidgets.FileUpload,
+            description="GeoJSON file",
+            accept=".geojson,.json",
+            tooltip="Take a GeoJSON file",
         )
         self.map_button = button("Draw on a map", "Open a map to draw on", self.open_map)
         hide(self.map_button, find_spec("ipyleaflet") is None)
         self._trouble = ""
-        self._drawing = ipywidgets.HTML()
+        self._drawing = make(ipywidgets.HTML)
         self._map_box = box(ipywidgets.VBox, [], "cnbu-map")
         self._map: Any = None
-        heading = ipywidgets.HTML(f'<div class="cnbu-heading">{label}</div>')
+        heading = make(ipywidgets.HTML, f'<div class="cnbu-heading">{label}</div>')
         for one in (self.latitude, self.longitude, self.geojson):
             one.add_class("cnbu-sub")
         point = box(ipywidgets.HBox, [self.latitude, self.longitude], "cnbu-row")

@@ -14,7 +14,7 @@ import ipyleaflet
 import ipywidgets
 
 from cognite_nb_upload.models import GeoLocation
-from cognite_nb_upload.widgets.style import box
+from cognite_nb_upload.widgets.style import box, make
 
 _NORTH_SEA: Final = (60.0, 3.0)
 # Pixels across and along that a location may fill, of a map that is 400 px high.
@@ -54,8 +54,10 @@ class GeoMap:
         )
         self.control.observe(self._on_data, "data")
         self._map = self._make_map()
-        self.tiles = ipywidgets.Checkbox(
-            description="Background map (your browser asks openstreetmap.org)", indent=False
+        self.tiles = make(
+            ipywidgets.Checkbox,
+            description="Background map (your browser asks openstreetmap.org)",
+            indent=False,
         )
         self.tiles.observe(self._switch_tiles, "value")
         self.widget = box(ipywidgets.VBox, [self._map, self.tiles])

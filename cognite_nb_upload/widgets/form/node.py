@@ -42,7 +42,7 @@ from cognite_nb_upload.widgets.form.property import (
     json_of,
 )
 from cognite_nb_upload.widgets.form.section import Section
-from cognite_nb_upload.widgets.style import box, close_all, hide
+from cognite_nb_upload.widgets.style import box, close_all, hide, make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Several files have each their own.
@@ -68,8 +68,10 @@ class NodeIdField(TextField):
     """The external id of a node: looked up in the background, together with its space."""
 
     def __init__(self, tasks: Tasks) -> None:
-        self.overwrite = ipywidgets.Checkbox(
-            description="Overwrite the node that has this external id", indent=False
+        self.overwrite = make(
+            ipywidgets.Checkbox,
+            description="Overwrite the node that has this external id",
+            indent=False,
         )
         self.client: AsyncCogniteClient | None = None
         self.space: str | None = None

@@ -17,7 +17,7 @@ from cognite_nb_upload.models import LIMITS
 from cognite_nb_upload.models.parse import Pair, pairs_of
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.form.field import Field
-from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide
+from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, make
 
 _PAGE: Final = 8
 
@@ -46,8 +46,8 @@ class Row:
         return self.widget
 
     def _make(self) -> None:
-        self.key = ipywidgets.Text(self._pair[0], placeholder="key")
-        self.value = ipywidgets.Text(self._pair[1], placeholder="value")
+        self.key = make(ipywidgets.Text, self._pair[0], placeholder="key")
+        self.value = make(ipywidgets.Text, self._pair[1], placeholder="value")
         self._away = button("", "", partial(self._table.remove, self), "cnbu-x")
         for one in (self.key, self.value):
             one.add_class("cnbu-quiet")
@@ -74,7 +74,7 @@ class PairsField(Field):
         self._table = box(ipywidgets.VBox, [], "cnbu-pairs")
         self._back = button("Previous rows", "Previous rows", partial(self._turn, -1))
         self._next = button("Next rows", "Next rows", partial(self._turn, 1))
-        self._where = ipywidgets.HTML()
+        self._where = make(ipywidgets.HTML)
         tools = [
             button("Add a row", "Add an empty row", self.add_row),
             button("Paste…", "Paste a dict, JSON, CSV or lines", self.open_paste),
@@ -82,7 +82,7 @@ class PairsField(Field):
             self._next,
             self._where,
         ]
-        heading = ipywidgets.HTML(f'<div class="cnbu-heading">{label}</div>')
+        heading = make(ipywidgets.HTML, f'<div class="cnbu-heading">{label}</div>')
         tool_box = box(ipywidgets.HBox, tools, "cnbu-tools")
         inputs = [heading, self._table, tool_box, self._make_paste()]
         super().__init__(name, label, *inputs, limit=LIMITS[name])
@@ -90,7 +90,8 @@ class PairsField(Field):
         self._draw()
 
     def _make_paste(self) -> ipywidgets.Widget:
-        self.paste = ipywidgets.Textarea(
+        self.paste = make(
+            ipywidgets.Textarea,
             description="Pairs to paste",
             placeholder='A dict or JSON {"survey": "NV-24"}, or a pair on each line: survey, NV-24',
             rows=5,

@@ -29,7 +29,7 @@ from cognite_nb_upload.widgets.form.choices import (
 )
 from cognite_nb_upload.widgets.form.field import Field
 from cognite_nb_upload.widgets.form.picker_spec import PickerSpec, typed_ids
-from cognite_nb_upload.widgets.style import box, button, focus, hide, on_enter
+from cognite_nb_upload.widgets.style import box, button, focus, hide, make, on_enter
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _PAGE: Final = 8
@@ -61,7 +61,7 @@ class Picker(Field):
         self._offer = ChoiceList()
         self._known: dict[Key, Choice] = {}
         self._page: int | None = None  # None where the lines are closed
-        self.search = ipywidgets.Text(description=label)
+        self.search = make(ipywidgets.Text, description=label)
         self.browse = button("Browse", f"Show all {kind.many}", self.open_or_close)
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
         self.chips = Buttons(ipywidgets.HBox, "cnbu-chips")

@@ -19,6 +19,7 @@ from cognite_nb_upload.widgets.form import picker_spec as kinds
 from cognite_nb_upload.widgets.form.choices import ChoiceLists
 from cognite_nb_upload.widgets.form.field import Field, TextField, TimeField
 from cognite_nb_upload.widgets.form.picker import Picker
+from cognite_nb_upload.widgets.style import make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # What every asset, category and source system fits.
@@ -97,8 +98,8 @@ class LinesProperty(_OfProperty):
 
     def __init__(self, prop: ViewProperty) -> None:
         self.prop = prop
-        self.input = ipywidgets.Textarea(
-            description=prop.title, placeholder=prop.description, rows=3
+        self.input = make(
+            ipywidgets.Textarea, description=prop.title, placeholder=prop.description, rows=3
         )
         super().__init__(prop.name, prop.title, self.input, limit=_limit_of(prop))
         self._about = prop.description
@@ -127,7 +128,7 @@ class ChoiceProperty(_OfProperty):
             options += [("Yes", True), ("No", False)]
         else:
             options += [(title, key) for key, title in prop.values.items()]
-        self.input = ipywidgets.Dropdown(description=prop.title, options=options, value=None)
+        self.input = make(ipywidgets.Dropdown, description=prop.title, options=options, value=None)
         super().__init__(prop.name, prop.title, self.input, limit=_limit_of(prop))
         self._about = prop.description
         self.input.observe(self.edited, "value")

@@ -26,14 +26,15 @@ class Section:
         self._fields = fields
         self.opened = False
         self.button = button(title, f"Show or hide: {title}", self.toggle, "cnbu-fold")
-        inside = [field.widget for field in fields]
-        self._inside = box(ipywidgets.VBox, inside, "cnbu-inside", "cnbu-grid", "cnbu-none")
+        self._inside = box(ipywidgets.VBox, [], "cnbu-inside", "cnbu-grid", "cnbu-none")
         self.widget = box(ipywidgets.VBox, [self.button, self._inside])
         self.show()
 
     def toggle(self) -> None:
         """Open it, or close it."""
         self.opened = not self.opened
+        if self.opened and not self._inside.children:  # until then the page has no models of them
+            self._inside.children = [field.widget for field in self._fields]
         hide(self._inside, not self.opened)
         self.show()
 

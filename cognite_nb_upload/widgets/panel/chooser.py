@@ -22,11 +22,12 @@ from anyio import to_thread
 
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.transfer.upload import Upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.files import BrowserFiles
 from cognite_nb_upload.widgets.controls import Buttons, Line
 from cognite_nb_upload.widgets.form.choices import shortened
-from cognite_nb_upload.widgets.style import box, button, close_all, hide, on_enter, say
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, on_enter, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _PAGE: Final = 10
@@ -125,21 +126,21 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._quiet = False
         self._folder = ""  # the one that is listed
         self._taken: set[BrowserFile] = set()  # those that an upload has taken
-        self.input = ipywidgets.Text(description="File", placeholder="/path/to/a/big/file")
+        self.input = make(ipywidgets.Text, description="File", placeholder="/path/to/a/big/file")
         self.browse = button("Browse", "Show the folder's files", self.open_or_close)
         self.recents = button("Recent", "Show files that were uploaded lately", self.show_recent)
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
-        self.note = ipywidgets.HTML()
+        self.note = make(ipywidgets.HTML)
         self.note.add_class("cnbu-note")
         self.whole = button(
             "Take all files of this folder", "Those in its folders too", self._take_folder
         )
         hide(self.whole, True)
         self.browser = BrowserFiles()
-        drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
+        self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
         row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
         tools = box(ipywidgets.HBox, [self.whole], "cnbu-tools")
-        super().__init__([row, self.lines.widget, tools, self.note, drop_zone])
+        super().__init__([row, self.lines.widget, tools, self.note, self._drop_zone])
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
         on_enter(self.input, lambda: self.tasks.start("enter", self._entered))
@@ -197,11 +198,26 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if self.lines.lines and self.lines.lines[0].text != _UP:
             self.lines.press(0)
 
-    def close(self) -> None:
-        """End what runs in the background, and close the widgets."""
+    def close(self, until_over: Sequence[Upload] = (), *, keep: bool = False) -> None:
+        """End what runs in the background, and close the widgets.
+
+        The page's way to files of its computer stays until these uploads are over, if they read
+        them, and always with `keep`: a list takes its files one after another.
+        """
         self.tasks.close()
-        self.browser.close()
+        reading = [one for one in until_over if one.spec.source in self.browser.files]
+        if not reading and not keep:
+            self.browser.close()
+        else:
+            self._drop_zone.children = ()
         close_all(self)
+
+        def over(_: object) -> None:
+            if not keep and all(one.done() for one in reading):
+                self.browser.close()
+
+        for upload in reading:
+            upload.when_done(over)
 
     # --- what is typed -----------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.words import clean, show_amount, show_count
 from cognite_nb_upload.unfinished import forget
-from cognite_nb_upload.widgets.style import box, button, close_all, hide
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _MOST: Final = 20
@@ -42,7 +42,7 @@ class Jobs:
         self.rows: tuple[JobRow, ...] = ()
         self.lines: dict[str, JobLine] = {}
         self._client, self._tasks = client, tasks
-        self._title = ipywidgets.HTML()
+        self._title = make(ipywidgets.HTML)
         self._list = box(ipywidgets.VBox, [])
         self.widget = box(ipywidgets.VBox, [self._title, self._list], "cnbu-unfinished")
         hide(self.widget, True)
@@ -121,16 +121,16 @@ class JobLine:
         self.forget = button("Forget…", f"Forget {name}", partial(self._ask, True))
         self.really = button("Forget it", f"Forget {name} for good", partial(forget, self))
         self.back = button("Back", "Keep it", partial(self._ask, False))
-        self.said = ipywidgets.HTML()
+        self.said = make(ipywidgets.HTML)
         self._told_s = 0.0
-        question = ipywidgets.HTML(
-            "Its files are then sent again by the same call. CDF keeps them."
+        question = make(
+            ipywidgets.HTML, "Its files are then sent again by the same call. CDF keeps them."
         )
         self._choice = box(
             ipywidgets.HBox, [question, self.really, self.back], "cnbu-tools", "cnbu-none"
         )
         buttons = [self.resume, self.stop, self.forget]
-        line = box(ipywidgets.HBox, [ipywidgets.HTML(_told(row)), *buttons], "cnbu-item")
+        line = box(ipywidgets.HBox, [make(ipywidgets.HTML, _told(row)), *buttons], "cnbu-item")
         self.widget = box(ipywidgets.VBox, [line, self._choice, self.said])
         hide(self.stop, True)
         hide(self.resume, bool(row.held_by) or not row.project)

@@ -17,7 +17,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.words import clean
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY
 from cognite_nb_upload.transfer.upload import checked_concurrency
-from cognite_nb_upload.widgets.style import box, button, hide, say
+from cognite_nb_upload.widgets.style import box, button, hide, make, say
 
 _VERIFY: Final = (
     ("Size, as the store says it", "size"),
@@ -66,22 +66,29 @@ class UploadOptions:
     """
 
     def __init__(self) -> None:
-        self.part_mib = ipywidgets.Text(description="Part size, MiB", placeholder="chosen by size")
-        self.at_once = ipywidgets.Text(
-            description="Parts at once", placeholder=f"{DEFAULT_CONCURRENCY} at most"
+        self.part_mib = make(
+            ipywidgets.Text, description="Part size, MiB", placeholder="chosen by size"
         )
-        self.verify = ipywidgets.Dropdown(options=_VERIFY, description="Verify")
-        self.engine = ipywidgets.Text(
-            description="Engine", placeholder="this machine; tls://... or a Client's name"
+        self.at_once = make(
+            ipywidgets.Text,
+            description="Parts at once",
+            placeholder=f"{DEFAULT_CONCURRENCY} at most",
+        )
+        self.verify = make(ipywidgets.Dropdown, options=_VERIFY, description="Verify")
+        self.engine = make(
+            ipywidgets.Text,
+            description="Engine",
+            placeholder="this machine; tls://... or a Client's name",
         )
         self.opened = False
         self._changed: Callable[[], None] = lambda: None
-        self.note = ipywidgets.HTML()
+        self.note = make(ipywidgets.HTML)
         self.note.add_class("cnbu-note")
         self.fold = button("", "Show or hide how it is sent", self.toggle, "cnbu-fold")
         inputs = [self.part_mib, self.at_once, self.verify, self.engine]
         grid = box(ipywidgets.VBox, inputs, "cnbu-grid")
-        self._inside = box(ipywidgets.VBox, [grid, self.note], "cnbu-inside")
+        self._fields = box(ipywidgets.VBox, [grid, self.note])
+        self._inside = box(ipywidgets.VBox, [], "cnbu-inside")
         self.widget = box(ipywidgets.VBox, [self.fold, self._inside])
         for one in inputs:
             one.observe(self._edited, "value")
@@ -94,6 +101,8 @@ class UploadOptions:
     def toggle(self) -> None:
         """Open it, or close it."""
         self.opened = not self.opened
+        if self.opened:  # until then the page has no models of them
+            self._inside.children = (self._fields,)
         self._show()
 
     def part_size(self) -> int | None:

@@ -35,6 +35,7 @@ from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
+from cognite_nb_upload.widgets.cell import made_here
 from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.form.node import NodeForm
 from cognite_nb_upload.widgets.page import Page
@@ -53,6 +54,7 @@ from cognite_nb_upload.widgets.style import (
     focus,
     hide,
     keep_order,
+    make,
     reveal,
     say,
 )
@@ -93,6 +95,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def __init__(self, client: object = None) -> None:
         self.client: AsyncCogniteClient | None = None
         self.sign_in: SignIn | None = None
+        self._was_given = False  # the form to sign in with
         self.views: tuple[UploadView, ...] = ()
         self.reason = ""
         self._uploads: tuple[Upload, ...] = ()
@@ -116,6 +119,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._watch()
         self._connect(client)
         self._find_running()
+        made_here(self)
 
     # --- what it holds -----------------------------------------------------------------------
 
@@ -167,7 +171,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _make(self) -> None:
         self.files = FileChooser(_recent)
         self.form = MetadataForm(styled=False)
-        self.kind = ipywidgets.RadioButtons(
+        self.kind = make(
+            ipywidgets.RadioButtons,
             description="Kind of file",
             options=[("Classic file", CLASSIC), ("Data model", DATA_MODEL)],
         )
@@ -177,9 +182,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.jobs = Jobs(lambda: self.client, self.tasks)
         self.start = button("Upload", "Upload this file", self._start, "cnbu-go")
         self.show_code = button("Show the code", "Python that does the same", self._toggle_code)
-        self._head, self._plan = ipywidgets.HTML(), ipywidgets.HTML()
-        self._why, self._wrong = ipywidgets.HTML(), ipywidgets.HTML()
-        self._code = ipywidgets.HTML()
+        self._head, self._plan = make(ipywidgets.HTML), make(ipywidgets.HTML)
+        self._why, self._wrong = make(ipywidgets.HTML), make(ipywidgets.HTML)
+        self._code = make(ipywidgets.HTML)
         self._why.add_class("cnbu-reason")
         self._code.add_class("cnbu-code")
         self._code_open = self._pressed = self._refused = False
@@ -222,7 +227,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if not isinstance(found, SignIn):
             self._use(found)
             return
-        self.sign_in = found
+        self.sign_in, self._was_given = found, found is client
         self._signing.children = (found,)
         found.observe(lambda change: self._use(change["new"]), "client")
         if found.client is not None:
@@ -603,14 +608,18 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return {"text/plain": text, "text/html": f'<div class="{self._saved_class}">{html}</div>'}
 
     def close(self) -> None:
-        """Close the panel; uploads go on."""
+        """Close the panel; uploads go on, those of a browser's files while the page is open."""
         self.tasks.close()
         lists = (*self._tables, *([self._list] if self._list else []))
         for view in self.views:
             view.close()
         for table in lists:
             table.close()
-        self.files.close()
+        reading = [one for one in self._uploads if not one.done()]
+        self.files.close(reading, keep=any(table.files.running for table in self._tables))
+        self._signing.children = ()  # a form that was given may stand in another cell, too
+        if self.sign_in is not None and not self._was_given:
+            self.sign_in.close()
         self.form.close()  # it may not be among the children
         if self._node_form is not None:
             self._node_form.close()

@@ -24,7 +24,7 @@ from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.words import clean, show_count, show_duration, show_percent
-from cognite_nb_upload.widgets.style import box, button, close_all, hide
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _MOST: Final = 20
@@ -64,10 +64,10 @@ class Unfinished:
         self._told: object = None
         self._opened = False
         self.listen: Callable[[], None] = lambda: None
-        self._title = ipywidgets.HTML()
+        self._title = make(ipywidgets.HTML)
         self._list = box(ipywidgets.VBox, [])
         self.fold = button("", "Show or hide what was uploaded lately", self.toggle, "cnbu-fold")
-        self._table = ipywidgets.HTML()
+        self._table = make(ipywidgets.HTML)
         self._table.add_class("cnbu-history")
         self.widget = box(ipywidgets.VBox, [self._title, self._list], "cnbu-unfinished")
         self.past = box(ipywidgets.VBox, [self.fold, self._table], "cnbu-section")
@@ -157,13 +157,17 @@ class Item:
         self.forget = button("Forget…", f"Forget {name}", partial(self._ask, True))
         self.really = button("Forget it", f"Forget {name} for good", partial(forget, row))
         self.back = button("Back", "Keep it", partial(self._ask, False))
-        self.said = ipywidgets.HTML()
-        question = ipywidgets.HTML("What is stored cannot be gone on with then. CDF is not told.")
+        self.said = make(ipywidgets.HTML)
+        question = make(
+            ipywidgets.HTML, "What is stored cannot be gone on with then. CDF is not told."
+        )
         self._choice = box(
             ipywidgets.HBox, [question, self.really, self.back], "cnbu-tools", "cnbu-none"
         )
         hide(self.resume, resume is None)
-        line = box(ipywidgets.HBox, [ipywidgets.HTML(told), self.resume, self.forget], "cnbu-item")
+        line = box(
+            ipywidgets.HBox, [make(ipywidgets.HTML, told), self.resume, self.forget], "cnbu-item"
+        )
         self.widget = box(ipywidgets.VBox, [line, self._choice, self.said])
 
     def _ask(self, asked: bool) -> None:

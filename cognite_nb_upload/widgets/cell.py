@@ -1,0 +1,50 @@
+"""Which cell made a widget: a cell that is run again closes what it made before, and no other.
+
+Rule of this file: where no cell is known (a script, a console, a run by nbclient), nothing is
+closed.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Protocol
+
+
+class Closes(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+# By the cell's id: which run of it made them, and what it made.
+_made: dict[str, tuple[str, list[Closes]]] = {}
+_lock = threading.Lock()
+
+
+def made_here(widget: Closes) -> None:
+    """Remember that the running cell made `widget`; close what its last run made."""
+    cell = _running()
+    if cell is None:
+        return
+    name, run = cell
+    with _lock:
+        known, widgets = _made.get(name, (run, []))
+        old, kept = (widgets, []) if known != run else ([], widgets)
+        _made[name] = run, [*kept, widget]
+    for one in old:
+        one.close()
+
+
+def _running() -> tuple[str, str] | None:
+    """The ids of the running cell and of this run of it, as the page gave them to the kernel."""
+    ipython = sys.modules.get("IPython")
+    kernel: Any = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
+    try:
+        request = kernel.get_parent()
+        cell, run = request["metadata"]["cellId"], request["header"]["msg_id"]
+        return (str(cell), str(run)) if request["msg_type"] == "execute_request" else None
+    except (AttributeError, KeyError, TypeError):
+        return None
