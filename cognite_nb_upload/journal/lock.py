@@ -50,6 +50,7 @@ class ProcessLock:
     def __init__(self, fd: int, file: _File) -> None:
         self._fd, self._file = fd, file
         self._pid = os.getpid()
+        self._released = False
 
     @classmethod
     def take(cls, path: Path, wait_s: float) -> ProcessLock | None:
@@ -88,12 +89,17 @@ class ProcessLock:
                 os.close(fd)
 
     def release(self) -> None:
-        """End the lock. In a forked child it does nothing: the lock is its parent's."""
+        """End the lock; a second call does nothing, nor does a forked child's.
+
+        The number of the file that was locked may be another file's by then, and the descriptor's
+        too: neither says whether the lock is still held.
+        """
         if self._pid != os.getpid():
             return
         held = _held.get()
         with held.mutex:
-            if self._file in held.files:
+            if not self._released:
+                self._released = True
                 held.files.discard(self._file)
                 os.close(self._fd)
 
