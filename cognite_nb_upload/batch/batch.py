@@ -21,6 +21,7 @@ from cognite_nb_upload.batch.rows import DONE, SKIPPED, BatchRow, Table
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.process import Home
+from cognite_nb_upload.transfer.leaving import wait_for_job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +145,11 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
 
     def go(self) -> None:
         """Begin to send."""
-        self._may_begin.set()
+        if not self._may_begin.is_set() and not self._result.done():
+            self._may_begin.set()
+            # A script that ends here waits for it.
+            over = wait_for_job(self)
+            self._result.add_done_callback(lambda _: over())
 
     def listen(self, listener: BatchListener) -> Callable[[], None]:
         """Call `listener(state)` from now on, from other threads, a few times a second.
@@ -159,6 +164,15 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
                 self._listeners = tuple(one for one in self._listeners if one is not listener)
 
         return end
+
+    @property
+    def failed(self) -> int:
+        """How many files were not sent, so far."""
+        return self.state.failed
+
+    def until_over(self) -> None:
+        """Block until it has ended, however it does; an interrupt leaves it as it is."""
+        self._done.exception()
 
     def frame(self) -> pd.DataFrame:
         """The frame that was given, with what became of each row so far."""

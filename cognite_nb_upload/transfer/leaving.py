@@ -1,4 +1,4 @@
-"""A script that ends while uploads run: it waits for them, and its exit code tells of a failure.
+"""A script that ends while uploads run: it waits, and its exit code tells of a failure.
 
 Rules of this file: the wait comes before the interpreter gives up its threads, the exit code after
 all other exit handlers; a notebook's kernel does not wait, since its journals go on later.
@@ -7,12 +7,13 @@ all other exit handlers; a notebook's kernel does not wait, since its journals g
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.core.text import plain
@@ -26,12 +27,35 @@ _INTERRUPTED: Final = 130  # what shells give to a program that Ctrl+C has ended
 _PAUSE_S: Final = 12.0
 
 
+class Job(Protocol):
+    """Many files on their way, as one."""
+
+    @property
+    def failed(self) -> int:
+        """How many of its files did not arrive."""
+        ...
+
+    def until_over(self) -> None:
+        """Block until it has ended; an interrupt leaves it as it is."""
+        ...
+
+    def result(self) -> object:
+        """What it ended with; raises what ended it."""
+        ...
+
+    def stop(self) -> None:
+        """End it; what is not done is left to the same call."""
+        ...
+
+
 class _Watch:
-    """Whether this process's end is watched; for the process that imported this or a child."""
+    """What this process's end waits for; for the process that imported this or a child."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.begun = False
+        self.jobs: list[Job] = []
+        self.uploads: Callable[[], list[Upload]] = list
 
 
 _watch: PerProcess[_Watch] = globals().get("_watch") or PerProcess(_Watch)
@@ -43,6 +67,29 @@ def wait_at_exit(running: Callable[[], list[Upload]]) -> None:
     Args:
         running: returns the uploads of this process that have not ended.
     """
+    _watch.get().uploads = running
+    _begin()
+
+
+def wait_for_job(job: Job) -> Callable[[], None]:
+    """The end of this process waits for `job`, until what is returned is called."""
+    # Planning imports these, each of which registers an end of its own: that is too late once this
+    # waits.
+    for name in ("concurrent.futures.thread", "concurrent.futures.process", "pandas"):
+        importlib.import_module(name)
+    watch = _watch.get()
+    with watch.lock:
+        watch.jobs.append(job)
+    _begin()
+
+    def over() -> None:
+        with watch.lock:
+            watch.jobs = [one for one in watch.jobs if one is not job]
+
+    return over
+
+
+def _begin() -> None:
     watch = _watch.get()
     with watch.lock:
         if watch.begun or _in_kernel():
@@ -51,7 +98,7 @@ def wait_at_exit(running: Callable[[], list[Upload]]) -> None:
     # An atexit handler would come too late: by then no thread can be had to look up a host with.
     register: Any = getattr(threading, "_register_atexit", atexit.register)
     with suppress(RuntimeError):  # the interpreter is ending already
-        register(_leave, os.getpid(), running)
+        register(_leave, os.getpid(), watch)
 
 
 def _in_kernel() -> bool:
@@ -59,12 +106,21 @@ def _in_kernel() -> bool:
     return hasattr(ipython.get_ipython(), "kernel") if ipython is not None else False
 
 
-def _leave(pid: int, running: Callable[[], list[Upload]]) -> None:
+def _leave(pid: int, watch: _Watch) -> None:
     if pid != os.getpid():
         return
     code = 0
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
-    for upload in running():
+    for job in tuple(watch.jobs):  # before its own uploads
+        if not interrupted:
+            try:
+                code = max(code, _await_job(job))
+                continue
+            except KeyboardInterrupt:
+                interrupted, code = True, _INTERRUPTED
+        job.stop()
+        _say(f"Stopped {job!r}. The same call sends what is not done.")
+    for upload in watch.uploads():
         if interrupted or upload.state.phase is Phase.PAUSED:
             _put_down(upload)
             continue
@@ -77,6 +133,19 @@ def _leave(pid: int, running: Callable[[], list[Upload]]) -> None:
         atexit.register(_exit_at_last, code)
 
 
+def _await_job(job: Job) -> int:
+    """Wait for many files; returns the exit code that they call for."""
+    _say(f"Waiting for {job!r}; Ctrl+C stops it.")
+    job.until_over()
+    try:
+        job.result()
+    except Exception as error:
+        _tell_failure("The upload of many files", error)
+        return _FAILED
+    _say(repr(job))
+    return _FAILED if job.failed else 0
+
+
 def _await(upload: Upload) -> int:
     """Wait for one upload; returns the exit code that it calls for."""
     _say(f"Waiting for {upload!r}; Ctrl+C pauses it.")
@@ -87,12 +156,16 @@ def _await(upload: Upload) -> int:
         _say(str(error))
         return _FAILED
     except Exception as error:
-        _say(f"The upload of {upload.name} failed: {error or type(error).__name__}")
-        for note in getattr(error, "__notes__", ()):
-            _say(note)
+        _tell_failure(f"The upload of {upload.name}", error)
         return _FAILED
     _say(repr(result))
     return 0
+
+
+def _tell_failure(what: str, error: Exception) -> None:
+    _say(f"{what} failed: {str(error) or type(error).__name__}")
+    for note in getattr(error, "__notes__", ()):
+        _say(note)
 
 
 def _pause(upload: Upload) -> None:

@@ -24,6 +24,15 @@ def begin(**fields):
 """
 
 
+MANY = """
+import sys
+from pathlib import Path
+from cognite_nb_upload import AsyncCogniteClient
+FILES = list(Path(sys.argv[1]).glob("*.bin"))
+batch = AsyncCogniteClient.from_env().files.start_many(FILES)
+"""
+
+
 def there(cdf: Emulator) -> bool:
     return any(one["name"] == "nightly.bin" and one.get("uploaded") for one in cdf.files())
 
@@ -106,3 +115,33 @@ def test_an_upload_that_was_paused_is_not_waited_for(cdf: Emulator, tmp_path: Pa
     done = program(cdf, text, file_of(tmp_path, 3))
     assert done.returncode == 0
     assert "Stopped <Upload nightly.bin" in done.stderr
+
+
+def three_files(folder: Path) -> Path:
+    for no in range(3):
+        (folder / f"{no}.bin").write_bytes(b"x" * 1000)
+    return folder
+
+
+@pytest.mark.parametrize("more", ["", "batch.planned()", "del batch"])
+def test_a_script_waits_for_many_files(cdf: Emulator, tmp_path: Path, more: str) -> None:
+    cdf.inject(Fault("stall", "any", seconds=1.0, times=1, skip=1))
+    done = program(cdf, MANY + more, three_files(tmp_path))
+    assert done.returncode == 0, done.stderr
+    waiting, result = done.stderr.splitlines()
+    assert waiting.startswith("Waiting for <Batch: ")
+    assert result == "<Batch: 3 of 3 files done>"
+    assert len([one for one in cdf.files() if one["uploaded"]]) == 3
+
+
+def test_a_file_of_many_that_failed_is_the_exit_code(cdf: Emulator, tmp_path: Path) -> None:
+    cdf.inject(Fault("status", "any", status=400, times=1, skip=2))
+    done = program(cdf, MANY, three_files(tmp_path))
+    assert done.returncode == 1
+    assert "1 failed" in done.stderr.splitlines()[-1]
+
+
+def test_a_job_that_cannot_begin_is_told(cdf: Emulator, tmp_path: Path) -> None:
+    done = program(cdf, MANY, tmp_path / "none")
+    assert done.returncode == 1
+    assert "The upload of many files failed: " in done.stderr
