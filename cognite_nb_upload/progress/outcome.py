@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.errors import TransferError, UploadStopped, UploadToolkitError
+from cognite_nb_upload.errors import TransferError, UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.http import redacted
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress import (
@@ -71,6 +71,7 @@ class Outcome:
         todo: what to do next, or what is worth knowing.
         facts: names and values.
         trace: the traceback, redacted; "" where there is none.
+        link: the address of the file in Fusion; "" where it is not known.
     """
 
     state: UploadState
@@ -81,6 +82,7 @@ class Outcome:
     todo: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     trace: str = ""
+    link: str = ""
 
     def html(self) -> str:
         """All of it, escaped."""
@@ -90,8 +92,15 @@ class Outcome:
             f"{_MARKS[self.mood]}</span>"
             f" {escaped(self.title)} <bdi><b>{escaped(clean(self.name))}</b></bdi></div>"
             f"{_paragraph(self.said, 'cnbu-said')}{_todo_html(self.todo)}{_facts_html(self.facts)}"
+            f"{self._link_html()}"
             f"{self._strip_html()}{_trace_html(self.trace)}</div>"
         )
+
+    def _link_html(self) -> str:
+        if not self.link:
+            return ""
+        link = f'<a href="{escaped(self.link)}" target="_blank" rel="noopener noreferrer">'
+        return f"<div>{link}Open the file in Fusion</a></div>"
 
     def _strip_html(self) -> str:
         """Where all went well, a strip says nothing that is not said already."""
@@ -117,6 +126,19 @@ def outcome_of(upload: Ended, result: Done | None, error: BaseException | None) 
         state, "failed", "Not uploaded:", name, in_words(error), _next_steps(error, state),
         trace=trace_of(error),
     )  # fmt: skip
+
+
+def fusion_link(address: str, file_id: int) -> str:
+    """The address of a file in Fusion, by a pattern like `https://my-org.example/files/{id}`.
+
+    Raises:
+        UsageError: the pattern is no web address, or has no place for the id.
+    """
+    if not address.startswith(("https://", "http://")) or "{id}" not in address:
+        raise UsageError(
+            "fusion_url is the address of a file in Fusion, with {id} in place of the file's id."
+        )
+    return address.replace("{id}", str(file_id))
 
 
 def in_words(error: BaseException | None) -> str:
@@ -150,6 +172,7 @@ def _facts(state: UploadState, verified: str) -> tuple[tuple[str, str], ...]:
         "Time": f"{show_duration(state.elapsed_s)}{rate}" if state.elapsed_s > 0 else "",
         "Sent again": show_count(again, "part") if again else "nothing",
         "Verified": verified,
+        "In code": f"await client.files.retrieve(id={state.file_id})" if state.file_id else "",
     }
     return tuple((name, value) for name, value in facts.items() if value)
 

@@ -10,7 +10,7 @@ import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from anyio import to_thread
@@ -29,7 +29,7 @@ from cognite_nb_upload.progress.notebook import (
     live_bundle,
     redraw,
 )
-from cognite_nb_upload.progress.outcome import Ended, Outcome, outcome_of
+from cognite_nb_upload.progress.outcome import Ended, Outcome, fusion_link, outcome_of
 from cognite_nb_upload.progress.table import state_html
 from cognite_nb_upload.progress.watch import Bars, in_notebook
 from cognite_nb_upload.progress.words import clean, summary
@@ -127,6 +127,7 @@ class UploadView(LiveView):
         folded: show one line in place of the bars.
         again: goes on with the upload after it has failed or was stopped; a button then calls it.
         dismiss: takes the view away once the upload is over; a button then calls it.
+        fusion_url: the address of a file in Fusion, with `{id}` in place of its id.
 
     Attributes:
         pause, stop: the buttons; `pause` says Resume while the upload is paused.
@@ -142,7 +143,9 @@ class UploadView(LiveView):
         folded: bool = False,
         again: Callable[[], object] | None = None,
         dismiss: Callable[[], None] | None = None,
+        fusion_url: str = "",
     ) -> None:
+        self._fusion_url = fusion_url
         face = _Face(self, upload.name)
         self.upload = upload
         self.folded = folded
@@ -288,6 +291,9 @@ class UploadView(LiveView):
         with self._lock:
             self.asking, self._note, self._limit_bad = False, "", False
             self.ended = outcome_of(self.upload, None if error else done.result(), error)
+            if self._fusion_url and error is None:
+                link = fusion_link(self._fusion_url, done.result().id)
+                self.ended = replace(self.ended, link=link)
             self._steer(self.upload.state)
             self.shown = {"still": self.still_html()}
         if self._handle is not None:

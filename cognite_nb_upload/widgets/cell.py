@@ -24,18 +24,30 @@ _made: dict[str, tuple[str, list[Closes]]] = {}
 _lock = threading.Lock()
 
 
-def made_here(widget: Closes) -> None:
-    """Remember that the running cell made `widget`; close what its last run made."""
+def close_last_run() -> None:
+    """Close what the last run of the running cell made."""
     cell = _running()
     if cell is None:
         return
     name, run = cell
     with _lock:
         known, widgets = _made.get(name, (run, []))
-        old, kept = (widgets, []) if known != run else ([], widgets)
-        _made[name] = run, [*kept, widget]
+        old = widgets if known != run else []
+        if old:
+            del _made[name]
     for one in old:
         one.close()
+
+
+def made_here(widget: Closes) -> None:
+    """Remember that this run of the running cell made `widget`."""
+    cell = _running()
+    if cell is None:
+        return
+    name, run = cell
+    with _lock:
+        _, widgets = _made.get(name, (run, []))
+        _made[name] = run, [*widgets, widget]
 
 
 def _running() -> tuple[str, str] | None:

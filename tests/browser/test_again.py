@@ -103,3 +103,34 @@ def test_what_was_started_is_in_sight_and_a_failure_is_beside_the_button(
     screenshot("sight-failed")
     panel.button("Go on").click()
     expect(panel.reason).not_to_contain_text("was not uploaded.")
+
+
+@both
+def test_the_ending_can_be_copied_and_leads_to_fusion(
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator, screenshot: Screenshot
+) -> None:
+    a_file(lab.root, "told.bin", size=1000)
+    pattern = "https://fusion.example/my-project/files/{id}"
+    panel = Panel(open_notebook([PANEL.replace("Panel()", f"Panel(fusion_url={pattern!r})")]))
+    page = panel.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel.choose("told.bin")
+    panel.start.focus()
+    page.keyboard.press("Enter")
+    expect(panel.view).to_contain_text("Uploaded told.bin")
+    assert page.evaluate("document.activeElement !== document.body")
+    file_id = [one["id"] for one in lab_cdf.files() if one["name"] == "told.bin"][-1]
+    link = panel.view.get_by_role("link", name="Open the file in Fusion")
+    expect(link).to_have_attribute("href", pattern.replace("{id}", str(file_id)))
+    panel.button("Show the code").click()
+    for name, text in {
+        "Copy the file id": str(file_id),
+        "Copy the line of code": f"await client.files.retrieve(id={file_id})",
+        "Copy the code": panel.notebook.run("print(panel.code)").strip(),
+    }.items():
+        panel.button(name, exact=True).click()
+        expect(panel.button(name, exact=True)).to_have_text("Copied")
+        assert page.evaluate("navigator.clipboard.readText()").strip() == text
+    for theme in ("Light", "Dark"):
+        use_theme(page, f"JupyterLab {theme}")
+        screenshot(f"ending-{theme.lower()}")

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from detached import MIB, Chromium, Memory, choose, drop, renderers
+from hands import PANEL, Panel, slow
 from jupyter_app import JupyterApp, Notebook
-from playwright.sync_api import Browser, Page, TimeoutError
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from cognite_nb_upload.emulator import Emulator
 
@@ -256,3 +257,32 @@ def work():
     pathlib.Path({str(place)!r} + "~").rename({str(place)!r})
 threading.Thread(target=work).start()
 """
+
+
+def test_a_panel_run_again_asks_for_the_file_that_is_being_sent(
+    open_notebook: Callable[..., Notebook],
+    page: Page,
+    lab_cdf: Emulator,
+    segy: Path,
+    screenshot: Callable[[str], Path],
+) -> None:
+    panel = Panel(open_notebook([PANEL]))
+    pick(page, segy)
+    expect(panel.start).to_be_enabled()
+    panel.in_parts(at_once=1)
+    lab_cdf.inject(slow(2))
+    panel.press_upload()
+    panel.stored(1)
+    panel = Panel(panel.notebook)  # its cell is run again, and the page still has the file
+    panel.stored(2)
+    warned: list[str] = []
+    page.on("dialog", lambda dialog: warned.append(dialog.type))
+    panel.notebook.reload()
+    assert "beforeunload" in warned, "who closes the tab is warned"
+    panel = Panel(panel.notebook)
+    expect(panel.at).to_contain_text("drop the same file again")
+    screenshot("browser-files-again")
+    lab_cdf.clear_faults()
+    pick(page, segy)
+    expect(panel.view).to_contain_text("Uploaded ")
+    assert lab_cdf.sha256(max(one["id"] for one in lab_cdf.files())) == sha256(segy)

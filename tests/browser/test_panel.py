@@ -125,9 +125,11 @@ def test_an_upload_pauses_goes_on_stops_and_goes_on_again(
     panel.button("Resume").first.click()
     panel.stored(len(stored) + 1)
 
+    inside = "view => view.contains(document.activeElement)"
     panel.button("Stop…").click()
     panel.button("Back").click()
     panel.button("Stop…").click()
+    assert panel.view.evaluate(inside), "the keyboard goes on with the question"
     screenshot("panel-stop")
     panel.button("Keep what is sent").click()
     expect(panel.view).to_contain_text("Stopped: steered.bin")

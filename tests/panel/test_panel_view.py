@@ -18,6 +18,7 @@ from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.progress.view import UploadView, rate_of
 from cognite_nb_upload.sources import BytesSource
 from cognite_nb_upload.transfer.upload import Upload
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 
 @pytest.fixture
@@ -168,6 +169,17 @@ def test_an_error_that_is_not_ours_is_shown_too(client: CogniteClient, data: byt
     html = ended(UploadView(upload))
     assert "Not uploaded:" in html
     assert "ZeroDivisionError: &lt;i&gt;" in html
+
+
+def test_its_end_has_the_next_line_of_code_and_the_way_to_fusion(
+    client: CogniteClient, big: Path
+) -> None:
+    upload = client.files.start_upload(big, part_size=PART)
+    html = ended(UploadView(upload, fusion_url="https://fusion.example/files/{id}"))
+    assert f'href="https://fusion.example/files/{upload.state.file_id}"' in html
+    assert f"<dd>await client.files.retrieve(id={upload.state.file_id})</dd>" in html
+    with pytest.raises(UsageError, match="in place of the file"):
+        UploadPanel(client, fusion_url="https://fusion.example/")
 
 
 def test_an_upload_that_is_over_shows_its_end_at_once(

@@ -96,6 +96,10 @@ class Look:
     said: str = ""
 
 
+# Ways to a browser's files that running uploads still read, while no panel shows them.
+_left: list[BrowserFiles] = []
+
+
 class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A path with completion, folders to browse, recent files, and files of one's own computer.
 
@@ -125,7 +129,6 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._page = 0
         self._quiet = False
         self._folder = ""  # the one that is listed
-        self._taken: set[BrowserFile] = set()  # those that an upload has taken
         self.input = make(ipywidgets.Text, description="File", placeholder="/path/to/a/big/file")
         self.browse = button("Browse", "Show the folder's files", self.open_or_close)
         self.recents = button("Recent", "Show files that were uploaded lately", self.show_recent)
@@ -136,7 +139,10 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             "Take all files of this folder", "Those in its folders too", self._take_folder
         )
         hide(self.whole, True)
-        self.browser = BrowserFiles()
+        # What a panel left behind that was closed: a page that was loaded again is asked there for
+        # the file that is being sent.
+        self.browser = _left.pop() if _left else BrowserFiles()
+        self._taken = set(self.browser.files)  # those that an upload has taken
         self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
         row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
         tools = box(ipywidgets.HBox, [self.whole], "cnbu-tools")
@@ -202,19 +208,24 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         """End what runs in the background, and close the widgets.
 
         The page's way to files of its computer stays until these uploads are over, if they read
-        them, and always with `keep`: a list takes its files one after another.
+        them, and always with `keep`: a list takes its files one after another. The next chooser
+        shows it.
         """
         self.tasks.close()
-        reading = [one for one in until_over if one.spec.source in self.browser.files]
-        if not reading and not keep:
-            self.browser.close()
-        else:
+        browser = self.browser
+        browser.unobserve(self._dropped, "files")
+        reading = [one for one in until_over if one.spec.source in browser.files]
+        if reading or keep:
             self._drop_zone.children = ()
+            _left.append(browser)
+        else:
+            browser.close()
         close_all(self)
 
         def over(_: object) -> None:
-            if not keep and all(one.done() for one in reading):
-                self.browser.close()
+            if not keep and browser in _left and all(one.done() for one in reading):
+                _left.remove(browser)
+                browser.close()
 
         for upload in reading:
             upload.when_done(over)

@@ -28,14 +28,14 @@ from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models import InvalidMetadata, guess_mime_type
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.notebook import live_bundle
-from cognite_nb_upload.progress.outcome import Outcome, error_html
+from cognite_nb_upload.progress.outcome import Outcome, error_html, fusion_link
 from cognite_nb_upload.progress.view import Steered, UploadView
 from cognite_nb_upload.progress.words import clean, show_count, summary
 from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
-from cognite_nb_upload.widgets.cell import made_here
+from cognite_nb_upload.widgets.cell import close_last_run, made_here
 from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.form.node import NodeForm
 from cognite_nb_upload.widgets.page import Page
@@ -78,6 +78,11 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     Args:
         client: ours or an official one, or what `connect()` gave; `connect()` is asked when None.
+        fusion_url: the address of any file in your Fusion, with `{id}` in place of its id; what was
+            uploaded then has a link to it.
+
+    Raises:
+        UsageError: `fusion_url` is no address with `{id}` in it.
 
     Attributes:
         files: where a file is chosen; `files.choose(path)` does it from code.
@@ -92,7 +97,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         client: the client, once there is one.
     """
 
-    def __init__(self, client: object = None) -> None:
+    def __init__(self, client: object = None, *, fusion_url: str = "") -> None:
+        if fusion_url:
+            fusion_link(fusion_url, 1)  # before anything is made
+        self._fusion_url = fusion_url
         self.client: AsyncCogniteClient | None = None
         self.sign_in: SignIn | None = None
         self._was_given = False  # the form to sign in with
@@ -111,6 +119,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.tasks = Tasks()
         self._saved: Any = None  # a DisplayHandle
         self._node_form: NodeForm | None = None
+        close_last_run()
         self._make()
         super().__init__(self._sections())
         self.add_class("cnbu-form")
@@ -523,7 +532,12 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         for one in self.views:
             if one.ended is None and not one.folded:
                 one.toggle()
-        view = UploadView(upload, again=again, dismiss=lambda: self._dismiss(view))
+        view = UploadView(
+            upload,
+            again=again,
+            dismiss=lambda: self._dismiss(view),
+            fusion_url=self._fusion_url,
+        )
         # A class that an anywidget gets later does not reach the page: its box has it.
         self._holders[view] = box(ipywidgets.VBox, [view], "cnbu-card")
         with self._lock:
@@ -609,6 +623,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def close(self) -> None:
         """Close the panel; uploads go on, those of a browser's files while the page is open."""
+        if not hasattr(self, "_page"):
+            return  # it was refused, and holds nothing
         self.tasks.close()
         lists = (*self._tables, *([self._list] if self._list else []))
         for view in self.views:

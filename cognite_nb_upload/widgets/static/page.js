@@ -188,6 +188,7 @@ function nextIn(around, lost) {
 // --- what a screen reader is told, and keys in lists ----------------------------------------------
 
 let ids = 0;
+const COPIED = { "File id": "Copy the file id", "In code": "Copy the line of code" };
 
 function set(element, name, value) {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
@@ -211,7 +212,7 @@ function describe(top) {
     if (button.title) set(button, "aria-label", `${button.textContent}: ${button.title}`);
   for (const code of top.querySelectorAll(".cnbu-code pre")) addCopy(code, "Copy the code");
   for (const name of top.querySelectorAll(".cnbu-ending dt"))
-    if (name.textContent === "File id") addCopy(name.nextElementSibling, "Copy the file id");
+    if (name.textContent in COPIED) addCopy(name.nextElementSibling, COPIED[name.textContent]);
 }
 
 function addCopy(element, label) {
