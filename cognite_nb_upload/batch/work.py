@@ -22,6 +22,7 @@ import anyio
 from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from cognite_nb_upload.api.rpc import signing_in
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.confirm import Confirming
@@ -54,6 +55,7 @@ from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageErr
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
 from cognite_nb_upload.models import CDFFile, NodeId
+from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.files import AsyncFiles, engine_run
 from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
@@ -102,6 +104,7 @@ class BatchWork:
             UploadToolkitError: nothing could be begun; what is wrong with a row is in the row.
         """
         self._batch, self._stop = batch, batch.stop_switch
+        signing_in.set(_say_all_but_the_first())
         try:
             return await self._whole_job()
         finally:
@@ -545,3 +548,18 @@ def _title(given: object) -> str:
         return f"a table of {len(given)} rows"  # type: ignore[arg-type] # a frame has a length
     several = list(given) if isinstance(given, Sequence) else []
     return f"{several[0]} and {len(several) - 1} more" if len(several) > 1 else str(*several[:1])
+
+
+def _say_all_but_the_first() -> Callable[[str], None]:
+    """Print what a person has to do to sign in; a job has no line of its own for it.
+
+    The credentials have said the first themselves, and are silent about the codes that follow.
+    """
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        if text and told:
+            say(text)
+        told.append(text)
+
+    return tell

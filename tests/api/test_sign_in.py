@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import httpx
 import pytest
+from IPython.core.ultratb import VerboseTB
 from people import OVER, Person, device_code, interactive
 from support import config_of, fired, routes, seen, some_bytes, until
 
@@ -20,6 +24,7 @@ from cognite_nb_upload import (
     OAuthDeviceCode,
     OAuthInteractive,
     SignInFailed,
+    upload_many,
 )
 from cognite_nb_upload.api.oauth.person import PersonCredentials
 from cognite_nb_upload.core import events as ev
@@ -283,6 +288,30 @@ def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
     assert len(words) == 2
 
 
+def test_a_job_of_many_files_waits_as_well(
+    cdf: Emulator,
+    person: Person,
+    in_thread: ThreadPoolExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
+    for no in range(3):
+        (tmp_path / f"{no}.txt").write_text("small")
+    credentials = device_code(cdf, show=person.show)
+    with CogniteClient(config_of(cdf, credentials=credentials)) as client:
+        signed_in(credentials, person, in_thread)
+        assert person.shown.get(timeout=30) is None
+        cdf.inject(OVER)
+        credentials.refresh()
+        job = in_thread.submit(upload_many, client, [*tmp_path.glob("*.txt")], progress=False)
+        person.decide(person.next(), "deny")  # by mistake
+        assert person.shown.get(timeout=30) is None
+        person.decide(person.next())
+        assert [*job.result(60)["status"]] == ["done"] * 3
+    assert fired(cdf) == [("status", "token")]
+
+
 # --- on disk --------------------------------------------------------------------------------
 
 
@@ -346,3 +375,45 @@ def test_a_file_of_another_client_and_one_that_is_no_file_are_not_used(
     ):
         signed_in(credentials, person, in_thread)
         assert person.shown.get(timeout=30) is None
+
+
+# --- secrets --------------------------------------------------------------------------------
+
+
+@WAYS
+def test_no_token_and_no_code_of_a_provider_is_seen_anywhere(
+    way: Make,
+    cdf: Emulator,
+    person: Person,
+    in_thread: ThreadPoolExecutor,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not in logs at DEBUG, prints, reprs, nor in what a verbose traceback shows of frames."""
+    caplog.set_level(logging.DEBUG)
+    now, seen_text = [0.0], []
+    credentials = way(cdf, show=person.show, clock=lambda: now[0])
+    token = signed_in(credentials, person, in_thread).removeprefix("Bearer ")
+    refresh = credentials._mine.get().refresh
+    assert refresh is not None
+    secrets = [token, refresh.reveal()]
+    now[0] = 86400
+    for fault in (
+        Fault("status", "token", status=401, body='{"error": "invalid_client"}'),
+        Fault("html", "token"),
+        Fault("half_answer", "token"),
+    ):
+        cdf.inject(fault)
+        with pytest.raises(Exception, match=r"refused|answer") as caught:
+            credentials.authorization_header()
+        shown = VerboseTB(theme_name="nocolor").text(
+            type(caught.value), caught.value, caught.value.__traceback__
+        )
+        seen_text += [shown, repr(caught.value), "".join(format_exception(caught.value))]
+    assert len(fired(cdf)) == 3
+    out, err = capsys.readouterr()
+    seen_text += [out, err, caplog.text, repr(credentials), repr(credentials._mine.get().__dict__)]
+    seen_text += [repr(credentials.__dict__)]
+    assert not [at for at, text in enumerate(seen_text) for one in secrets if one in text]
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(credentials)
