@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -90,6 +91,13 @@ def _obey(line: Connection[Any, Any], run: Run, id: str) -> None:
     at_worker.forget(id, "")
 
 
+def _hang_up(line: Connection[Any, Any]) -> None:
+    """End what its thread waits for; that thread closes it."""
+    family = socket.AF_INET if sys.platform == "win32" else socket.AF_UNIX
+    with suppress(OSError), socket.fromfd(line.fileno(), family, socket.SOCK_STREAM) as sock:
+        sock.shutdown(socket.SHUT_RDWR)
+
+
 def _address(text: str) -> Any:
     host, colon, port = text.rpartition(":")
     return (host, int(port)) if colon and sys.platform == "win32" else text
@@ -153,9 +161,9 @@ class PoolBackend:
         with suppress(OSError, EOFError, ValueError, TypeError):
             while not self._closing:
                 self._hears.hear(json.loads(line.recv_bytes()))
-        with self._lock, suppress(ValueError):
+        with self._lock:  # nobody else uses its number once it is closed
             self._lines.remove(line)
-        line.close()
+            line.close()
 
     def submit(
         self, place: str, envelope: Envelope, names: Sequence[str], ended: Callable[[str], None]
@@ -198,10 +206,9 @@ class PoolBackend:
     def _send(self, message: Mapping[str, Any]) -> None:
         data = json.dumps(dict(message)).encode()
         with self._lock:
-            lines = list(self._lines)
-        for line in lines:
-            with suppress(OSError):
-                line.send_bytes(data)
+            for line in self._lines:
+                with suppress(OSError):
+                    line.send_bytes(data)
 
     def silent(self, heard: Sequence[str]) -> list[str]:
         """Its processes are known once they tell."""
@@ -215,9 +222,7 @@ class PoolBackend:
             Client(_address(self._way), authkey=bytes.fromhex(self._key.reveal())).close()
         self._door.close()
         with self._lock:
-            lines, self._lines = self._lines, []
-        for line in lines:
-            with suppress(OSError):
-                line.close()
+            for line in self._lines:
+                _hang_up(line)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
