@@ -52,12 +52,24 @@ def run(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
     return heard
 
 
+def run_and_hear_all(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
+    """`run`, with what threads publish that were started by an earlier cell, as of that cell."""
+    heard: list[dict[str, Any]] = []
+    sent = client.execute(code, allow_stdin=False)
+    while not heard or not (
+        heard[-1]["parent_header"].get("msg_id") == sent
+        and heard[-1]["content"].get("execution_state") == "idle"
+    ):
+        heard.append(client.get_iopub_msg(timeout=60))
+    return heard
+
+
 def printed(heard: list[dict[str, Any]]) -> str:
     return "".join(one["content"]["text"] for one in heard if one["msg_type"] == "stream")
 
 
 def test_lists_reach_the_browser_while_a_cell_computes(kernel: BlockingKernelClient) -> None:
-    heard = run(
+    heard = run_and_hear_all(
         kernel,
         """
 cdf.inject(Fault("stall_answer", "datasets_list", seconds=0.5))
