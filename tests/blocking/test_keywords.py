@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
 from support import config_of
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, UsageError, upload_many
@@ -61,25 +64,43 @@ def test_the_signature_shows_every_keyword_with_its_default(
     assert fields == [name for name in FIELDS if name in keywords]
 
 
-@pytest.fixture
-def complete(names: dict[str, Any]) -> Iterator[Callable[[str], set[str]]]:
-    """What Tab offers in a cell."""
-    shell = InteractiveShell()
-    shell.user_ns.update(names)
+# A kernel that has just begun: what other tests leave behind in a process is not a cell's.
+TAB = """
+import json, sys
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from cognite_nb_upload import AsyncCogniteClient, ClientConfig, CogniteClient, Token, upload_many
 
-    def complete(cell: str) -> set[str]:
-        with provisionalcompleter():
-            return {one.text for one in shell.Completer.completions(cell, len(cell))}
+config = ClientConfig(
+    client_name="tests", project="p", base_url="http://127.0.0.1:9", credentials=Token("t")
+)
+names = {
+    "client": CogniteClient(config),
+    "native": AsyncCogniteClient(config),
+    "upload_many": upload_many,
+}
+shell = InteractiveShell()
+shell.user_ns.update(names)
+offered = {}
+for call in sys.argv[1:]:
+    cell = f"{call}({'client, ' if call == 'upload_many' else ''}'x', "
+    with provisionalcompleter():
+        found = shell.Completer.completions(cell, len(cell))
+        offered[call] = [one.text for one in found if one.text.endswith("=")]
+print(json.dumps(offered))
+"""
 
-    yield complete
-    shell.history_manager.end_session()
 
-
-@pytest.mark.parametrize("call", CALLS)
-def test_tab_offers_the_keywords_in_a_cell(complete: Callable[[str], set[str]], call: str) -> None:
-    first = "client, 'x'" if call == "upload_many" else "'x'"
-    offered = complete(f"{call}({first}, ")
-    assert {f"{name}=" for name in CALLS[call]} <= offered
+def test_tab_offers_the_keywords_in_a_cell(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TAB, *CALLS],
+        env={**os.environ, "IPYTHONDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    offered = json.loads(done.stdout.splitlines()[-1])
+    for call, keywords in CALLS.items():
+        assert {f"{name}=" for name in keywords} <= set(offered[call]), call
 
 
 @pytest.mark.parametrize(
