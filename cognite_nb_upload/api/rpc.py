@@ -273,7 +273,7 @@ class Rpc:
         if tell is None:
             await until_done(fetch := person.header_soon())
             return result_of(fetch)
-        began_s, told = time.monotonic(), False
+        began_s, told, pause_s = time.monotonic(), False, 1.0
 
         def show(prompt: SignInPrompt | None) -> None:
             nonlocal told
@@ -288,7 +288,8 @@ class Rpc:
                     try:
                         return result_of(fetch)
                     except SignInFailed:  # nobody came in time, or a no that may be a mistake
-                        continue
+                        await anyio.sleep(pause_s)  # a provider that says no at once is not flooded
+                        pause_s = min(60.0, 2 * pause_s)
         finally:
             send.signing_in_s += time.monotonic() - began_s
             if told:

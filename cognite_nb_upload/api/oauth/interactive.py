@@ -78,7 +78,7 @@ class OAuthInteractive(PersonCredentials):
             visit.page = f"{url}{'&' if '?' in url else '?'}{self._query(verifier, back, visit)}"
             prompt = SignInPrompt(f"{back}/{visit.word}", "", time.monotonic() + _LIFE_S)
             self._tell(prompt)
-            if self._open_browser:
+            if self._open_browser and not self._again:  # a night of waiting is no night of tabs
                 _open(prompt.url)
             code = self._code(answers, prompt)
             return self._ask_token(
