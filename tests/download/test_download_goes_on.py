@@ -106,6 +106,14 @@ def test_an_async_download_that_is_cancelled_keeps_what_has_arrived(
     assert linked.files.download(tmp_path / "data.bin", id=1).read_bytes() == DATA
 
 
+@pytest.mark.anyio
+async def test_a_download_that_runs_can_be_awaited_by_a_task(
+    linked: CogniteClient, tmp_path: Path
+) -> None:
+    task = asyncio.create_task(linked.files.start_download(tmp_path / "data.bin", id=1))
+    assert (await task).read_bytes() == DATA
+
+
 PROGRAM = """
 import sys
 from cognite_nb_upload import CogniteClient
