@@ -18,5 +18,6 @@ def test_a_lock_that_was_ended_twice_ends_no_other_of_the_same_file(tmp_path: Pa
     first.release()
     assert ProcessLock.take(path, 0) is None
     second.release()
-    assert (third := ProcessLock.take(path, 0)) is not None
+    third = ProcessLock.take(path, 0)
+    assert third is not None
     third.release()
