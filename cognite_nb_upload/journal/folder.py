@@ -123,7 +123,7 @@ def look_closely(path: Path) -> Replayed | None:
 def left_of(mark: Fingerprint, folder: Path) -> list[Replayed]:
     """Unfinished uploads of the same bytes to the same project that another call began.
 
-    Those of which nothing is stored, and those that somebody is sending, are left out.
+    Those of which CDF has no file yet, and those that somebody is sending, are left out.
     """
     return [known for path in _journals(folder) if (known := _left(path, mark)) is not None]
 
@@ -139,7 +139,7 @@ def _left(path: Path, mark: Fingerprint) -> Replayed | None:
     if known is None or known.state.phase in (Phase.DONE, Phase.CANCELLED):
         return None
     same = _same_content(known.fingerprint, mark)
-    return known if same and known.state.stored and not _held_by(known) else None
+    return known if same and known.opened and not _held_by(known) else None
 
 
 def _same_content(one: Fingerprint, two: Fingerprint) -> bool:
