@@ -124,6 +124,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def __init__(self, recent: Callable[[], Iterable[str]] = tuple) -> None:
         self.tasks = Tasks()
+        self._closed = False
         self._recent = recent
         self._open = False
         self._page = 0
@@ -209,8 +210,11 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
         The page's way to files of its computer stays until these uploads are over, if they read
         them, and always with `keep`: a list takes its files one after another. The next chooser
-        shows it.
+        shows it. A second call does nothing.
         """
+        if self._closed:
+            return
+        self._closed = True
         self.tasks.close()
         browser = self.browser
         browser.unobserve(self._dropped, "files")
