@@ -6,6 +6,7 @@ list blocks a cell; where there is none, ids are typed, and the field says why.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -51,6 +52,7 @@ class Picker(Field):
     """
 
     def __init__(self, name: str, label: str, kind: PickerSpec, tasks: Tasks) -> None:
+        self._drawing = threading.RLock()
         self.kind = kind
         self.picked: tuple[Key, ...] = ()
         self.loaded = self.loading = False
@@ -295,6 +297,11 @@ class Picker(Field):
         return [typed, *lines] if self.kind.typed is typed_ids else [*lines, typed]
 
     def _draw(self) -> None:
+        # Typing and a list that comes draw in two threads: who is last draws what is there then.
+        with self._drawing:
+            self._draw_now()
+
+    def _draw_now(self) -> None:
         self._draw_chips()
         lines = [] if self._page is None else self._all_lines()
         at = _PAGE * (self._page or 0)
