@@ -67,6 +67,9 @@ class Peer:
             except OSError:
                 return
             self._stack.push(one)
+            if self.over.is_set():  # it came in the moment when all the others were closed
+                one.close()
+                return
             play = self._plays[min(self.connections, len(self._plays) - 1)]
             self.connections += 1
             threading.Thread(target=self._run, args=(play, one), daemon=True).start()
