@@ -152,24 +152,23 @@ def _place(mark: Fingerprint) -> tuple[str, str, str]:
 
 def files_left_by(mark: Fingerprint, folder: Path) -> frozenset[int]:
     """Ids of the files that earlier calls of this upload began, and gave up before the end."""
-    found = set()
-    for path in (folder / "history").glob(f"{mark.key}-*{SUFFIX}"):
-        with contextlib.suppress(OSError, JournalDamaged):
-            known = replay_if_any(path)
-            if known and known.opened and known.opened.file_id and known.outcome != "done":
-                found.add(known.opened.file_id)
-    return frozenset(found)
+    opened = (known.opened for known in _given_up(mark, folder))
+    return frozenset(one.file_id for one in opened if one and one.file_id)
 
 
 def nodes_left_by(mark: Fingerprint, folder: Path) -> frozenset[int]:
     """When earlier calls of this upload made its node, in ms since 1970 by CDF's clock."""
-    found = set()
+    nodes = (known.node for known in _given_up(mark, folder))
+    return frozenset(one.made_ms for one in nodes if one and one.made_ms)
+
+
+def _given_up(mark: Fingerprint, folder: Path) -> Iterator[Replayed]:
+    """What is left of earlier calls of this upload that ended before they were done."""
     for path in (folder / "history").glob(f"{mark.key}-*{SUFFIX}"):
         with contextlib.suppress(OSError, JournalDamaged):
             known = replay_if_any(path)
-            if known and known.node and known.node.made_ms and known.outcome != "done":
-                found.add(known.node.made_ms)
-    return frozenset(found)
+            if known and known.outcome != "done":
+                yield known
 
 
 def unfinished(folder: Path | None = None) -> list[JournalRow]:
