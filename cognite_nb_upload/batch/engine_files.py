@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cognite_nb_upload.batch.rows import BatchRow
-from cognite_nb_upload.batch.small import Opened, SmallFiles
+from cognite_nb_upload.batch.small import Opened, SmallFiles, proof_of
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.cluster.cluster import DEATHS, Cluster
 from cognite_nb_upload.cluster.orders import DONE, WHOLE, Order, Receipt, SourceRef
@@ -55,8 +55,7 @@ class EngineFiles(SmallFiles):
         agreed = await self._carried(task.row, file, url)
         task.whole = True
         self._moved(task, task.row.size or 0)
-        names = sorted({algorithm for algorithm, _ in agreed})
-        task.proof = f"{' and '.join(names)}, by the store's answer" if names else ""
+        task.proof = proof_of(agreed)
         return file
 
     def _put(self, task: RowTask, file: CDFFile, url: Secret, stop: CancelToken) -> None:

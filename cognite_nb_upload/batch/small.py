@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from anyio import CapacityLimiter
@@ -160,8 +160,7 @@ class SmallFiles:
         )  # fmt: skip
         PartSender(job, self._files.store, self._files.config.retry, stop).run()
         task.whole = True
-        names = sorted({algorithm for one in proofs for algorithm, _ in one})
-        task.proof = f"{' and '.join(names)}, by the store's answer" if names else ""
+        task.proof = proof_of(agreed for one in proofs for agreed in one)
 
     def _hear(self, task: RowTask, event: ev.Event, proofs: list[Checksums]) -> None:
         row = task.row
@@ -200,6 +199,12 @@ class SmallFiles:
         """What CDF was told of the file must be that of what is sent."""
         if (row.size, row.mtime_ns) != (found.st_size, found.st_mtime_ns):
             raise _changed(row.path, "it was written to after it was looked at")
+
+
+def proof_of(agreed: Iterable[tuple[str, str]]) -> str:
+    """Which checksums of the store's answers agree, in words; "" where there are none."""
+    names = sorted({algorithm for algorithm, _ in agreed})
+    return f"{' and '.join(names)}, by the store's answer" if names else ""
 
 
 def _claim(known: Known | None) -> Claim | None:
