@@ -1,0 +1,117 @@
+"""An object through any filesystem of fsspec: `cat_file` of one span after the other.
+
+Rules of this file: nothing is opened, since an open file has one cache for all who read it; the
+object is looked at before and after each part, because such a read demands no version.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable
+
+# What is read at once: two of them are held of each part that is on its way.
+_BLOCK: Final = 3 * MIB // 2
+_ETAGS: Final = ("ETag", "etag", "e_tag", "Etag")
+_VERSIONS: Final = ("VersionId", "version_id", "version", "generation")
+_TIMES: Final = ("LastModified", "last_modified", "mtime", "modified", "updated", "created",
+                 "modification_time", "Last-Modified")  # fmt: skip
+_STATUS: Final = re.compile(r"status(?:[ _]code)?[:= ]+(\d{3})|\((\d{3})\)")
+
+
+class FilesystemWay:
+    """Reads one path of a filesystem of fsspec."""
+
+    compares = False
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._fs, self._path = fs, path
+
+    def look(self) -> ObjectFacts:
+        """What `info` tells, past the filesystem's memory of folders."""
+        with _in_words():
+            with suppress(NotImplementedError):
+                self._fs.invalidate_cache(self._path)
+            info = self._fs.info(self._path)
+        if info.get("type") == "directory":
+            raise Gone("is a folder")
+        return facts_of_info(info)
+
+    def stream(self, start: int, end: int, facts: ObjectFacts) -> Iterator[bytes]:
+        """Bytes `[start, end)`, span by span."""
+        for at in range(start, end, _BLOCK):
+            until = min(at + _BLOCK, end)
+            with _in_words():
+                block = bytes(self._fs.cat_file(self._path, start=at, end=until))
+            yield block
+            if len(block) < until - at:
+                raise Unreadable("it gave too few bytes")
+
+    def close(self) -> None:
+        """The filesystem is its owner's."""
+
+
+def facts_of_info(info: Mapping[str, Any]) -> ObjectFacts:
+    """The facts in an entry of `info` or `find`."""
+    size = info.get("size")
+    modified, ns = _time(next((info[one] for one in _TIMES if info.get(one)), None))
+    return ObjectFacts(
+        size=None if size is None else int(size),
+        etag=str(next((info[one] for one in _ETAGS if info.get(one)), "")),
+        version=str(next((info[one] for one in _VERSIONS if info.get(one) is not None), "")),
+        modified=modified,
+        modified_ns=ns,
+        md5=_decoded(info.get("md5Hash"), 16) or _content_md5(info),
+        crc32c=_decoded(info.get("crc32c"), 4),
+    )
+
+
+def _content_md5(info: Mapping[str, Any]) -> bytes:
+    settings = info.get("content_settings")
+    found = settings.get("content_md5") if isinstance(settings, Mapping) else None
+    return bytes(found) if isinstance(found, bytes | bytearray) and len(found) == 16 else b""
+
+
+def _decoded(value: object, size: int) -> bytes:
+    try:
+        found = base64.b64decode(str(value or ""), validate=True)
+    except ValueError:
+        return b""
+    return found if len(found) == size else b""
+
+
+def _time(value: object) -> tuple[str, int]:
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return moment.isoformat(), round(moment.timestamp() * 1e6) * 1000
+    if isinstance(value, int | float):
+        return repr(value), int(value * 1e9) if value < 1e11 else 0
+    return ("" if value is None else str(value)), 0
+
+
+class _in_words:  # noqa: N801 # read as a word
+    """A library's error, as `Gone` or `Unreadable`; its own text may hold a signed address."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, frames: object) -> None:
+        if error is None or not isinstance(error, Exception) or isinstance(error, Gone):
+            return
+        if isinstance(error, FileNotFoundError):
+            raise Gone("is no longer there") from None
+        found = _STATUS.search(str(error))
+        status = int(found.group(1) or found.group(2)) if found else None
+        if isinstance(error, PermissionError) or status in (401, 403):
+            raise Unreadable("its store refuses to show it", retry=False, status=status) from None
+        if isinstance(error, NotImplementedError | TypeError | ValueError | ImportError):
+            kind_name = type(error).__name__
+            raise Unreadable(f"its filesystem cannot ({kind_name})", retry=False) from None
+        words = f"status {status}" if status else type(error).__name__
+        raise Unreadable(words, status=status if status and status >= 400 else None) from None

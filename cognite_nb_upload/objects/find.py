@@ -1,0 +1,214 @@
+"""Which way leads to what was given: an address, or a file of a filesystem of fsspec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+from cognite_nb_upload import http
+from cognite_nb_upload.errors import TransferError, UsageError
+from cognite_nb_upload.objects import cloud
+from cognite_nb_upload.objects.address import WEB, Address
+from cognite_nb_upload.objects.filesystem import FilesystemWay
+from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable, Way
+from cognite_nb_upload.objects.source import ObjectSource
+from cognite_nb_upload.objects.web import WebWay
+
+# To read in the middle of these is to unpack from their beginning: they are read once, and spooled.
+_ARCHIVES: Final = frozenset({"zip", "tar", "libarchive"})
+_EXTRA: Final = "pip install 'cognite_nb_upload[objects]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """What can be read once, from its beginning: it goes to disk first.
+
+    Attributes:
+        name: its own.
+        pieces: all of its bytes.
+        why: in words, for a note.
+    """
+
+    name: str
+    pieces: Iterator[bytes]
+    why: str
+
+
+def open_address(text: str, options: Mapping[str, Any] | None = None) -> ObjectSource | Spooled:
+    """What is behind an address; asks its store for size and version.
+
+    Args:
+        text: `s3://`, `gs://`, `az://`, `abfs://`, `http(s)://` or any scheme of fsspec.
+        options: what the store wants to know, by the names of fsspec or obstore.
+
+    Raises:
+        UsageError: there is nothing, it may not be read, or what reads it is not installed.
+    """
+    address = Address(text)
+    with http.Sealed():
+        way = _way(address, _checked(options))
+        return way if isinstance(way, Spooled) else opened(way, address)
+
+
+def open_path(fs: Any, path: str, start: int = 0, size: int | None = None) -> ObjectSource:
+    """A path of a filesystem of fsspec.
+
+    Raises:
+        UsageError: there is nothing, or it may not be read.
+    """
+    check_filesystem(fs)
+    with http.Sealed():
+        return opened(FilesystemWay(fs, path), Address(address_of(fs, path)), start, size)
+
+
+def opened(
+    way: Way, address: Address, start: int = 0, size: int | None = None
+) -> ObjectSource | Any:
+    """The source behind a way, once it was looked at."""
+    try:
+        facts = _looked(way, address)
+        if isinstance(way, WebWay) and not way.ranges:
+            return Spooled(address.name, _all(way, address), "its server gives no ranges")
+        if facts.size is None:
+            raise UsageError(f"{address.shown} does not tell its size.")
+    except BaseException:
+        way.close()
+        raise
+    if size is not None and size > facts.size - start:
+        raise UsageError(
+            f"{address.shown} has {facts.size - start} bytes left; length asks for {size}."
+        )
+    return ObjectSource(
+        way, facts, address=address.shown, name=address.name, start=start, size=size
+    )
+
+
+def _looked(way: Way, address: Address) -> ObjectFacts:
+    try:
+        source = ObjectSource(way, ObjectFacts(0), address=address.shown, name=address.name)
+        return source.looked()
+    except Gone as error:
+        how = "is not there" if "no longer" in str(error) else str(error)
+        raise UsageError(f"{address.shown} {how}.") from None
+    except TransferError as error:
+        raise UsageError(str(error)) from None
+
+
+def _way(address: Address, options: Mapping[str, Any]) -> Way | Spooled:
+    if address.scheme in WEB:
+        return WebWay(address.reveal(), _headers(options))
+    if address.scheme in cloud.SCHEMES and cloud.installed():
+        store = cloud.store_of(address, options)
+        if store is not None:
+            return cloud.CloudWay(store, address.key)
+    fs, path = filesystem_of(address, options)
+    if is_archive(fs):
+        return Spooled(address.name, _member(fs, path, address), "it is packed in an archive")
+    return FilesystemWay(fs, path)
+
+
+def filesystem_of(address: Address, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The filesystem of fsspec that an address belongs to, and the path there.
+
+    Raises:
+        UsageError: it is not installed, or knows no such options.
+    """
+    if find_spec("fsspec") is None:
+        raise UsageError(f"{address.shown} is read through fsspec: {_EXTRA}.")
+    try:
+        fs, path = import_module("fsspec.core").url_to_fs(address.reveal(), **options)
+    except ImportError as error:
+        raise UsageError(f"{address.shown}: {_first(error)}").hint(
+            f"For s3, gs and az there is {_EXTRA}."
+        ) from None
+    except ValueError:
+        raise UsageError(
+            f"{address.scheme}:// is no scheme that can be read; s3, gs, abfs, az, http, https "
+            "and those of fsspec can."
+        ) from None
+    except TypeError:
+        names = ", ".join(options)
+        raise UsageError(f"storage_options of {address.shown} cannot be: {names}.") from None
+    except Exception as error:
+        raise UsageError(
+            f"{address.shown} cannot be opened: {type(error).__name__}."
+        ) from None
+    check_filesystem(fs)
+    return fs, path
+
+
+def check_filesystem(fs: Any) -> None:
+    """Refuse one that belongs to another event loop."""
+    if getattr(fs, "asynchronous", False):
+        raise UsageError(
+            "The filesystem was made with asynchronous=True, and belongs to its event loop; make "
+            "it without."
+        )
+
+
+def is_archive(fs: Any) -> bool:
+    """True for what is read from its beginning alone."""
+    return bool(_ARCHIVES & set(_protocols(fs)))
+
+
+def is_local(fs: Any) -> bool:
+    """True for files of this machine."""
+    return bool({"file", "local"} & set(_protocols(fs)))
+
+
+def address_of(fs: Any, path: str) -> str:
+    """The address of a path, without credentials."""
+    protocol = _protocols(fs)[0]
+    return path if "://" in path else f"{protocol}://{_host(fs)}{path.lstrip('/')}"
+
+
+def _host(fs: Any) -> str:
+    """The server, where paths do not begin with it."""
+    host = getattr(fs, "host", None) or getattr(fs, "_host", None)
+    return f"{host}/" if isinstance(host, str) and host else ""
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    given = getattr(fs, "protocol", "file")
+    return (given,) if isinstance(given, str) else tuple(given) or ("file",)
+
+
+def _member(fs: Any, path: str, address: Address) -> Iterator[bytes]:
+    try:
+        with fs.open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+    except FileNotFoundError:
+        raise UsageError(f"{address.shown} is not there.") from None
+
+
+def _all(way: WebWay, address: Address) -> Iterator[bytes]:
+    try:
+        yield from way.all()
+    except Unreadable as error:
+        raise TransferError(f"{address.shown} cannot be read: {error.reason}.") from None
+    finally:
+        way.close()
+
+
+def _checked(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise UsageError("storage_options is a dict, such as {'key': ..., 'secret': ...}.")
+    return options
+
+
+def _headers(options: Mapping[str, Any]) -> Mapping[str, str]:
+    left = {name: value for name, value in options.items() if name != "headers"}
+    if left:
+        names = ", ".join(left)
+        raise UsageError(f"storage_options of http(s) are {{'headers': {{...}}}}, not {names}.")
+    return {str(name).lower(): str(value) for name, value in (options.get("headers") or {}).items()}
+
+
+def _first(error: Exception) -> str:
+    return str(error).partition("\n")[0]
