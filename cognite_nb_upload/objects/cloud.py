@@ -158,7 +158,9 @@ def store_of(address: Address, options: Mapping[str, Any]) -> Any | None:
 
 def _endpoint_of_env(address: Address) -> str:
     names = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")}
-    found = names.get(address.scheme.removesuffix("a"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"))
+    found = names.get(
+        address.scheme.removesuffix("a"), ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+    )
     return next((os.environ[one] for one in found if os.environ.get(one)), "")
 
 

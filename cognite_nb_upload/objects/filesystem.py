@@ -95,7 +95,7 @@ def _time(value: object) -> tuple[str, int]:
     return ("" if value is None else str(value)), 0
 
 
-class _in_words:  # noqa: N801 # read as a word
+class _in_words:  # read as a word
     """A library's error, as `Gone` or `Unreadable`; its own text may hold a signed address."""
 
     def __enter__(self) -> None:

@@ -133,9 +133,7 @@ def filesystem_of(address: Address, options: Mapping[str, Any]) -> tuple[Any, st
         names = ", ".join(options)
         raise UsageError(f"storage_options of {address.shown} cannot be: {names}.") from None
     except Exception as error:
-        raise UsageError(
-            f"{address.shown} cannot be opened: {type(error).__name__}."
-        ) from None
+        raise UsageError(f"{address.shown} cannot be opened: {type(error).__name__}.") from None
     check_filesystem(fs)
     return fs, path
 

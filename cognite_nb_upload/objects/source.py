@@ -170,9 +170,9 @@ class ObjectSource:
         )
         if seconds is None or not error.retry:
             tries = "" if attempt == 1 else f", in {attempt} tries"
-            raise TransferError(
-                f"{self.address} cannot be {what}{tries}: {error.reason}."
-            ).hint("What is stored stays stored; the same call goes on from there.") from None
+            raise TransferError(f"{self.address} cannot be {what}{tries}: {error.reason}.").hint(
+                "What is stored stays stored; the same call goes on from there."
+            ) from None
         cancel.wait(seconds)
 
     def _changed(self, how: str) -> SourceChanged:

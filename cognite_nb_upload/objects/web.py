@@ -265,13 +265,19 @@ def _digest(text: str | None, size: int) -> bytes:
 def _blocks(answer: httpcore.Response) -> Iterator[bytes]:
     """What arrives, in blocks that are worth a hand-over between threads."""
     block = bytearray()
-    for piece in answer.iter_stream():
-        block += piece
-        if len(block) >= _BLOCK:
-            yield bytes(block)
-            block.clear()
+    broken: Exception | None = None
+    try:
+        for piece in answer.iter_stream():
+            block += piece
+            if len(block) >= _BLOCK:
+                yield bytes(block)
+                block.clear()
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+        broken = error  # what came before it is right: the next read goes on behind it
     if block:
         yield bytes(block)
+    if broken is not None:
+        raise broken
 
 
 def retry_after_at(url: str) -> str | None:
