@@ -25,7 +25,6 @@ import threading
 import zipfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -34,6 +33,7 @@ import anyio
 
 from cognite_nb_upload.background import run_sync
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
@@ -56,20 +56,6 @@ _COMPRESSED: Final = (*_PACKED, zipfile.ZipExtFile)
 _PACKED_SUFFIXES: Final = frozenset({".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".z"})
 _PACKED_TARS: Final = frozenset({".tgz", ".tbz", ".tbz2", ".txz", ".tzst"})
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFacts:
-    """What tells one source from another: path (or ""), size in bytes, mtime in ns, inode.
-
-    `version` is what else tells one content from another, such as a digest; "" where nothing does.
-    """
-
-    path: str
-    size: int
-    mtime_ns: int
-    inode: int
-    version: str = ""
 
 
 class Witness(Protocol):

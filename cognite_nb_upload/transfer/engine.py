@@ -22,12 +22,12 @@ import anyio
 
 from cognite_nb_upload.background import in_thread
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
+from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.finish import Finishing
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
     Source,
-    SourceFacts,
     Witness,
     read_once,
     read_piece,

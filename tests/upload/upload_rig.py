@@ -14,11 +14,12 @@ from typing import Any
 
 from cognite_nb_upload import ClientConfig, Retry, Token
 from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.feed import Observable
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.emulator import Emulator
-from cognite_nb_upload.sources import BytesSource, SourceFacts
+from cognite_nb_upload.sources import BytesSource
 
 # As small as CDF lets a part be.
 PART = 5 * MIB + 64 * KIB

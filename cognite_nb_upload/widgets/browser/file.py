@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.journal.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.models.show import plain
-from cognite_nb_upload.sources import SourceFacts
 from cognite_nb_upload.widgets.browser.direct import page_files
 from cognite_nb_upload.widgets.browser.link import AT_ONCE, Ask, Link
 
