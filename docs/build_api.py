@@ -126,6 +126,8 @@ CONTENTS: Final[dict[str, tuple[Entry, ...]]] = {
     "The emulated CDF": (
         Entry(emulator.emulator),
         Entry(emulator.playground),
+        Entry(emulator.bucket),
+        Entry(emulator.Bucket, only=("close",)),
         Entry(
             emulator.Emulator,
             "Emulator",

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
+from real_stores import azurite, seaweed  # noqa: F401 # fixtures, one of each per run
 from support import config_of
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient

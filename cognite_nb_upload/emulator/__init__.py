@@ -15,10 +15,11 @@ from typing import Any
 
 from .faults import Fault
 from .playground import playground
+from .s3 import Bucket, bucket
 from .server import Emulator
 from .settings import Settings
 
-__all__ = ["emulator", "playground", "Emulator", "Fault", "Settings"]
+__all__ = ["emulator", "playground", "bucket", "Bucket", "Emulator", "Fault", "Settings"]
 
 
 def emulator(
