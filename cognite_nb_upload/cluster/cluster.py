@@ -202,9 +202,15 @@ class Cluster:
 
     def left_out(self, source: SourceRef) -> list[str]:
         """Workers that get no part of a source, each with the reason; asks the engine."""
+        found = self.unfit(source)
         with self._changed:
-            found, heard = self._unfit(source), list(self._members)
+            heard = list(self._members)
         return found + self._backend.silent(heard)
+
+    def unfit(self, source: SourceRef) -> list[str]:
+        """Workers that have answered, and get no part of a source, each with the reason."""
+        with self._changed:
+            return self._unfit(source)
 
     def _unfit(self, source: SourceRef) -> list[str]:
         return [

@@ -7,7 +7,7 @@ whose worker was lost is tried again, and one that keeps losing workers is not s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from cognite_nb_upload.cluster import orders as of
@@ -67,6 +67,7 @@ class ClusterStore:
         self._run, self._base_url = run, base_url
         self._cluster: Cluster | None = None
         self._ref: SourceRef | None = None
+        self._note: Callable[[str], None] = lambda _: None
 
     def open(
         self,
@@ -74,8 +75,16 @@ class ClusterStore:
         samples: tuple[str, ...],
         stop: CancelToken,
         waits: Callable[[str], None],
-    ) -> tuple[str, ...]:
-        """Begin, and ask the workers for the file; returns those that are left out, and why.
+        note: Callable[[str], None],
+    ) -> None:
+        """Begin, and ask the workers for the file; returns once one of them has it.
+
+        Args:
+            source: the file.
+            samples: its fingerprint.
+            stop: ends it.
+            waits: is told what is waited for.
+            note: is told which workers are left out and why, now and as long as parts are sent.
 
         Raises:
             UsageError: no worker has it, or the engine cannot be used; nothing was sent.
@@ -83,7 +92,8 @@ class ClusterStore:
         self._ref = ref = ref_of(source, samples)
         self._cluster = cluster = self._run.acquire()
         cluster.ready(ref, stop, waits)
-        return tuple(cluster.left_out(ref))
+        self._note = note
+        self._tell(cluster.left_out(ref))
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -112,12 +122,17 @@ class ClusterStore:
                 "", of.PART, ref, job.no, job.start, job.size, job.url, job.content_type, algorithms
             )
             receipt = self._carried(cluster, order, job, cancel)
+        self._tell(cluster.unfit(ref))  # some answer after the first parts have gone
         if receipt.kind == of.DONE and receipt.verdict is not None:
             if job.digest is not None:
                 job.digest.take(receipt.digests)
             return receipt.verdict
         cluster.check_alive()
         return self._lost(cluster, order, receipt, cancel)
+
+    def _tell(self, left_out: Iterable[str]) -> None:
+        for one in left_out:
+            self._note(f"A worker is left out. {one}.")
 
     def _carried(
         self, cluster: Cluster, order: Order, job: PartJob, cancel: CancelToken

@@ -210,12 +210,11 @@ class UploadTask:
         if workers is None:
             return
 
+        def waits(why: str) -> None:
+            self._emit(ev.waits_for(why))
+
         def open_it(stop: CancelToken) -> None:
-            left_out = workers.open(
-                self._order.source, samples, stop, lambda why: self._emit(ev.waits_for(why))
-            )
-            for one in left_out:
-                self._note(f"A worker is left out. {one}.")
+            workers.open(self._order.source, samples, stop, waits, self._note)
 
         while True:
             stop = self._upload.stop_switch

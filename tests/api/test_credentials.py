@@ -440,6 +440,7 @@ def files_by_the_environment(flow: str, cdf: Emulator, monkeypatch: pytest.Monke
     with CogniteClient.from_env(env) as client, ThreadPoolExecutor(1) as pool:
         credentials: Any = client.config.credentials
         credentials.show = person.show
+        credentials.redirect_port = 0  # the default may be in use by whatever else runs here
         files = pool.submit(client.files.list)
         person.decide(person.next())
         assert len(files.result(30)) == 2

@@ -60,7 +60,7 @@ class OAuthInteractive(PersonCredentials):
         **settings: Any,
     ) -> None:
         super().__init__(authority_url, client_id, scopes, **settings)
-        self._port = redirect_port
+        self.redirect_port = redirect_port
         self._open_browser = open_browser
 
     @classmethod
@@ -73,7 +73,7 @@ class OAuthInteractive(PersonCredentials):
         if not url:
             raise ConfigError(f"The identity provider at {self._host} has no sign-in page.")
         verifier = Secret(secrets.token_urlsafe(48))
-        with _answered(self._port) as (answers, visit, port):
+        with _answered(self.redirect_port) as (answers, visit, port):
             back = f"http://localhost:{port}"
             visit.page = f"{url}{'&' if '?' in url else '?'}{self._query(verifier, back, visit)}"
             prompt = SignInPrompt(f"{back}/{visit.word}", "", time.monotonic() + _LIFE_S)
