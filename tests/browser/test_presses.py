@@ -90,7 +90,12 @@ def test_upload_sends_what_the_boxes_show(
     for label, text in typed.items():
         panel.type(label, text)
     panel.type("Labels", "raw", then="Enter")
-    panel.type("Data set", "7", then="Enter")
+    panel.box("Data set").click()
+    # The answer gives the keyboard to the box of the labels, had the person stayed there.
+    expect(panel.field("Labels").locator(".cnbu-chip")).to_be_visible()
+    expect(panel.box("Data set")).to_be_focused()
+    panel.page.keyboard.type("7")
+    panel.page.keyboard.press("Enter")
     panel.type("Pairs to paste", "vessel, Aurora\nstreamers, 12")
     panel.button("Add these rows").click()
     panel.type("Part size, MiB", "6.5")

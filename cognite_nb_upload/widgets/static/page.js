@@ -51,12 +51,15 @@ async function sendAhead(model, signal) {
 // What has the focus may be hidden, disabled or removed by what it did. The focus then falls to the
 // page's body, where JupyterLab takes letters for commands, so it goes to what is next to that place.
 // Where the kernel asks for it (`cnbu-focus`), it is given only if the person who pressed something
-// has not gone elsewhere meanwhile: an answer may be late. What a press has started is brought into
-// sight (`cnbu-reveal`), and kept there while it takes its size.
+// has not gone elsewhere meanwhile: an answer may be late, and the answer to one press may come after
+// the next press. A click into text asks for nothing, and no answer takes the focus from one field to
+// another. What a press has started is brought into sight (`cnbu-reveal`), and kept there while it
+// takes its size.
 
 const FOCUSABLE = "button:enabled, input:enabled, select:enabled, textarea:enabled, summary";
 const REVEAL_MS = 2000;
 const BEGIN_MS = 50;
+const TEXT = "textarea, input:not([type=checkbox], [type=radio], [type=button], [type=file])";
 const PLACES = ".cnbu-field, .cnbu-card, .cnbu-section, .cnbu-form";
 
 function outermost(element) {
@@ -85,7 +88,7 @@ class Focus {
     const on = (name, listener) =>
       document.addEventListener(name, listener, { capture: true, signal });
     on("focusin", (event) => this.came(event.target));
-    on("click", (event) => this.press(event.target));
+    on("click", (event) => this.press(event.target.closest?.(TEXT) ? null : event.target));
     on("keydown", (event) => event.key === "Enter" && this.press(event.target));
     on("keydown", (event) => onKey(event, this.top));
     const begin = () => {
@@ -108,7 +111,8 @@ class Focus {
   }
 
   press(element) {
-    const within = this.top?.contains(element);
+    const within = element && this.top?.contains(element);
+    this.given = element && this.given;
     this.pressed = within ? element.closest("button, input, select") : null;
     this.asked = null;
     if (within) this.observe(this.top);
@@ -134,7 +138,10 @@ class Focus {
   }
 
   grant(box) {
-    const stayed = isFree() || [this.pressed, this.given].includes(document.activeElement);
+    const at = document.activeElement;
+    const field = at?.closest(".cnbu-field");
+    const stayed =
+      isFree() || ([this.pressed, this.given].includes(at) && (!field || field.contains(box)));
     const wanted = box.matches(FOCUSABLE) ? box : box.querySelector(FOCUSABLE);
     if (stayed && !wanted?.checkVisibility()) return; // it is still being drawn
     this.asked = null;
