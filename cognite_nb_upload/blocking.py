@@ -190,9 +190,14 @@ class Files(_Face[AsyncManyFiles]):
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
         return self._twin.check_many(files, **how)
 
-    def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Uploaded:
+    def resume_upload(
+        self,
+        upload_id: str,
+        content: Uploadable | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Uploaded:
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
-        return self._twin.resume_upload(upload_id, content).finish()
+        return self._twin.resume_upload(upload_id, content, storage_options).finish()
 
     def start_download(
         self,

@@ -22,6 +22,7 @@ import stat
 import sys
 import tempfile
 import threading
+import uuid
 import zipfile
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import suppress
@@ -67,6 +68,21 @@ class Witness(Protocol):
         Raises:
             SourceChanged: they are not those that the upload began with.
         """
+        ...
+
+
+class PieceReader(Protocol):
+    """Reads bytes of a source in order; used by one thread."""
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, from `offset`, in it or where they are already.
+
+        Fewer only where what it reads for was cancelled.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it; a second call does nothing."""
         ...
 
 
@@ -419,7 +435,15 @@ class SeekableSource:
     """Bytes of a seekable file object without a descriptor (fsspec, spooled, in memory).
 
     Several sources may be of one file object: they read one at a time.
+
+    Attributes:
+        one_at_a_time: what is behind it reads ahead, as a file in another store does, so that
+            parts that go at once would have it read the same bytes again and again.
+        pinned: something tells this content from another after a restart.
     """
+
+    one_at_a_time = True
+    pinned = False
 
     def __init__(
         self,
@@ -436,6 +460,7 @@ class SeekableSource:
         self._start = start
         self._lock = _lock_of(file)
         self._close = close
+        self._once = uuid.uuid4().hex
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; one reader at a time, position put back."""
@@ -453,8 +478,8 @@ class SeekableSource:
         """Such objects tell nothing of changes; a short read is noticed."""
 
     def facts(self) -> SourceFacts:
-        """Name and size are all that is known."""
-        return SourceFacts("", self.size, 0, 0)
+        """Name and size are all that is known: nothing is the same content again."""
+        return SourceFacts("", self.size, 0, 0, self._once)
 
     def close(self) -> None:
         """Close what was opened here; what was handed in is not ours to close."""
@@ -488,6 +513,9 @@ class LiveSeekableSource(SeekableSource, _Digested):
 
     What goes is compared with one pass before the first byte, as in `LiveBytesSource`.
     """
+
+    one_at_a_time = False
+    pinned = True
 
     def __init__(
         self,
@@ -571,6 +599,53 @@ def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
     if read_into is not None:
         return room[: read_into(room, offset)]
     return memoryview(source.read_at(offset, len(room)))
+
+
+class _AnyPlace:
+    """Reads a source that is read from any place at the same cost."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        return read_piece(self._source, offset, room)
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+def reader_of(source: Source, start: int, size: int, cancel: CancelToken) -> PieceReader:
+    """What reads bytes `[start, start + size)` of a source in order; close it afterwards.
+
+    A store elsewhere is asked for all of them at once, and for no more.
+    """
+    own = getattr(source, "reader", None)
+    found = own(start, size, cancel) if own is not None else None
+    return cast("PieceReader", found) if found is not None else _AnyPlace(source)
+
+
+def check_last(source: Source) -> None:
+    """`check` once more, after the last byte was read: stores elsewhere are asked, too.
+
+    Raises:
+        SourceChanged: it is not what it was.
+    """
+    getattr(source, "check_last", source.check)()
+
+
+def is_pinned(source: Source) -> bool:
+    """False where nothing tells whether it is the same content after a restart."""
+    return bool(getattr(source, "pinned", True))
+
+
+def needs_samples(source: Source) -> bool:
+    """False where blocks of it tell nothing more: its store tells its version, or nobody does."""
+    return is_pinned(source) and not getattr(source, "vouched", False)
+
+
+def goes_alone(source: Source) -> bool:
+    """True where one part is read at a time: parts would fight for one position."""
+    return bool(getattr(source, "one_at_a_time", False))
 
 
 def read_once(source: Source, stop: CancelToken) -> None:

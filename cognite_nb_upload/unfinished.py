@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.blocking import CogniteClient
@@ -93,7 +93,10 @@ def forget(upload_id: str, folder: Path | None = None) -> None:
 
 
 def resume(
-    upload: object, client: object | None = None, content: Uploadable | None = None
+    upload: object,
+    client: object | None = None,
+    content: Uploadable | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Upload | Batch:
     """Go on with an unfinished upload; returns what `client.files.upload(...)` returns.
 
@@ -103,7 +106,8 @@ def resume(
     Args:
         upload: a row of `uploads()` or `unfinished_jobs()`, or its id.
         client: ours or an official one, blocking or async; from the environment when None.
-        content: the file, where it is not at its old path any more.
+        content: the file, where it is not at its old path or address any more.
+        storage_options: for the address of a file in another store, as in `upload`.
 
     Raises:
         UsageError: there is no such unfinished upload, or it belongs to another project.
@@ -111,18 +115,21 @@ def resume(
     upload_id = upload_id_of(upload)
     if path_of_job(upload_id, journal_folder.state_folder()) is not None:
         return as_async_client(client).files.resume_many(upload_id)
-    return resume_upload(upload_id, client, content)
+    return resume_upload(upload_id, client, content, storage_options)
 
 
 def resume_upload(
-    upload: object, client: object | None = None, content: Uploadable | None = None
+    upload: object,
+    client: object | None = None,
+    content: Uploadable | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Upload:
     """`resume` of one file, never of a job."""
     upload_id = upload_id_of(upload)
     if (found := by_id(upload_id)) is not None:  # no client is needed for that
         found.resume()
         return found
-    return as_async_client(client).files.resume_upload(upload_id, content)
+    return as_async_client(client).files.resume_upload(upload_id, content, storage_options)
 
 
 def as_async_client(client: object | None) -> AsyncCogniteClient:

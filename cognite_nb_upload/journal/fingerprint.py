@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import SourceChanged
-from cognite_nb_upload.sources import Source, shown_path
+from cognite_nb_upload.sources import Source, needs_samples, shown_path
 
 _SAMPLE: Final = 64 * KIB
 _SAMPLES: Final = 7
@@ -36,7 +36,8 @@ class Fingerprint:
         size: bytes.
         mtime_ns: nanoseconds since 1970.
         part_size: bytes.
-        samples: SHA-256 of up to 7 blocks of 64 KiB (`sample_hashes`).
+        samples: SHA-256 of up to 7 blocks of 64 KiB (`sample_hashes`); none where a store elsewhere
+            tells the version of what it has.
         metadata: SHA-256 of what CDF is told of the file, `overwrite` included.
         target: the existing file whose content is sent, by external id or instance id.
         version: what else tells one content from another, such as a digest of bytes in memory.
@@ -68,7 +69,9 @@ class Fingerprint:
         overwrite: bool = False,
         target: str = "",
     ) -> Self:
-        """Take the fingerprint of a source; reads 448 KiB of it, so call it off an event loop.
+        """Take the fingerprint of a source, off an event loop.
+
+        It reads 448 KiB of it, unless a store elsewhere tells its version, or nothing does.
 
         Raises:
             SourceChanged: it cannot be read as planned.
@@ -83,7 +86,7 @@ class Fingerprint:
             mtime_ns=facts.mtime_ns,
             inode=facts.inode,
             part_size=part_size,
-            samples=sample_hashes(source.read_at, source.size),
+            samples=sample_hashes(source.read_at, source.size) if needs_samples(source) else (),
             metadata=digest([metadata or {}, overwrite]),
             target=target,
             version=facts.version,

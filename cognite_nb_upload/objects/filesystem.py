@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable
+from cognite_nb_upload.process import PerProcess
 
 # What is read at once: two of them are held of each part that is on its way.
 _BLOCK: Final = 3 * MIB // 2
@@ -22,6 +25,8 @@ _ETAGS: Final = ("ETag", "etag", "e_tag", "Etag")
 _VERSIONS: Final = ("VersionId", "version_id", "version", "generation")
 _TIMES: Final = ("LastModified", "last_modified", "mtime", "modified", "updated", "created",
                  "modification_time", "Last-Modified")  # fmt: skip
+# Filesystems that any number of threads may ask at a time.
+_SHARED: Final = frozenset({"memory", "file", "local", "dbfs", "webhdfs", "hdfs", "arrow_hdfs"})
 _STATUS: Final = re.compile(r"status(?:[ _]code)?[:= ]+(\d{3})|\((\d{3})\)")
 
 
@@ -32,10 +37,11 @@ class FilesystemWay:
 
     def __init__(self, fs: Any, path: str) -> None:
         self._fs, self._path = fs, path
+        self._turn = _turn_of(fs)
 
     def look(self) -> ObjectFacts:
         """What `info` tells, past the filesystem's memory of folders."""
-        with _in_words():
+        with self._turn, _in_words():
             with suppress(NotImplementedError):
                 self._fs.invalidate_cache(self._path)
             info = self._fs.info(self._path)
@@ -47,14 +53,44 @@ class FilesystemWay:
         """Bytes `[start, end)`, span by span."""
         for at in range(start, end, _BLOCK):
             until = min(at + _BLOCK, end)
-            with _in_words():
+            with self._turn, _in_words():
                 block = bytes(self._fs.cat_file(self._path, start=at, end=until))
+            if len(block) > until - at:  # all of it, such as from a server without ranges
+                raise Unreadable("its filesystem gives no ranges", retry=False)
             yield block
             if len(block) < until - at:
                 raise Unreadable("it gave too few bytes")
 
     def close(self) -> None:
         """The filesystem is its owner's."""
+
+
+class _Turns:
+    """One lock for each filesystem that answers one question at a time, within one process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.of: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+
+
+_turns: Final = PerProcess(_Turns)
+
+
+def _turn_of(fs: Any) -> AbstractContextManager[Any]:
+    """What several threads wait for before they ask; sftp's and ftp's connections are not shared.
+
+    Libraries that do it over HTTP, or in a loop of their own, are asked by all at a time.
+    """
+    names = getattr(fs, "protocol", "")
+    names = {names} if isinstance(names, str) else set(names)
+    if getattr(fs, "async_impl", False) or names & _SHARED:
+        return nullcontext()
+    turns = _turns.get()
+    with turns.lock:
+        try:
+            return turns.of.setdefault(fs, threading.RLock())
+        except TypeError:  # nothing can be kept for it
+            return threading.RLock()
 
 
 def facts_of_info(info: Mapping[str, Any]) -> ObjectFacts:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
 from cognite_nb_upload import http
+from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import TransferError, UsageError
 from cognite_nb_upload.objects import cloud
 from cognite_nb_upload.objects.address import WEB, Address
@@ -19,6 +20,8 @@ from cognite_nb_upload.objects.web import WebWay
 
 # To read in the middle of these is to unpack from their beginning: they are read once, and spooled.
 _ARCHIVES: Final = frozenset({"zip", "tar", "libarchive"})
+# How often it is asked for size and version, before somebody is told that it does not answer.
+_LOOKS: Final = 3
 _EXTRA: Final = "pip install 'cognite_nb_upload[objects]'"
 
 
@@ -37,12 +40,15 @@ class Spooled:
     why: str
 
 
-def open_address(text: str, options: Mapping[str, Any] | None = None) -> ObjectSource | Spooled:
+def open_address(
+    text: str, options: Mapping[str, Any] | None = None, retry: Retry | None = None
+) -> ObjectSource | Spooled:
     """What is behind an address; asks its store for size and version.
 
     Args:
         text: `s3://`, `gs://`, `az://`, `abfs://`, `http(s)://` or any scheme of fsspec.
         options: what the store wants to know, by the names of fsspec or obstore.
+        retry: how often a read is tried.
 
     Raises:
         UsageError: there is nothing, it may not be read, or what reads it is not installed.
@@ -50,26 +56,53 @@ def open_address(text: str, options: Mapping[str, Any] | None = None) -> ObjectS
     address = Address(text)
     with http.Sealed():
         way = _way(address, _checked(options))
-        return way if isinstance(way, Spooled) else opened(way, address)
+        return way if isinstance(way, Spooled) else opened(way, address, retry=retry)
 
 
-def open_path(fs: Any, path: str, start: int = 0, size: int | None = None) -> ObjectSource:
-    """A path of a filesystem of fsspec.
+def open_path(
+    fs: Any, path: str, start: int = 0, size: int | None = None, retry: Retry | None = None
+) -> ObjectSource:
+    """A path of a filesystem of fsspec, from byte `start` on.
 
     Raises:
         UsageError: there is nothing, or it may not be read.
     """
     check_filesystem(fs)
     with http.Sealed():
-        return opened(FilesystemWay(fs, path), Address(address_of(fs, path)), start, size)
+        way = FilesystemWay(fs, path)
+        found = opened(way, Address(address_of(fs, path)), start, size, retry)
+    assert isinstance(found, ObjectSource)  # noqa: S101 # what has no ranges is on the web
+    return found
+
+
+def open_web_path(
+    fs: Any, path: str, start: int = 0, retry: Retry | None = None
+) -> ObjectSource | Spooled:
+    """A path of fsspec's filesystem of the web, read as any address there is.
+
+    Raises:
+        UsageError: there is nothing, or it may not be read.
+    """
+    given = getattr(fs, "kwargs", None) or {}
+    headers = {**(given.get("headers") or {})}
+    if (login := given.get("auth")) is not None and hasattr(login, "encode"):
+        headers["authorization"] = login.encode()
+    with http.Sealed():
+        way = WebWay(path, _headers({"headers": headers}))
+        return opened(way, Address(path), start, retry=retry)
 
 
 def opened(
-    way: Way, address: Address, start: int = 0, size: int | None = None
-) -> ObjectSource | Any:
+    way: Way,
+    address: Address,
+    start: int = 0,
+    size: int | None = None,
+    retry: Retry | None = None,
+) -> ObjectSource | Spooled:
     """The source behind a way, once it was looked at."""
+    retry = retry or Retry()
     try:
-        facts = _looked(way, address)
+        facts = _looked(way, address, replace(retry, attempts=min(_LOOKS, retry.attempts)))
         if isinstance(way, WebWay) and not way.ranges:
             return Spooled(address.name, _all(way, address), "its server gives no ranges")
         if facts.size is None:
@@ -82,14 +115,14 @@ def opened(
             f"{address.shown} has {facts.size - start} bytes left; length asks for {size}."
         )
     return ObjectSource(
-        way, facts, address=address.shown, name=address.name, start=start, size=size
+        way, facts, address=address.shown, name=address.name, start=start, size=size, retry=retry
     )
 
 
-def _looked(way: Way, address: Address) -> ObjectFacts:
+def _looked(way: Way, address: Address, retry: Retry) -> ObjectFacts:
+    shown, name = address.shown, address.name
     try:
-        source = ObjectSource(way, ObjectFacts(0), address=address.shown, name=address.name)
-        return source.looked()
+        return ObjectSource(way, ObjectFacts(0), address=shown, name=name, retry=retry).looked()
     except Gone as error:
         how = "is not there" if "no longer" in str(error) else str(error)
         raise UsageError(f"{address.shown} {how}.") from None
@@ -131,7 +164,8 @@ def filesystem_of(address: Address, options: Mapping[str, Any]) -> tuple[Any, st
         ) from None
     except TypeError:
         names = ", ".join(options)
-        raise UsageError(f"storage_options of {address.shown} cannot be: {names}.") from None
+        cannot = f"cannot be: {names}" if names else f"are missing; {address.scheme}:// needs some"
+        raise UsageError(f"storage_options of {address.shown} {cannot}.") from None
     except Exception as error:
         raise UsageError(f"{address.shown} cannot be opened: {type(error).__name__}.") from None
     check_filesystem(fs)

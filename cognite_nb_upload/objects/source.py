@@ -19,7 +19,6 @@ from cognite_nb_upload.objects.port import Changed, ObjectFacts, Unreadable, Way
 
 T = TypeVar("T")
 
-_RETRY: Final = Retry(attempts=6)
 _HINT: Final = "Nothing was completed. Upload it again once nobody writes to it."
 NOT_PINNED: Final = (
     "not pinned: its store tells no version, time or ETag, so that an object that is replaced by "
@@ -47,17 +46,26 @@ class ObjectSource:
         name: str,
         start: int = 0,
         size: int | None = None,
-        retry: Retry = _RETRY,
+        retry: Retry | None = None,
     ) -> None:
         self.name, self.address, self.told = name, address, facts
         self.size = (facts.size or 0) - start if size is None else size
-        self._way, self._start, self._retry = way, start, retry
+        self._way, self._start, self._retry = way, start, retry or Retry()
         self._claimed_from: int | None = None
+
+    def claimed_from(self, start: int) -> None:
+        """It is the rest of a file object that stood at byte `start`."""
+        self._claimed_from = start
 
     @property
     def pinned(self) -> bool:
         """Its store tells one version of it from another."""
         return bool(self.told.token)
+
+    @property
+    def vouched(self) -> bool:
+        """Its store gives each content an ETag or a version; a time alone has whole seconds."""
+        return bool(self.told.strong_etag or self.told.version)
 
     @property
     def whole(self) -> bool:

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.errors import SourceChanged
-from cognite_nb_upload.sources import read_piece, region_of
+from cognite_nb_upload.errors import SourceChanged, UploadStopped
+from cognite_nb_upload.sources import reader_of, region_of
 from cognite_nb_upload.store.answer import Answer, NoAnswer
 from cognite_nb_upload.store.connect import Route
 from cognite_nb_upload.store.connection import Body, Connection, Reply, StoreTimeouts
@@ -99,8 +99,8 @@ class NetworkStore:
             url = checked_upload_url(job.url, self.base_url)
             headers = {"content-type": job.content_type} if job.content_type else {}
             try:
-                with self._connection(url) as connection:
-                    answer = connection.put(url, headers, _body_of(job, cancel), cancel)
+                with self._connection(url) as connection, _body_of(job, cancel) as body:
+                    answer = connection.put(url, headers, body, cancel)
             except NoAnswer as error:
                 _log.debug("PUT %s: %s", url, error)
                 return unanswered(error)
@@ -149,13 +149,17 @@ class NetworkStore:
         self.connections.get().close()
 
 
-def _body_of(job: PartJob, cancel: CancelToken) -> Body:
-    """What a connection sends of a job."""
+@contextmanager
+def _body_of(job: PartJob, cancel: CancelToken) -> Iterator[Body]:
+    """What a connection sends of a job; what reads it ends with the block."""
     source, throttle, watched = job.source, job.throttle, job.is_watched
+    reader = reader_of(source, job.start, job.size, cancel)
 
     def read(at: int, room: memoryview) -> memoryview:
-        data = read_piece(source, job.start + at, room)
+        data = reader.read_piece(job.start + at, room)
         if len(data) != len(room):
+            if cancel:
+                raise UploadStopped(f"Part {job.no} was not sent: {cancel.reason}.")
             left = job.size - at - len(data)
             raise SourceChanged(f"{source.name or 'The content'} ended {left} bytes early.")
         if watched:
@@ -163,10 +167,13 @@ def _body_of(job: PartJob, cancel: CancelToken) -> Body:
         return data
 
     region = None if watched else region_of(source)
-    return Body(
-        job.size,
-        read,
-        file=(region[0], region[1] + job.start) if region else None,
-        throttle=(lambda wanted: throttle.take(wanted, cancel)) if throttle else None,
-        on_sent=job.sent,
-    )
+    try:
+        yield Body(
+            job.size,
+            read,
+            file=(region[0], region[1] + job.start) if region else None,
+            throttle=(lambda wanted: throttle.take(wanted, cancel)) if throttle else None,
+            on_sent=job.sent,
+        )
+    finally:
+        reader.close()

@@ -27,10 +27,14 @@ from cognite_nb_upload.core.finish import Finishing
 from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
+    PieceReader,
     Source,
     Witness,
+    check_last,
+    is_pinned,
     read_once,
     read_piece,
+    reader_of,
     region_of,
     witness_of,
 )
@@ -84,6 +88,21 @@ class SteadySource:
         """As many bytes as `room` has, in it or where they are already; errors as `read_at`."""
         return self._twice(lambda: read_piece(self._source, offset, room), offset)
 
+    @property
+    def pinned(self) -> bool:
+        """Something tells this content from another after a restart."""
+        return is_pinned(self._source)
+
+    @property
+    def vouched(self) -> bool:
+        """A store elsewhere gives each content a version of its own."""
+        return bool(getattr(self._source, "vouched", False))
+
+    def reader(self, start: int, size: int, cancel: CancelToken) -> PieceReader | None:
+        """What reads these bytes in order, where the source has such a thing."""
+        has = hasattr(self._source, "reader")
+        return reader_of(self._source, start, size, cancel) if has else None
+
     def region(self) -> tuple[int, int] | None:
         """The open file that it is a region of, for who lets the kernel send from it."""
         return region_of(self._source)
@@ -110,8 +129,15 @@ class SteadySource:
 
     def check(self) -> None:
         """See that it still is what it was; one that cannot be looked at is not."""
+        self._checked(self._source.check)
+
+    def check_last(self) -> None:
+        """`check` after the last byte was read."""
+        self._checked(lambda: check_last(self._source))
+
+    def _checked(self, check: Callable[[], None]) -> None:
         try:
-            self._source.check()
+            check()
         except OSError as error:
             raise SourceChanged(
                 f"{self.name} can no longer be looked at: {_said(error)}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +18,8 @@ from cognite_nb_upload.cluster.store import ClusterStore, check_shared
 from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import LIMITS, Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import SourceChanged, UsageError
-from cognite_nb_upload.http import redacted
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import Replayed, replay
 from cognite_nb_upload.models import (
@@ -34,12 +33,17 @@ from cognite_nb_upload.models import (
     guess_mime_type,
 )
 from cognite_nb_upload.models.node import NODE_ONLY, node_of
+from cognite_nb_upload.objects.find import Spooled
+from cognite_nb_upload.objects.given import name_of, open_elsewhere, shown_address
+from cognite_nb_upload.objects.source import NOT_PINNED, ObjectSource
 from cognite_nb_upload.sources import (
+    FileSource,
     Source,
     as_source,
     at_its_end,
+    goes_alone,
+    is_pinned,
     is_spooled,
-    own_name,
     unpacks,
 )
 from cognite_nb_upload.store.download import AT_ONCE
@@ -70,9 +74,6 @@ _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 }
 
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-
-
 class SendingFields(TypedDict, total=False):
     """The keywords that say how a file is sent."""
 
@@ -90,6 +91,7 @@ class UploadFields(MetadataFields, NodeFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
     node: FileNodeLike | None
+    storage_options: Mapping[str, Any] | None
     on_done: Callable[[Uploaded], Awaitable[None] | None] | None
     progress: bool
 
@@ -118,6 +120,7 @@ class UploadContentFields(TypedDict, total=False):
     progress: bool
     engine: Any
     trust_network: bool
+    storage_options: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,10 @@ class AsyncFiles(FileEndpoints):
 
         Args:
             content: a path, bytes, an array, a binary file object from its current position, or
-                an fsspec file. By position only: the keyword `source` is the metadata field.
+                a file in another store: its address (`s3://`, `gs://`, `abfs://`, `az://`,
+                `http(s)://`, or what fsspec knows), a `UPath`, or a file of fsspec. It is read
+                where it is, without a disk; its version is compared at each read, and another one
+                is `SourceChanged`. By position only: the keyword `source` is the metadata field.
                 Memory that can be written to is copied where it has up to 16 MiB; above that it
                 is read where it is, and a write to it ends the upload with `SourceChanged`.
             dry_run: return the plan and the request bodies, and send nothing.
@@ -210,6 +216,10 @@ class AsyncFiles(FileEndpoints):
                   read the file by its path and send the parts; all else is done here. As many
                   parts go at once as they have room for, unless `max_concurrency` is given.
                 - `trust_network`: orders with upload URLs may go to workers without TLS.
+                - `storage_options`: what the store of an address wants to know, such as
+                  `{"key": ..., "secret": ..., "endpoint_url": ...}` by the names of fsspec or
+                  obstore, or `{"headers": {...}}` for http(s); without it, what the environment
+                  says. It is written nowhere.
                 - `on_done`: is called with the `Uploaded` when the file is in CDF; may be async. If
                   it fails, the result has a note.
                 - `progress`: False shows no bars while it is awaited; they are shown in a notebook
@@ -283,13 +293,15 @@ class AsyncFiles(FileEndpoints):
             external_id=cast("str | None", given.pop("external_id", None)),
             instance_id=cast("NodeIdLike | None", given.pop("instance_id", None)),
         )
+        options = cast("Mapping[str, Any] | None", given.pop("storage_options", None))
         how = _options(given)
         part_size = how["asked"].get("part_size")
-        order = self._content_order(_opened(content, ""), target, part_size)
+        source = _opened(content, "", options, self.config.retry)
+        order = self._content_order(source, target, part_size)
         if as_flag("dry_run", dry_run):
             link = f"/files/multiuploadlink?parts={len(order.plan.parts)}"
             return _dry_run(order, link, {"items": [target]})
-        return self._start(replace(order, **how))
+        return self._start(replace(order, notes=_notes(content, source, None), **how))
 
     def start_download(
         self,
@@ -346,12 +358,19 @@ class AsyncFiles(FileEndpoints):
             download.interrupt()
             raise
 
-    def resume_upload(self, upload_id: str, content: Uploadable | None = None) -> Upload:
+    def resume_upload(
+        self,
+        upload_id: str,
+        content: Uploadable | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Upload:
         """Go on with an unfinished upload by its id, as `uploads()` lists it.
 
         Args:
             upload_id: the id.
-            content: the file, where it is not at its old path any more.
+            content: the file, where it is not at its old path or address any more, and where its
+                address has a signature, which is not remembered.
+            storage_options: for its address, as in `upload`.
 
         Raises:
             UsageError: there is no such unfinished upload, it is of another project, or its
@@ -372,7 +391,9 @@ class AsyncFiles(FileEndpoints):
             )
         if content is None and not mark.source:
             raise UsageError(f"The upload {upload_id} has no path; give its bytes, too.")
-        again = self._order_again(known, Path(mark.source) if content is None else content)
+        given = mark.source if content is None else content
+        source = _opened(given, mark.name, storage_options, self.config.retry)
+        again = self._order_again(known, source)
         return self._start(replace(again, upload_id=upload_id))
 
     # --- behind them ------------------------------------------------------------------------
@@ -382,10 +403,11 @@ class AsyncFiles(FileEndpoints):
         overwrite = as_flag("overwrite", fields.pop("overwrite", False))
         _refuse_many(source)
         node = fields.pop("node", None)
-        name = fields.pop("name", None) or _name_of_node(node) or own_name(source)
+        options = fields.pop("storage_options", None)
+        name = fields.pop("name", None) or _name_of_node(node) or name_of(source)
         if not name and not isinstance(source, str | os.PathLike):
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
-        content = _opened(source, str(name))
+        content = _opened(source, str(name), options, self.config.retry)
         with _closed_on_error(content):
             plan = plan_parts(
                 content.size, how["asked"].get("part_size"), rate=self.limits.lanes.per_connection
@@ -460,11 +482,12 @@ class AsyncFiles(FileEndpoints):
             folder=journal_folder.state_folder(),
         )
 
-    def _order_again(self, known: Replayed, content: Uploadable) -> UploadSpec:
+    def _order_again(self, known: Replayed, source: Source) -> UploadSpec:
         """The order that a journal tells of."""
         mark = known.fingerprint
-        source = _opened(content, mark.name)
         with _closed_on_error(source):
+            if not is_pinned(source):
+                raise UsageError(f"{source.name} cannot be gone on with: it is {NOT_PINNED}.")
             if source.size != mark.size:
                 raise SourceChanged(
                     f"{source.name} has {source.size} bytes; the unfinished upload {known.id} is "
@@ -481,6 +504,9 @@ class AsyncFiles(FileEndpoints):
             return self._new_order(source, about, plan, overwrite=known.overwrite)
 
     def _start(self, spec: UploadSpec) -> Upload:
+        if not is_pinned(spec.source):
+            spec = replace(spec, resume=False)
+
         def make() -> Upload:
             if spec.max_bandwidth is not None:
                 self.limits.bandwidth.set(spec.max_bandwidth)
@@ -578,33 +604,38 @@ def _refuse_many(source: object) -> None:
         )
 
 
-def _refuse_address(text: str) -> None:
-    """A file elsewhere, unless a local file is called so."""
-    scheme, colon, rest = text.partition(":")
-    if not colon or len(scheme) < 2 or not _SCHEME.fullmatch(scheme) or os.path.exists(text):
-        return
-    if rest.startswith("//") or scheme in ("dbfs", "abfs", "abfss", "s3", "gs", "az"):
-        shown = redacted(f"{scheme}:{rest.rpartition('@')[2] if '@' in rest else rest}")
-        raise UsageError(
-            f"{shown} is an address, and upload takes a path or what can be read: open it with "
-            "fsspec, as in upload(fsspec.open(address))."
-        )
+def _opened(
+    content: Uploadable,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    retry: Retry | None = None,
+) -> Source:
+    """The source of what was given, where it is.
+
+    Raises:
+        UsageError: there is nothing, or it cannot be read.
+    """
+    if hasattr(content, "read_at"):
+        return cast("Source", content)
+    found = open_elsewhere(content, options, retry)
+    if isinstance(found, ObjectSource):
+        return _not_at_its_end(found, found.name)
+    if isinstance(found, Spooled):
+        return as_source(found.pieces, name=name or found.name)
+    if found is not None:
+        return as_source(found, name=name)
+    opened = as_source(Path(content) if isinstance(content, str) else content, name=name)
+    return _not_at_its_end(opened, name or _kind(content))
 
 
-def _opened(source: Uploadable, name: str) -> Source:
-    if isinstance(source, str):
-        _refuse_address(source)
-        return as_source(Path(source), name=name)
-    if hasattr(source, "read_at"):
-        return cast("Source", source)
-    opened = as_source(source, name=name)
-    if start := at_its_end(opened):
-        opened.close()
+def _not_at_its_end(source: Source, name: str) -> Source:
+    if start := at_its_end(source):
+        source.close()
         raise UsageError(
-            f"{name or _kind(source)} stands at its end, after {start} bytes, so that nothing "
-            "would be sent: call seek(0) on it first."
+            f"{name} stands at its end, after {start} bytes, so that nothing would be sent: call "
+            "seek(0) on it first."
         )
-    return opened
+    return source
 
 
 def _name_of_node(node: object) -> str | None:
@@ -640,6 +671,12 @@ def _notes(given: object, source: Source, about: FileMetadata | None) -> tuple[s
         notes.append(f"What is sent is unpacked: {show_bytes(source.size)} as {source.name!r}.")
     if not source.size and is_spooled(given):
         notes.append(f"{_kind(given)} gave no bytes: the file is empty.")
+    if shown_address(given) and isinstance(source, FileSource) and source.path is None:
+        notes.append("It was copied to this disk first: its store gives no part of it alone.")
+    if not is_pinned(source):
+        notes.append(f"The source is {NOT_PINNED}.")
+    if goes_alone(source):
+        notes.append("One part goes at a time: all are read through one file object.")
     if about and about.geo_location and about.geo_location.doubt:
         notes.append(f"geo_location: {about.geo_location.doubt}")
     return tuple(notes)

@@ -18,7 +18,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.state import PartState, UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
-from cognite_nb_upload.sources import Source, Witness, witness_of
+from cognite_nb_upload.sources import PieceReader, Source, Witness, reader_of, witness_of
 from cognite_nb_upload.store.digests import LENGTHS, MAKERS, Computed
 from cognite_nb_upload.store.download import AT_ONCE, ObjectReader, Span, cut, span_size
 from cognite_nb_upload.store.port import Check, Checksums
@@ -228,29 +228,48 @@ async def by_download(reader: ObjectReader, source: Source, stop: CancelToken) -
         raise VerifyError(f"CDF gives back {found.size} bytes; {source.size} were sent.")
     spans = cut(found.size, span_size(found))
     came, witnesses = [0] * len(spans), {}
+    readers: dict[int, PieceReader] = {}
 
     def compare(span: Span, at: int, data: bytes | memoryview) -> None:
         if stop:
             raise UploadStopped(f"The upload was {stop.reason}.")
         if at == span.start:
-            witnesses[span.no] = witness_of(source, span.start, span.end - span.start)
-        _compare(source, witnesses[span.no], at, data)
+            size = span.end - span.start
+            witnesses[span.no] = witness_of(source, span.start, size)
+            _ended(readers, span.no)
+            readers[span.no] = reader_of(source, span.start, size, stop)
+        _compare(readers[span.no], witnesses[span.no], at, data)
+        if at + len(data) == span.end:
+            _ended(readers, span.no)
         came[span.no] = at + len(data) - span.start
 
-    await reader.read(spans, compare, AT_ONCE)
+    try:
+        await reader.read(spans, compare, AT_ONCE)
+    finally:
+        for no in tuple(readers):
+            _ended(readers, no)
     if sum(came) != source.size:
         raise VerifyError(f"CDF gave back {sum(came)} bytes; {source.size} were sent.")
     return f"all {source.size} bytes, by reading them back"
 
 
-def _compare(source: Source, witness: Witness | None, at: int, data: bytes | memoryview) -> None:
+def _ended(readers: dict[int, PieceReader], no: int) -> None:
+    if (one := readers.pop(no, None)) is not None:
+        one.close()
+
+
+def _compare(
+    reader: PieceReader, witness: Witness | None, at: int, data: bytes | memoryview
+) -> None:
     if witness is not None:
         try:
             witness.update(data)
         except SourceChanged:  # it is the store's bytes that differ from those of the pass
             raise VerifyError("CDF's bytes differ from those sent.") from None
         return
-    mine = source.read_at(at, len(data))
+    mine = reader.read_piece(at, memoryview(bytearray(len(data))))
+    if len(mine) < len(data):
+        raise UploadStopped("The upload was stopped while it was verified.")
     if mine != data:
         pairs = zip(bytes(mine), bytes(data), strict=False)
         first = next((no for no, (a, b) in enumerate(pairs) if a != b), 0)

@@ -50,7 +50,7 @@ from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.sources import Source
+from cognite_nb_upload.sources import Source, goes_alone
 from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
@@ -343,7 +343,7 @@ class UploadTask:
             self._source,
             sink,
             self._limits,
-            lambda: self._upload.max_concurrency,
+            lambda: 1 if goes_alone(self._order.source) else self._upload.max_concurrency,
             nearly_done=lambda: nearly_done(self._state),
             on_finishing=lambda finishing: self._emit(ev.Waiting(reason=str(finishing))),
         )
@@ -353,7 +353,7 @@ class UploadTask:
                 parts = (part for part in self._plan.parts if part.no in missing)
                 await engine.run(parts, stop, pause)
             # What was read must still be what was planned, or nothing is completed.
-            await to_thread.run_sync(self._source.check)
+            await to_thread.run_sync(self._source.check_last)
         finally:
             unlisten()
 

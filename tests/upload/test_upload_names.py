@@ -190,16 +190,6 @@ def test_several_files_lead_to_what_takes_them(
         client.files.upload(several([str(tmp_path / "a")]))
 
 
-@pytest.mark.parametrize(
-    "address", ["s3://bucket/x", "dbfs:/mnt/x", "https://a.example/x?sig=planted"]
-)
-def test_an_address_leads_to_fsspec(client: CogniteClient, address: str) -> None:
-    with pytest.raises(UsageError, match=r"is an address.*fsspec\.open") as refused:
-        client.files.upload(address)
-    assert "planted" not in str(refused.value)
-    assert str(refused.value).startswith(address.partition("?")[0])
-
-
 def test_a_file_that_is_called_like_an_address_is_a_file(
     client: CogniteClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

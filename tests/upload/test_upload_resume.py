@@ -53,8 +53,10 @@ def left_off(
 ) -> Upload:
     """An upload that was stopped while part `at` was on its way, and all others are stored."""
     cdf.inject(Fault("stall", "part", part=at))
+    before = len(cdf.fired())
     upload = client.files.start_upload(content, part_size=PART, **fields)
     until(upload, lambda state: len(state.parts) and state.missing_parts == (at,))
+    until_true(lambda: len(cdf.fired()) > before)  # else it holds the call that goes on
     upload.stop()
     return upload
 
@@ -147,6 +149,7 @@ def test_content_for_an_existing_file_is_gone_on_with_by_its_id(
         file_of(tmp_path, 2), external_id="a", part_size=PART
     )
     until(upload, lambda state: state.missing_parts == (1,))
+    until_true(cdf.fired)  # else it holds the call that goes on
     upload.stop()
     assert uploads(recent=False).iloc[0]["name"] == "a"
     uploaded = resume(uploads().iloc[0], client).result(30)
