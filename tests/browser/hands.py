@@ -154,6 +154,45 @@ def strips(rows: list[dict[str, str]]) -> set[str]:
     return {row["strip"] for row in rows}
 
 
+# Looks after each change and in each frame, as a key would come then: on what was the focus last,
+# when it was on the body?
+_WATCH_FOCUS = """() => {
+    const name = at => `${at.tagName} ${at.className} ${at.innerText ?? ""}`.slice(0, 80);
+    const lost = window.focusLost = [];
+    let last = "nothing";
+    const look = () => {
+        const at = document.activeElement;
+        if (at && at !== document.body) last = name(at);
+        else if (lost.at(-1) !== last) lost.push(last);
+    };
+    const channel = new MessageChannel();
+    channel.port1.onmessage = look;
+    const later = () => channel.port2.postMessage(0);
+    const all = {subtree: true, childList: true, attributes: true};
+    new MutationObserver(later).observe(document, all);
+    document.addEventListener("focusout", later, true);
+    const frame = () => { later(); requestAnimationFrame(frame); };
+    frame();
+}"""
+
+
+def watch_focus(page: Page) -> None:
+    """Remember from now on where the keyboard's focus was lost."""
+    page.evaluate(_WATCH_FOCUS)
+
+
+def focus_lost(page: Page) -> list[str]:
+    """What had the focus each time before it fell to the page's body."""
+    found: list[str] = page.evaluate("window.focusLost")
+    return found
+
+
+def press(button: Locator) -> None:
+    """Press it with the keyboard."""
+    button.focus()
+    button.page.keyboard.press("Enter")
+
+
 def use_theme(page: Page, theme: str) -> None:
     """`JupyterLab Light` or `JupyterLab Dark`."""
     page.evaluate(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hands import PANEL, Panel, a_file, slow, use_theme
+from hands import PANEL, Panel, a_file, focus_lost, press, slow, use_theme, watch_focus
 from jupyter_app import JupyterApp, Notebook
 from playwright.sync_api import expect
 
@@ -115,10 +115,8 @@ def test_the_ending_can_be_copied_and_leads_to_fusion(
     page = panel.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     panel.choose("told.bin")
-    panel.start.focus()
-    page.keyboard.press("Enter")
+    press(panel.start)
     expect(panel.view).to_contain_text("Uploaded told.bin")
-    assert page.evaluate("document.activeElement !== document.body")
     file_id = [one["id"] for one in lab_cdf.files() if one["name"] == "told.bin"][-1]
     link = panel.view.get_by_role("link", name="Open the file in Fusion")
     expect(link).to_have_attribute("href", pattern.replace("{id}", str(file_id)))
@@ -134,3 +132,36 @@ def test_the_ending_can_be_copied_and_leads_to_fusion(
     for theme in ("Light", "Dark"):
         use_theme(page, f"JupyterLab {theme}")
         screenshot(f"ending-{theme.lower()}")
+
+
+@both
+def test_the_keyboard_is_never_lost(
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator
+) -> None:
+    a_file(lab.root, "keys.bin", size=1000)
+    a_file(lab.root, "alone.bin")
+    how = "part_size=6 * 2**20, max_bandwidth=2**20"
+    alone = f'upload = panel.client.files.upload("alone.bin", {how})\nupload'
+    panel = Panel(open_notebook([PANEL, alone]))
+    page = panel.page
+    panel.choose("keys.bin")
+    watch_focus(page)
+    press(panel.button("Show the code"))
+    press(panel.button("Hide the code"))
+    press(panel.button("▸ Time and place"))
+    press(panel.button("▾ Time and place"))
+    press(panel.start)
+    expect(panel.view).to_contain_text("Uploaded keys.bin")
+    press(panel.button("Close"))
+    expect(panel.view).to_have_count(0)
+    assert not focus_lost(page)
+
+    panel.notebook.run_cell(1)
+    cell = panel.notebook.cell(1)
+    press(cell.get_by_role("button", name="Pause"))
+    press(cell.get_by_role("button", name="Resume"))
+    press(cell.get_by_role("button", name="Hide parts"))
+    panel.notebook.run("import math; upload.set_limits(max_bandwidth=math.inf)")
+    expect(cell).to_contain_text("Uploaded alone.bin")
+    expect(cell.locator(".cnbu-view")).to_have_count(0)  # words alone are in its place
+    assert not focus_lost(page)

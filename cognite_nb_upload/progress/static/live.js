@@ -87,6 +87,7 @@ function buttons(parent, label, press) {
         let button = known.get(one.key);
         if (!button) {
           button = make("button", one.quiet ? "cnbu-quiet-press" : "", node);
+          node.insertBefore(button, node.querySelector(":scope > label")); // what is typed comes last
           button.type = "button";
           button.addEventListener("click", () => press(one.key));
           known.set(one.key, button);
@@ -124,11 +125,32 @@ function limitBox(parent, id, send) {
   };
 }
 
+// Where the end takes the place of a view that has the focus, it goes to what is around that place;
+// the page's body would take the next key for a command.
+function keepFocus(el) {
+  let around = [];
+  const observer = new MutationObserver(() => {
+    const free = [null, document.body].includes(document.activeElement);
+    if (el.isConnected && (free || el.contains(document.activeElement))) return;
+    observer.disconnect();
+    const home = around.find((one) => one.isConnected);
+    if (!free || !home) return;
+    if (!home.hasAttribute("tabindex")) home.tabIndex = -1;
+    home.focus({ preventScroll: true });
+  });
+  el.addEventListener("focusin", () => {
+    around = [];
+    for (let at = el.parentElement; at && at !== document.body; at = at.parentElement) around.push(at);
+    observer.observe(document.body, { childList: true, subtree: true });
+  });
+}
+
 let made = 0;
 
 function render({ model, el }) {
   el.classList.add("cnbu", "cnbu-live");
   el.tabIndex = -1;
+  keepFocus(el);
   const noteId = `cnbu-note-${(made += 1)}`;
   const send = (content) => model.send(content);
   const press = (key) => send({ do: key });
@@ -172,7 +194,7 @@ function render({ model, el }) {
 
   const steer = () => {
     const data = model.get("tools");
-    const had = el.contains(document.activeElement) && document.activeElement !== el;
+    const had = el.contains(document.activeElement) ? document.activeElement : null;
     tools.show(data.buttons ?? []);
     question.show(data.question ?? [], "Stop this upload?");
     showLimit(data.limit ?? null, Boolean(data.bad));
@@ -180,11 +202,14 @@ function render({ model, el }) {
     note.className = `cnbu-told ${data.bad ? "error" : ""}`;
     note.hidden = !data.note;
     // The focus moves on with the question, and never falls to the page.
+    if (!had || had === el) return;
     const asked = question.node.querySelector("button:enabled");
-    if (had && asked && !question.node.contains(document.activeElement)) asked.focus();
-    else if (had && !el.contains(document.activeElement)) {
-      (tools.node.querySelector("button:enabled") ?? el).focus();
-    }
+    if (asked && !question.node.contains(had)) asked.focus();
+    else if (!had.isConnected || had.disabled || !had.checkVisibility()) (first() ?? el).focus();
+  };
+  const first = () => {
+    const offered = [...tools.node.querySelectorAll("button:enabled")];
+    return offered.find((one) => one.checkVisibility());
   };
 
   const escape = (event) => {

@@ -48,8 +48,9 @@ async function sendAhead(model, signal) {
 
 // --- the focus -----------------------------------------------------------------------------------
 //
-// What has the focus may be hidden, disabled or removed by what it did. The focus then falls to the
-// page's body, where JupyterLab takes letters for commands, so it goes to what is next to that place.
+// What has the focus may be hidden, disabled or removed by what it did. The focus would then fall to
+// the page's body, where JupyterLab takes letters for commands, so it goes to what is next to that
+// place at once: before the next frame is drawn, and before the next key is heard.
 // Where the kernel asks for it (`cnbu-focus`), it is given only if the person who pressed something
 // has not gone elsewhere meanwhile: an answer may be late, and the answer to one press may come after
 // the next press. A click into text asks for nothing, and no answer takes the focus from one field to
@@ -69,11 +70,13 @@ function outermost(element) {
 }
 
 const isFree = () => !document.activeElement || document.activeElement === document.body;
+const isLost = (element) => !element.isConnected || element.disabled || !element.checkVisibility();
 
 class Focus {
   constructor(el) {
     this.el = el;
     this.trail = []; // what has the focus, and what is around it
+    this.place = document.createRange(); // where that is; it stays when the element is removed
     this.pressed = null;
     this.given = null; // what got the focus in place of what was lost
     this.asked = null; // what the kernel asks the focus for, and is not shown yet
@@ -88,6 +91,7 @@ class Focus {
     const on = (name, listener) =>
       document.addEventListener(name, listener, { capture: true, signal });
     on("focusin", (event) => this.came(event.target));
+    on("focusout", () => queueMicrotask(() => this.left()));
     on("click", (event) => this.press(event.target.closest?.(TEXT) ? null : event.target));
     on("keydown", (event) => event.key === "Enter" && this.press(event.target));
     on("keydown", (event) => onKey(event, this.top));
@@ -107,7 +111,14 @@ class Focus {
     if (!top?.contains(element)) return;
     for (let at = element; at !== top; at = at.parentElement) this.trail.push(at);
     this.trail.push(top);
+    this.place.setStartBefore(element);
+    this.place.collapse(true);
     this.observe(top);
+  }
+
+  // The person clicked where nothing takes the focus: it stays there, whatever happens here.
+  left() {
+    if (isFree() && this.trail.length && !isLost(this.trail[0])) this.trail = [];
   }
 
   press(element) {
@@ -119,7 +130,7 @@ class Focus {
   }
 
   observe(top) {
-    const all = { subtree: true, childList: true, attributeFilter: ["class", "disabled"] };
+    const all = { subtree: true, childList: true, attributeFilter: ["class", "disabled", "hidden"] };
     this.observer.observe(top, { attributes: true, attributeOldValue: true, ...all });
   }
 
@@ -133,7 +144,8 @@ class Focus {
       this.describing = null;
       if (this.top) describe(this.top);
     });
-    // A page notices in its next frame that what has the focus cannot have it any more.
+    this.recover();
+    // What a style sheet hides is no change in the tree: the page notices in its next frame.
     requestAnimationFrame(() => requestAnimationFrame(() => this.recover()));
   }
 
@@ -149,17 +161,23 @@ class Focus {
   }
 
   recover() {
-    const lost = this.trail[0];
-    if (!lost || !isFree() || (lost.isConnected && lost.checkVisibility() && !lost.disabled)) return;
+    const [lost] = this.trail;
+    if (!lost || !isLost(lost) || !(isFree() || document.activeElement === lost)) return;
     for (const around of this.trail.slice(1)) {
       if (!around.isConnected || !around.checkVisibility()) continue;
-      const next = nextIn(around, lost);
+      const next = this.nextIn(around);
       if (!next && !around.matches(PLACES)) continue;
       if (!next) around.tabIndex = -1;
       this.given = next ?? around;
       this.given.focus({ preventScroll: true });
       return;
     }
+  }
+
+  // What can have the focus from its last place on, or else the last before that.
+  nextIn(around) {
+    const all = [...around.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
+    return all.find((one) => this.place.comparePoint(one, 0) > 0) ?? all.at(-1);
   }
 }
 
@@ -168,9 +186,10 @@ function marked(changes, name) {
   const added = (node) =>
     node.classList?.contains(name) ? node : node.querySelector?.(`.${name}`);
   return changes
-    .flatMap(({ target, type, addedNodes, oldValue }) => {
+    .flatMap(({ target, type, addedNodes, attributeName, oldValue }) => {
       if (type === "childList") return [...addedNodes].map(added);
-      return oldValue?.includes(name) ? [] : [target.classList.contains(name) && target];
+      if (attributeName !== "class" || oldValue?.includes(name)) return [];
+      return [target.classList.contains(name) && target];
     })
     .filter(Boolean);
 }
@@ -184,12 +203,6 @@ function reveal(element) {
   for (const name of ["wheel", "keydown", "pointerdown"]) // the person goes elsewhere
     addEventListener(name, end, { once: true, capture: true });
   setTimeout(end, REVEAL_MS);
-}
-
-function nextIn(around, lost) {
-  const all = [...around.querySelectorAll(FOCUSABLE)].filter((one) => one.checkVisibility());
-  const follows = (one) => lost.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING;
-  return all.find(follows) ?? all.at(-1);
 }
 
 // --- what a screen reader is told, and keys in lists ----------------------------------------------
