@@ -44,7 +44,7 @@ class AsyncCogniteClient(NotPickled):
             stall_s=config.stall_timeout_s,
             answer_s=config.transfer_timeout_s,
         )
-        self._network = NetworkStore(config.base_url, waits)
+        self._network = NetworkStore(config.base_url, waits, config.congestion)
         self.files = AsyncManyFiles(self._rpc, self._network)
         self.catalog = AsyncCatalog(self._rpc)
 

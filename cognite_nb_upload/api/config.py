@@ -10,6 +10,7 @@ from typing import Any
 from cognite_nb_upload.api.auth import Credentials
 from cognite_nb_upload.api.environment import checked_root, settings_of, url_of_cluster, variables
 from cognite_nb_upload.api.values import checked_cluster, checked_project, cleaned_header, trimmed
+from cognite_nb_upload.core.congestion import Congestion, checked_congestion
 from cognite_nb_upload.core.numbers import as_seconds
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import ConfigError, UsageError
@@ -31,6 +32,9 @@ class ClientConfig:
         transfer_timeout_s: how long a store may take to answer once it has a part, in seconds.
         stall_timeout_s: a part that moves less than 64 KiB in this long, in seconds, is sent again.
         uploaded_wait_s: after completion, wait this long, in seconds, for CDF to say `uploaded`.
+        congestion: how TCP decides what it sends to a store, where the system (Linux) lets it be
+            chosen: "auto" sends by BBR once packets are seen to be lost at random, "bbr" always,
+            "system" never.
         retry: how often and how patiently requests and parts are tried again.
         headers: sent to CDF with every request, never to a store.
     """
@@ -44,6 +48,7 @@ class ClientConfig:
     transfer_timeout_s: float = 600.0
     stall_timeout_s: float = 60.0
     uploaded_wait_s: float = 90.0
+    congestion: Congestion = "auto"
     retry: Retry = field(default_factory=Retry)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -69,6 +74,7 @@ class ClientConfig:
         object.__setattr__(self, "base_url", checked_root(url, "base_url"))
         for name in ("timeout_s", "transfer_timeout_s", "stall_timeout_s"):
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
+        object.__setattr__(self, "congestion", _congestion(self.congestion))
         headers = dict(cleaned_header(name, value) for name, value in self.headers.items())
         object.__setattr__(self, "headers", headers)
 
@@ -117,5 +123,12 @@ class ClientConfig:
 def _seconds(name: str, value: object) -> float:
     try:
         return as_seconds(name, value)
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _congestion(value: object) -> Congestion:
+    try:
+        return checked_congestion(value)
     except UsageError as error:
         raise ConfigError(str(error)) from None

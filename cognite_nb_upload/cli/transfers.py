@@ -89,7 +89,7 @@ def _add_upload(upload: argparse.ArgumentParser) -> None:
     upload.add_argument("--overwrite", action="store_true", help="replace that external id's file")
     upload.add_argument("--verify", choices=("size", "checksum", "download", "none"))
     upload.add_argument("--part-size", metavar="SIZE", help="such as 64MiB")
-    upload.add_argument("--max-concurrency", type=int, metavar="N", help="parts at once, 1 to 16")
+    upload.add_argument("--max-concurrency", type=int, metavar="N", help="parts at once, 1 to 64")
     upload.add_argument("--max-bandwidth", metavar="RATE", help="such as 10MB/s or 80Mbit/s")
     upload.add_argument(
         "--no-resume",

@@ -2,8 +2,8 @@
 
 Rules of this file: every number is judged by the rate of at least a second, after a pause in which
 new connections only fill their buffers; more is kept only where it brings what it promises, and
-fewer where fewer do as well; a store that asks for less is obeyed at once. Arithmetic only: the
-edge says what time it is.
+fewer where fewer do as well; a store that asks for less is obeyed at once; above 16 only while one
+connection carries little. Arithmetic only: the edge says what time it is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Final
 
 from cognite_nb_upload.core.plan import MIB
 
-# Past 16 the caller's event loop starves; the pump's threads are made for so many.
-MOST: Final = 16
+# A connection that carries little leaves the processor alone: there may be so many of them. Past
+# 16 of those that carry more, the caller's event loop starves.
+MOST: Final = 64
+USUAL: Final = 16
+LITTLE: Final = 2 * MIB
 START: Final = 4
 # Seconds after a change that say nothing, and the seconds that are measured then.
 SETTLE_S: Final = 0.5
@@ -26,6 +29,8 @@ CALM_S: Final = 5.0
 REST_S: Final = 60.0
 # No look for so long, in seconds: what was being measured has ended.
 _GAP_S: Final = 2.0
+# Where packets are lost at random, each connection's rate is the way's: many more pay at once.
+_LEAP: Final = 4
 # Doubling has to bring this share of its promise, and one more this share of one's.
 _DOUBLE_PAYS: Final = 0.75
 _ONE_PAYS: Final = 0.5
@@ -60,6 +65,7 @@ class Concurrency:
         base: how many at once `step` is compared with.
         base_rate: their rate in bytes/s; 0 before anything was measured.
         held: the most until `held_until_s`, since a store has asked for less.
+        lossy: packets are lost on the way, and not because there are too many.
     """
 
     limit: int = START
@@ -73,15 +79,16 @@ class Concurrency:
     settled_s: float = 0.0
     held: int = MOST
     held_until_s: float = -math.inf
+    lossy: bool = False
 
     @property
     def per_connection(self) -> float:
         """Bytes/s that each of those at once carried; 0 before anything was measured."""
         return self.base_rate / self.base
 
-    def look(self, now_s: float, moved: int, busy: int) -> Concurrency:
+    def look(self, now_s: float, moved: int, busy: int, *, lossy: bool = False) -> Concurrency:
         """The limit after `moved` bytes in all, with `busy` connections at work."""
-        seen = replace(self, looked_s=now_s)
+        seen = replace(self, looked_s=now_s, lossy=lossy)
         if now_s - self.looked_s > _GAP_S or busy < self.limit:
             return replace(seen, began=None, opens_s=max(self.opens_s, now_s + SETTLE_S))
         if self.began is None:
@@ -108,6 +115,10 @@ class Concurrency:
         most = max(1, min(MOST, most))
         limit = min(self.limit, most)
         return replace(self, most=most, limit=limit, base=limit, step=Step.MEASURE, began=None)
+
+    def changed(self, now_s: float) -> Concurrency:
+        """The way is another one now: what was measured says nothing of it."""
+        return self._tried(self.limit, Step.MEASURE, now_s)
 
     # --- the steps --------------------------------------------------------------------------
 
@@ -150,9 +161,12 @@ class Concurrency:
         return replace(self, began=None)
 
     def _double(self, now_s: float) -> Concurrency:
-        more = min(self._most(now_s), 2 * self.limit)
+        most = self._most(now_s)
+        more = min(most, (_LEAP if self.lossy else 2) * self.limit)
         if more > self.limit:
             return self._tried(more, Step.DOUBLE, now_s)
+        if most < self.limit:
+            return self._tried(most, Step.MEASURE, now_s)
         return self._rest(now_s) if self.step is Step.DOUBLE else self._fewer(now_s)
 
     def _one_more(self, now_s: float) -> Concurrency:
@@ -166,7 +180,9 @@ class Concurrency:
         return self._tried(self.limit // 2, Step.FEWER, now_s)
 
     def _most(self, now_s: float) -> int:
-        return min(self.most, self.held) if now_s < self.held_until_s else self.most
+        """The most that may be tried now, by what each carries and what a store asked for."""
+        most = min(self.most, MOST if 0 < self.per_connection < LITTLE else USUAL)
+        return min(most, self.held) if now_s < self.held_until_s else most
 
     def _back(self, now_s: float) -> Concurrency:
         return replace(self, limit=self.base)._rest(now_s)

@@ -30,13 +30,14 @@ from cognite_nb_upload.store.stream import (
     drop_unsent,
     on_the_way,
 )
+from cognite_nb_upload.store.traffic import Traffic
 from cognite_nb_upload.store.url import SignedURL
 
 # What is throttled and told at once: little at first, so that a slow link still shows progress.
 _FIRST_STRIDE: Final = 64 * KIB
 _LARGEST_STRIDE: Final = 4 * MIB
-# What is read and written at once.
-_PIECE: Final = MIB
+# What is read and written at once: the more connections there are, the less each of them holds.
+_PIECES: Final = ((6, MIB), (10, 512 * KIB), (20, 256 * KIB), (1 << 30, 128 * KIB))
 # A part that moves less than this within the stall time-out stands still, whatever drips.
 _STALL_BYTES: Final = 64 * KIB
 # What was sent is told this often, in seconds: more than anybody can see.
@@ -80,12 +81,25 @@ class Body:
     on_sent: Callable[[int], None] = lambda sent: None
 
 
-class Connection:
-    """One connection of a route, made when it is first used."""
+def piece_size(connections: int) -> int:
+    """Bytes that each of so many connections reads and writes at once."""
+    return next(size for most, size in _PIECES if connections <= most)
 
-    def __init__(self, route: Route, timeouts: StoreTimeouts) -> None:
+
+class Connection:
+    """One connection of a route, made when it is first used.
+
+    Attributes:
+        route: where it leads.
+        piece: bytes that are read and written at once from the next request on.
+    """
+
+    def __init__(
+        self, route: Route, timeouts: StoreTimeouts, traffic: Traffic | None = None
+    ) -> None:
         self.route = route
-        self._timeouts = timeouts
+        self.piece = piece_size(1)
+        self._timeouts, self._traffic = timeouts, traffic
         self._waiter = Waiter()
         self._stream: Stream | None = None
         self._protocol = h11.Connection(h11.CLIENT)
@@ -150,6 +164,8 @@ class Connection:
             try:
                 if self._stream is None:
                     self._stream = connect(self.route, waiter, self._timeouts.connect_s)
+                    if self._traffic is not None:
+                        self._traffic.begins(self._stream.sock)
                 exchange = _Exchange(self._stream, self._protocol, waiter, self._timeouts)
                 yield exchange
             except NoAnswer:
@@ -163,8 +179,8 @@ class Connection:
 
     def _room(self) -> memoryview:
         """The buffer for one piece: its pages are used again, since new ones cost a fifth more."""
-        if self._buffer is None:
-            self._buffer = _page_aligned(_PIECE)
+        if self._buffer is None or len(self._buffer) != self.piece:
+            self._buffer = _page_aligned(self.piece)
         return self._buffer
 
     def reusable(self) -> bool:
@@ -180,6 +196,8 @@ class Connection:
         """Close it; what a request that is not over has left in this machine is not sent."""
         if not self._over and self._stream is not None:
             drop_unsent(self._stream.sock)
+        if self._traffic is not None and self._stream is not None:
+            self._traffic.ends(self._stream.sock)
         self._waiter.close()
         self._buffer = None
 

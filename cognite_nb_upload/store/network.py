@@ -14,13 +14,21 @@ from contextlib import AbstractContextManager, contextmanager
 
 from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.congestion import Congestion
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import SourceChanged, UploadStopped
 from cognite_nb_upload.sources import reader_of, region_of
 from cognite_nb_upload.store.answer import Answer, NoAnswer
 from cognite_nb_upload.store.connect import Route
-from cognite_nb_upload.store.connection import Body, Connection, Reply, StoreTimeouts
+from cognite_nb_upload.store.connection import (
+    Body,
+    Connection,
+    Reply,
+    StoreTimeouts,
+    piece_size,
+)
 from cognite_nb_upload.store.port import PartJob, Verdict
+from cognite_nb_upload.store.traffic import Seen, Traffic
 from cognite_nb_upload.store.url import SignedURL, checked_upload_url
 from cognite_nb_upload.store.verdict import judge, unanswered
 
@@ -29,11 +37,13 @@ _log = logging.getLogger("cognite_nb_upload.store")
 
 
 class Connections:
-    """One process's connections that are idle."""
+    """One process's connections: those that are idle, and what all of them carry."""
 
-    def __init__(self) -> None:
+    def __init__(self, congestion: Congestion = "auto") -> None:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
+        self._busy = 0
+        self.traffic = Traffic(congestion)
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -50,7 +60,7 @@ class Connections:
                     found = one
                 else:
                     self._idle.insert(0, one)
-        return found or Connection(route, timeouts)
+        return found or Connection(route, timeouts, self.traffic)
 
     def give_back(self, connection: Connection) -> None:
         """Keep it for the next one, or close it."""
@@ -66,9 +76,14 @@ class Connections:
         tls = http.tls_context() if url.scheme == "https" else None
         proxy = http.proxy_for(f"{url.scheme}://{url.netloc}")
         connection = self.take(Route(url.host, url.port, tls, proxy), timeouts)
+        with self._lock:
+            self._busy += 1
+            connection.piece = piece_size(self._busy)
         try:
             yield connection
         finally:
+            with self._lock:
+                self._busy -= 1
             self.give_back(connection)
 
     def close(self) -> None:
@@ -85,11 +100,14 @@ class NetworkStore:
     Args:
         base_url: of CDF: where it is on this machine, so may be the store.
         timeouts: when a connection, a part or an answer counts as stalled.
+        congestion: how TCP decides what it sends, as of `Traffic`.
     """
 
-    def __init__(self, base_url: str, timeouts: StoreTimeouts) -> None:
+    def __init__(
+        self, base_url: str, timeouts: StoreTimeouts, congestion: Congestion = "auto"
+    ) -> None:
         self.base_url, self.timeouts = base_url, timeouts
-        self.connections = process.PerProcess(Connections)
+        self.connections = process.PerProcess(lambda: Connections(congestion))
         self._with_etag: set[object] = set()
         http.quiet_logs()
 
@@ -143,6 +161,10 @@ class NetworkStore:
 
     def _connection(self, url: SignedURL) -> AbstractContextManager[Connection]:
         return self.connections.get().to(url, self.timeouts)
+
+    def traffic(self) -> Seen:
+        """What this process's connections have carried, and how the way is."""
+        return self.connections.get().traffic.look()
 
     def close(self) -> None:
         """Close the connections that are idle."""

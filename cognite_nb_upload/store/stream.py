@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import sys
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from cognite_nb_upload.core.plan import KIB, MIB
@@ -21,10 +22,17 @@ from cognite_nb_upload.core.plan import KIB, MIB
 _RECORDS: Final = 64 * KIB
 # What may wait in this machine's buffers beside what is on its way.
 _UNSENT: Final = MIB
-# Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes.
+# Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes; and
+# further ones, in order: rtt and min_rtt are in us, as are the times; each kernel only adds.
 _UNACKED: Final = 24
+_RTT: Final = 68
+_AGAIN: Final = 100
 _ACKED: Final = 120
 _NOT_SENT: Final = 144
+_SHORTEST: Final = 148
+_PACKETS: Final = 156
+_TIMES: Final = 168
+_KNOWN: Final = 192
 # SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
 _DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -246,6 +254,55 @@ def drop_unsent(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP)
 
 
+def use_congestion_control(sock: socket.socket, name: str) -> bool:
+    """Have TCP decide by another rule how much is on its way; False where the system refuses."""
+    if not hasattr(socket, "TCP_CONGESTION"):
+        return False
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class TCPCounts:
+    """What the kernel tells of one connection: bytes, packets, ms and seconds.
+
+    Attributes:
+        confirmed: bytes that the other side has confirmed.
+        on_its_way: packets that it has not.
+        packets: sent with data; `again` of them were sent again.
+        rtt_ms: now; `shortest_ms` is the shortest that was seen.
+        busy_s: with something to send; in `held_up_s` of them a window or a buffer was full.
+    """
+
+    confirmed: int
+    on_its_way: int
+    packets: int
+    again: int
+    rtt_ms: float
+    shortest_ms: float
+    busy_s: float
+    held_up_s: float
+
+
+def tcp_counts(sock: socket.socket) -> TCPCounts | None:
+    """What the kernel tells of a connection; None where it does not tell all of it."""
+    info = _tcp_info(sock)
+    if len(info) < _KNOWN:
+        return None
+
+    def number(at: int, kind: str = "=I") -> int:
+        return int(struct.unpack_from(kind, info, at)[0])
+
+    busy, window, buffer = struct.unpack_from("=QQQ", info, _TIMES)
+    return TCPCounts(
+        number(_ACKED, "=Q"), number(_UNACKED), number(_PACKETS), number(_AGAIN),
+        number(_RTT) / 1e3, number(_SHORTEST) / 1e3, busy / 1e6, (window + buffer) / 1e6,
+    )  # fmt: skip
+
+
 def confirmed(sock: socket.socket) -> int:
     """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
     info = _tcp_info(sock)
@@ -265,6 +322,6 @@ def _tcp_info(sock: socket.socket) -> bytes:
     if not hasattr(socket, "TCP_INFO"):
         return b""
     try:
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _NOT_SENT + 4)
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _KNOWN)
     except OSError:
         return b""

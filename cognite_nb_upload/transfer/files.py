@@ -158,7 +158,7 @@ class AsyncFiles(FileEndpoints):
 
     def __init__(self, rpc: Rpc, network: NetworkStore) -> None:
         super().__init__(rpc, network)
-        self.limits = SharedLimits()
+        self.limits = SharedLimits(network.traffic)
 
     @overload
     def upload(
@@ -204,8 +204,9 @@ class AsyncFiles(FileEndpoints):
                   `source_system` (a node too), `source_id`, `source_context` and the times.
                 - `part_size`: bytes of each part but the last, such as 67108864 or "64 MiB"; above
                   5 MiB, at most 4000 MiB.
-                - `max_concurrency`: parts at once, 1 to 16 (8). The engine starts low, adds while
-                  the rate grows, and halves when the store asks for less.
+                - `max_concurrency`: parts at once, 1 to 64 (64). The engine starts with 4, doubles
+                  while that pays, goes above 16 only where each connection carries less than
+                  2 MiB/s, and halves when the store asks for less.
                 - `overwrite`: replace the file that has this external id.
                 - `resume`: False begins anew, whatever is known of an earlier call.
                 - `verify`: "size" asks the store; "checksum" compares MD5 or CRC32C of each part;
@@ -342,7 +343,7 @@ class AsyncFiles(FileEndpoints):
             external_id: of a classic file.
             instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
             resume: False begins from the first byte, whatever has arrived before.
-            max_concurrency: ranges at once, 1 to 16 (4).
+            max_concurrency: ranges at once, 1 to 64 (4).
 
         Raises:
             SourceChanged: the file was replaced meanwhile; nothing of two versions is mixed.

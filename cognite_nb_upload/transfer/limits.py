@@ -21,6 +21,7 @@ from cognite_nb_upload.core.plan import LIMITS
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
 from cognite_nb_upload.store.bandwidth import Bandwidth
+from cognite_nb_upload.store.traffic import Seen
 from cognite_nb_upload.transfer.verify import KnownChecksums
 
 
@@ -55,10 +56,14 @@ class Slots:
     A part that had a lane before, and gave it back while its store was busy, came first.
 
     Used on the package's own loop alone, but for `may_stay` and `moved`.
+
+    Args:
+        traffic: says what was carried over the network.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Callable[[], Seen] = Seen) -> None:
         self._adapt = Concurrency()
+        self._traffic, self._seen = traffic, Seen()
         self._waiting: deque[_Turn] = deque()
         self._moved: dict[object, int] = {}
         self._moved_before = 0
@@ -74,8 +79,16 @@ class Slots:
         """Bytes per second that one connection carried lately; 0 where that is not known."""
         return self._adapt.per_connection
 
+    @property
+    def told(self) -> bool:
+        """True where what goes over the network is known already; any thread may ask."""
+        return self._seen.tells
+
     def moved(self, owner: object, size: int) -> None:
-        """So many bytes of this owner's parts have gone out in all; any thread may tell."""
+        """So many bytes of this owner's parts have gone out in all; any thread may tell.
+
+        Not told by those whose bytes `traffic` tells of.
+        """
         self._moved[owner] = size
 
     def ended(self, owner: object) -> None:
@@ -112,7 +125,12 @@ class Slots:
     def look(self) -> None:
         """See whether more at once would help; cheap, called several times a second."""
         moved = self._moved_before + sum(tuple(self._moved.values()))
-        self._adapt = self._adapt.look(time.monotonic(), moved, self.busy)
+        before, self._seen, now_s = self._seen, self._traffic(), time.monotonic()
+        if self._seen.changes != before.changes:
+            self._adapt = self._adapt.changed(now_s)
+        self._adapt = self._adapt.look(
+            now_s, moved + self._seen.confirmed, self.busy, lossy=self._seen.lossy
+        )
         self._wake()
 
     def overloaded(self) -> None:
@@ -120,7 +138,7 @@ class Slots:
         self._adapt = self._adapt.overloaded(time.monotonic())
 
     def cap(self, most: int) -> None:
-        """At most so many at once, 1 to 16, over all uploads."""
+        """At most so many at once, 1 to 64, over all uploads."""
         self._adapt = self._adapt.capped(most)
         self._wake()
 
@@ -159,6 +177,9 @@ class EngineSlots(Slots):
 class SharedLimits:
     """What the uploads of one client share.
 
+    Args:
+        traffic: says what was carried over the network.
+
     Attributes:
         bandwidth: bytes per second, over all of them.
         checksums: which checksums its store answers with.
@@ -166,10 +187,10 @@ class SharedLimits:
 
     most_at_once: int = MOST
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Callable[[], Seen] = Seen) -> None:
         self.bandwidth = Bandwidth()
         self.checksums = KnownChecksums()
-        self._lanes = PerProcess(Slots)
+        self._lanes = PerProcess(lambda: Slots(traffic))
 
     @property
     def lanes(self) -> Slots:

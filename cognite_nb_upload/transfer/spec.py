@@ -13,14 +13,15 @@ from typing import Any, Final
 
 from cognite_nb_upload.api.files import Claim
 from cognite_nb_upload.api.session import OpenUpload
+from cognite_nb_upload.core.concurrency import MOST
 from cognite_nb_upload.core.plan import MIB, Plan
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.sources import BytesSource, Source
 from cognite_nb_upload.transfer.verify import Verify
 
-# Several at once hide each other's waits; more than 16 starve the caller's loop.
-DEFAULT_CONCURRENCY: Final = 8
+# As many as pay: `core/concurrency.py` says how many of them go at once.
+DEFAULT_CONCURRENCY: Final = MOST
 
 # Is told what is waited for, and "" when it is over.
 Tell = Callable[[str], None]

@@ -344,7 +344,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         """Change the limits while it runs.
 
         Args:
-            max_concurrency: parts of this upload at once, 1 to 16.
+            max_concurrency: parts of this upload at once, 1 to 64.
             max_bandwidth: bytes per second, shared by all uploads of this client; `math.inf` is
                 no limit.
         """
@@ -484,7 +484,7 @@ def _told(notes: tuple[str, ...]) -> str:
 
 
 def checked_concurrency(most: int) -> int:
-    """The number of parts at once, 1 to 16.
+    """The number of parts at once, 1 to 64.
 
     Raises:
         UsageError: it is not.

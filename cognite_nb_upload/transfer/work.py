@@ -369,10 +369,12 @@ class UploadTask:
     def _telling_the_lanes(self) -> Listener:
         """Tell what all uploads share how many bytes went out, and when a store asks for less."""
         loop, lanes = asyncio.get_running_loop(), self._limits.lanes
+        over_network = self._files.store is self._files.network
 
         def tell(state: UploadState, event: ev.Event) -> None:
             if isinstance(event, ev.PartSent):
-                lanes.moved(self, state.moved)
+                if not (over_network and lanes.told):
+                    lanes.moved(self, state.moved)
             elif isinstance(event, ev.PartLost) and event.overloaded:
                 loop.call_soon_threadsafe(lanes.overloaded)  # lanes belong to the loop
 

@@ -18,7 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 mkdir -p build
-for program in sink client; do
+for program in sink client wanemu; do
     if [ build/$program -ot $program.c ]; then
         cc -O2 -Wall -Wextra -o build/$program.new $program.c -lssl -lcrypto -lz -lpthread
         mv build/$program.new build/$program

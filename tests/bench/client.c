@@ -29,6 +29,7 @@
 
 static int file, port;
 static int64_t file_size, part_size = 64 << 20;
+static in_addr_t host;
 static size_t chunk = 1 << 20;
 static SSL_CTX *tls;
 static atomic_long next_part;
@@ -46,7 +47,7 @@ static void die(const char *what) {
 
 static Conn dial(void) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                             .sin_addr.s_addr = host};
     Conn c = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
     int on = 1;
     if (c.fd < 0 || connect(c.fd, (void *)&to, sizeof to)) die("connect");
@@ -142,6 +143,10 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[i], "--threads")) count = atoi(argv[i + 1]);
         if (!strcmp(argv[i], "--chunk-kib")) chunk = (size_t)atoll(argv[i + 1]) << 10;
     }
+    char name[64] = "";
+    sscanf(argv[1], "%*[^:]://%63[^:/]", name);
+    host = inet_addr(name); /* "localhost" is no address */
+    if (host == INADDR_NONE) host = htonl(INADDR_LOOPBACK);
     port = atoi(strrchr(argv[1], ':') + 1);
     file = open(argv[2], O_RDONLY);
     if (file < 0 || fstat(file, &st)) die(argv[2]);

@@ -1,7 +1,7 @@
 /*
  * A sink: as much of CDF and of an object store as an upload meets, at next to no cost.
  *
- *   sink [--cert FILE --key FILE] [--api-latency-ms N] [--storage-latency-ms N] [--decrypt]
+ *   sink [--cert FILE --key FILE] [--api-latency-ms N] [--storage-latency-ms N] [--decrypt] [--bind ADDRESS]
  *
  * Prints one line, `{"api": "http://127.0.0.1:P", "storage": "http://127.0.0.1:Q"}`, then serves until
  * its standard input ends. It keeps the length of every part it was sent, and none of the bytes: what it
@@ -86,7 +86,7 @@ typedef struct {
 static Door api, storage;
 static SSL_CTX *tls; /* NULL: plain */
 static bool decrypt;
-static const char *scheme = "http";
+static const char *scheme = "http", *address = "127.0.0.1";
 
 /* ---- a connection, plain or TLS --------------------------------------------------------------- */
 
@@ -399,8 +399,8 @@ static bool open_file(Conn *c, Request *r, bool multipart) {
     int n = snprintf(text, sizeof text, "{%s,", meta);
     n += snprintf(text + n, sizeof text - (size_t)n, multipart ? "\"uploadId\":\"u%ld\",\"uploadUrls\":[" : "\"uploadUrl\":", id);
     for (long i = 0; i < parts; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s\"%s://127.0.0.1:%d/put/%ld/%ld?sig=b\"",
-                      i ? "," : "", scheme, storage.port, id, i);
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s\"%s://%s:%d/put/%ld/%ld?sig=b\"",
+                      i ? "," : "", scheme, address, storage.port, id, i);
     snprintf(text + n, sizeof text - (size_t)n, multipart ? "]}" : "}");
     return answer_json(c, "201 Created", text);
 }
@@ -419,8 +419,8 @@ static bool answer_items(Conn *c, const char *json, bool links) {
         describe(id, true, meta, sizeof meta);
         n += (size_t)sprintf(text + n, "%s{%s", text[n - 1] == '[' ? "" : ",", meta);
         if (links)
-            n += (size_t)sprintf(text + n, ",\"downloadUrl\":\"%s://127.0.0.1:%d/get/%ld?sig=b\"",
-                                 scheme, storage.port, id);
+            n += (size_t)sprintf(text + n, ",\"downloadUrl\":\"%s://%s:%d/get/%ld?sig=b\"",
+                                 scheme, address, storage.port, id);
         n += (size_t)sprintf(text + n, "}");
     }
     sprintf(text + n, "]}");
@@ -534,7 +534,7 @@ static void *serve(void *arg) {
 /* ---- listening -------------------------------------------------------------------------------- */
 
 static void open_door(Door *door) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
     socklen_t size = sizeof at;
     door->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (door->fd < 0 || bind(door->fd, (void *)&at, sizeof at) || listen(door->fd, 1024)) die("listen");
@@ -582,6 +582,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--cert")) cert = argv[++i];
         else if (!strcmp(argv[i], "--key")) key = argv[++i];
         else if (!strcmp(argv[i], "--api-latency-ms")) api.latency_ms = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--bind")) address = argv[++i];
         else if (!strcmp(argv[i], "--storage-latency-ms")) storage.latency_ms = atoi(argv[++i]);
     }
     if (cert && key) open_tls(cert, key);
@@ -589,8 +590,8 @@ int main(int argc, char **argv) {
     open_door(&storage);
     pthread_create(&thread, NULL, welcome, &api);
     pthread_create(&thread, NULL, welcome, &storage);
-    printf("{\"api\": \"%s://127.0.0.1:%d\", \"storage\": \"%s://127.0.0.1:%d\"}\n", scheme, api.port, scheme,
-           storage.port);
+    printf("{\"api\": \"%s://%s:%d\", \"storage\": \"%s://%s:%d\"}\n", scheme, address, api.port, scheme,
+           address, storage.port);
     fflush(stdout);
     while (getchar() != EOF) {}
     return 0;

@@ -59,7 +59,7 @@ WRONG = [
     ("Value 1", "lonely", "the value 'lonely' has no key", ""),
     ("Key 1", "k" * 129, "of 129 bytes; CDF takes at most 128", ""),
     ("Part size, MiB", "six", "The part size is a number of MiB", ""),
-    ("Parts at once", "17", "1 to 16", ""),
+    ("Parts at once", "65", "1 to 64", ""),
 ]
 WRONG_PICKS = [
     ("Data set", TOO_LARGE, "ids are 1 to 9007199254740991"),

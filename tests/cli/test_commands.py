@@ -81,7 +81,7 @@ def test_a_file_is_uploaded_with_what_is_said_of_it(
     ("option", "said"),
     [
         (["--data-set-id", "0"], "data_set_id is 0"),
-        (["--max-concurrency", "0"], "max_concurrency is 1 to 16, not 0"),
+        (["--max-concurrency", "0"], "max_concurrency is 1 to 64, not 0"),
         (["--part-size", "0"], "part_size is 0 bytes"),
         (["--max-bandwidth", "0"], "max_bandwidth is a number of bytes per second above 0"),
         (["--part-size", "big"], "part_size is a number of bytes"),

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from cognite_nb_upload.core.concurrency import CALM_S, MOST, START, Concurrency
+from cognite_nb_upload.core.concurrency import CALM_S, LITTLE, MOST, START, USUAL, Concurrency, Step
 from cognite_nb_upload.core.plan import MIB
 
 Link = Callable[[int, float], float]
 _LOOK_S = 0.2
 
 
-def drive(adapt: Concurrency, link: Link, seconds: float, *, busy: int = MOST) -> list[int]:
-    """The limit at each look, on a link that says its rate by number at once and time."""
-    now_s, moved, limits = 0.0, 0.0, []
-    while now_s < seconds:
-        adapt = adapt.look(now_s, round(moved), min(busy, adapt.limit))
-        limits.append(adapt.limit)
+def driven(
+    adapt: Concurrency,
+    link: Link,
+    seconds: float,
+    *,
+    busy: int = MOST,
+    lossy: bool = False,
+    began_s: float = 0.0,
+) -> Iterator[Concurrency]:
+    """What each look comes to, on a link that says its rate by number at once and time."""
+    now_s, moved = began_s, 0.0
+    while now_s < began_s + seconds:
+        adapt = adapt.look(now_s, round(moved), min(busy, adapt.limit), lossy=lossy)
+        yield adapt
         moved += _LOOK_S * link(min(busy, adapt.limit), now_s)
         now_s += _LOOK_S
-    return limits
+
+
+def drive(adapt: Concurrency, link: Link, seconds: float, **how: Any) -> list[int]:
+    """The limit at each look."""
+    return [one.limit for one in driven(adapt, link, seconds, **how)]
 
 
 def shared(capacity: float, each: float) -> Link:
@@ -36,10 +49,39 @@ def noisy(link: Link, share: float, seed: int = 1) -> Link:
 
 
 def test_it_doubles_while_doubling_pays_and_is_at_the_most_within_seconds() -> None:
-    limits = drive(Concurrency(), shared(1e12, MIB), 6)
+    limits = drive(Concurrency(), shared(1e12, MIB), 8)
     assert limits[0] == START
     assert limits[-1] == MOST
-    assert set(limits) == {4, 8, 16}
+    assert set(limits) == {4, 8, 16, 32, 64}
+
+
+def test_more_than_sixteen_go_at_once_only_where_each_carries_little() -> None:
+    assert drive(Concurrency(), shared(1e12, LITTLE * 0.99), 10)[-1] == MOST
+    assert max(drive(Concurrency(), shared(1e12, LITTLE * 1.01), 10)) == USUAL
+
+
+def test_where_packets_are_lost_at_random_many_more_are_tried_at_once() -> None:
+    lossy = drive(Concurrency(), shared(1e12, MIB / 3), 4, lossy=True)
+    assert lossy[-1] == MOST
+    assert set(lossy) == {4, 16, 64}
+    assert drive(Concurrency(), shared(1e12, MIB / 3), 4)[-1] == 16
+
+
+def test_many_become_few_again_where_each_begins_to_carry_much() -> None:
+    def link(n: int, now_s: float) -> float:
+        return min(300 * MIB, n * (1 if now_s < 20 else 30) * MIB)
+
+    limits = drive(Concurrency(), link, 40)
+    assert max(limits) == MOST
+    assert limits[-1] <= USUAL
+
+
+def test_after_a_change_of_the_way_all_is_measured_again() -> None:
+    *_, resting = driven(Concurrency(), shared(4 * MIB, MIB), 20)
+    assert (resting.step, resting.limit) == (Step.REST, 4)
+    unseen, fast = shared(4.5 * MIB, MIB), shared(1e12, MIB)
+    assert max(drive(resting, unseen, 10, began_s=20.0)) == 4
+    assert drive(resting.changed(20.0), fast, 10, began_s=20.0)[-1] == MOST
 
 
 def test_a_link_that_one_connection_fills_gets_few() -> None:

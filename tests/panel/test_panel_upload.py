@@ -67,8 +67,8 @@ def test_upload_is_disabled_and_says_why(
         ("many", "", "a number of MiB"),
         ("nan", "", "a number of MiB"),
         ("1e400", "", "a number of MiB"),
-        ("", "17", "1 to 16"),
-        ("", "two", "1 to 16"),
+        ("", "65", "1 to 64"),
+        ("", "two", "1 to 64"),
     ],
 )
 def test_what_cannot_be_sent_so_is_refused_at_once(

@@ -207,7 +207,7 @@ def test_no_more_parts_wait_than_there_are_threads() -> None:
         stop.set("enough")
 
     with pytest.raises(UploadStopped):
-        run_engine(sink, 60, 8, stop, meanwhile)
+        run_engine(sink, 100, 8, stop, meanwhile)
     assert sorted(waiting) == list(range(MOST))
 
 

@@ -166,7 +166,7 @@ def test_a_file_object_is_taken_from_its_position(client: CogniteClient, cdf: Em
         (Path(), {}, "is a folder"),
         (b"x", {}, "no name"),
         (b"x", {"name": "a", "part_size": 1024**4}, "part_size"),
-        (b"x", {"name": "a", "max_concurrency": 17}, "max_concurrency is 1 to 16"),
+        (b"x", {"name": "a", "max_concurrency": 65}, "max_concurrency is 1 to 64"),
         (b"x", {"name": "a", "max_bandwidth": 0}, "max_bandwidth"),
         (b"x", {"name": "a", "verify": "maybe"}, "verify is one of"),
         (b"x", {"name": "a", "directory": "relative"}, "directory"),

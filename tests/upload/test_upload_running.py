@@ -96,7 +96,7 @@ def test_other_options_return_the_one_that_runs_and_say_what_was_ignored(
     assert "verify" not in note
     assert note.rstrip(".") in repr(first)
     assert client.files.limits.bandwidth.rate is None
-    assert (first.plan.part_size, first.max_concurrency) == (PART, 8)
+    assert (first.plan.part_size, first.max_concurrency) == (PART, 64)
     first.pause()
     first.resume()
     assert first.result(30).notes == (note,)

@@ -12,6 +12,7 @@ import ipywidgets
 from IPython.core.getipython import get_ipython
 
 from cognite_nb_upload.cluster.engine import checked_engine
+from cognite_nb_upload.core.concurrency import MOST
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.words import clean
@@ -126,8 +127,8 @@ class UploadOptions:
             UsageError: something cannot be.
         """
         at_once = self.at_once.value.strip()
-        if at_once and not (at_once.isdecimal() and 1 <= int(at_once) <= 16):
-            raise UsageError("Parts at once is a whole number from 1 to 16.")
+        if at_once and not (at_once.isdecimal() and 1 <= int(at_once) <= MOST):
+            raise UsageError("Parts at once is a whole number from 1 to 64.")
         given = {
             "part_size": self.part_size(),
             "max_concurrency": checked_concurrency(int(at_once)) if at_once else None,

@@ -1,0 +1,119 @@
+"""What this process's connections to stores carry, as the kernel tells of each (on Linux).
+
+Rules of this file: bytes count once the other side has confirmed them; connections that are closed
+stay counted; where the system refuses another congestion control, the one that it has is used, and
+nobody is told.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from cognite_nb_upload.core.congestion import Congestion, Counts, Loss
+from cognite_nb_upload.store.stream import TCPCounts, tcp_counts, use_congestion_control
+
+# What goes on at full speed where packets are lost at random, and where it may be chosen.
+_BBR: Final = "bbr"
+# No look is made more often, in seconds, however many ask.
+_LOOK_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at the traffic found.
+
+    Attributes:
+        confirmed: bytes that the other sides have confirmed in all; only grows.
+        lossy: packets are lost on the way at random.
+        changes: how often the way of sending was changed for it.
+        tells: the kernel does tell.
+    """
+
+    confirmed: int = 0
+    lossy: bool = False
+    changes: int = 0
+    tells: bool = False
+
+
+class Traffic:
+    """The connections of one process to its stores. Thread-safe.
+
+    Args:
+        congestion: "auto" sends by BBR from when packets are seen to be lost at random, "bbr"
+            always; "system" leaves it as the system has it.
+        loss: what is known of the way.
+    """
+
+    def __init__(self, congestion: Congestion = "auto", loss: Loss = Loss()) -> None:  # noqa: B008 # frozen
+        self._congestion = congestion
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, TCPCounts] = {}
+        self._closed: tuple[float, ...] = (0, 0, 0, 0.0, 0.0)
+        self._loss = loss
+        self._bbr = congestion == "bbr"
+        self._changes = 0
+        self.tells = False
+        self._looked_s = 0.0
+
+    def begins(self, sock: socket.socket) -> None:
+        """A connection has been made; where its kernel tells nothing, it is not counted."""
+        with self._lock:
+            if (counts := tcp_counts(sock)) is not None:
+                self._open[sock] = counts
+                self.tells = True
+            if self._bbr:
+                use_congestion_control(sock, _BBR)
+
+    def ends(self, sock: socket.socket) -> None:
+        """A connection is about to be closed."""
+        with self._lock:
+            if (last := self._open.pop(sock, None)) is not None:
+                counts = tcp_counts(sock) or last
+                self._closed = _added(self._closed, _numbers(counts))
+
+    def look(self) -> Seen:
+        """What was carried so far; cheap, called several times a second while parts are sent."""
+        with self._lock:
+            now_s = time.monotonic()
+            self._open = {sock: tcp_counts(sock) or last for sock, last in self._open.items()}
+            if now_s - self._looked_s >= _LOOK_S:
+                self._looked_s = now_s
+                self._loss = self._loss.look(now_s, self._counts())
+                if self._congestion == "auto" and self._loss.lossy and not self._bbr:
+                    self._use_bbr()
+            return Seen(int(self._sums()[0]), self._loss.lossy, self._changes, self.tells)
+
+    def _use_bbr(self) -> None:
+        self._bbr = True
+        self._changes += any([use_congestion_control(sock, _BBR) for sock in self._open])
+
+    def _sums(self) -> tuple[float, ...]:
+        sums = self._closed
+        for counts in self._open.values():
+            sums = _added(sums, _numbers(counts))
+        return sums
+
+    def _counts(self) -> Counts:
+        _, packets, again, busy_s, held_up_s = self._sums()
+        working = [one for one in self._open.values() if one.on_its_way]
+        share = 1 / max(1, len(working))
+        return Counts(
+            int(packets),
+            int(again),
+            sum(one.rtt_ms for one in working) * share,
+            sum(one.shortest_ms for one in working) * share,
+            busy_s,
+            held_up_s,
+        )
+
+
+def _numbers(one: TCPCounts) -> tuple[float, ...]:
+    return one.confirmed, one.packets, one.again, one.busy_s, one.held_up_s
+
+
+def _added(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(map(sum, zip(one, other, strict=True)))

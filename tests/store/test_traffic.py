@@ -1,0 +1,144 @@
+"""What connections carry, as the kernel tells, and by which rule they send."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cognite_nb_upload import AsyncCogniteClient, ClientConfig, ConfigError, Token
+from cognite_nb_upload.core.congestion import Counts, Loss
+from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.store.connection import piece_size
+from cognite_nb_upload.store.stream import use_congestion_control
+from cognite_nb_upload.store.traffic import Traffic
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells it")
+LOSSY = Loss(lossy=True, began_s=float("inf"), first=Counts())
+
+
+@contextmanager
+def connected(receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.socket() as listener, socket.socket() as ours:
+        if receive_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        ours.connect(listener.getsockname())
+        theirs, _ = listener.accept()
+        with theirs:
+            yield ours, theirs
+
+
+def rule_of(sock: socket.socket) -> str:
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+
+
+def needs_bbr() -> None:
+    with socket.socket() as sock:
+        if not use_congestion_control(sock, "bbr"):
+            pytest.skip("this system does not let BBR be chosen")
+
+
+def until_confirmed(traffic: Traffic, size: int) -> int:
+    until_s = time.monotonic() + 30
+    while (seen := traffic.look().confirmed) < size and time.monotonic() < until_s:
+        time.sleep(0.01)
+    return seen
+
+
+def test_bytes_count_once_the_other_side_has_them_and_not_when_they_are_handed_over() -> None:
+    traffic = Traffic()
+    with connected(receive_buffer=4 * KIB) as (ours, theirs):
+        traffic.begins(ours)
+        ours.setblocking(False)
+        handed_over = ours.send(bytes(MIB))
+        assert handed_over > 8 * traffic.look().confirmed
+        reading = threading.Thread(target=theirs.recv, args=(handed_over, socket.MSG_WAITALL))
+        reading.start()
+        assert until_confirmed(traffic, handed_over) == handed_over
+        reading.join()
+
+
+def test_what_a_connection_has_carried_stays_counted_when_it_is_closed() -> None:
+    traffic = Traffic()
+    for _ in range(2):
+        with connected() as (ours, theirs):
+            traffic.begins(ours)
+            before = traffic.look().confirmed
+            ours.sendall(bytes(1000))
+            theirs.recv(1000, socket.MSG_WAITALL)
+            until_confirmed(traffic, before + 1000)
+            traffic.ends(ours)
+    assert traffic.look().confirmed == 2000
+    assert traffic.look().tells
+
+
+def test_bbr_is_used_from_the_beginning_where_it_is_asked_for() -> None:
+    needs_bbr()
+    with connected() as (ours, _):
+        Traffic("bbr").begins(ours)
+        assert rule_of(ours) == "bbr"
+
+
+def test_where_packets_are_lost_at_random_bbr_is_used_on_all_connections_and_later_ones() -> None:
+    needs_bbr()
+    traffic = Traffic("auto", LOSSY)
+    with connected() as (one, _), connected() as (later, _):
+        assert use_congestion_control(one, "reno")
+        assert use_congestion_control(later, "reno")
+        traffic.begins(one)
+        assert rule_of(one) == "reno"
+        assert traffic.look().changes == 1
+        assert rule_of(one) == "bbr"
+        traffic.begins(later)
+        assert rule_of(later) == "bbr"
+        assert traffic.look().changes == 1
+
+
+def test_the_systems_rule_stays_where_that_is_asked_for() -> None:
+    traffic = Traffic("system", LOSSY)
+    with connected() as (ours, _):
+        assert use_congestion_control(ours, "reno")
+        traffic.begins(ours)
+        assert traffic.look().lossy
+        assert (rule_of(ours), traffic.look().changes) == ("reno", 0)
+
+
+def test_a_rule_that_the_system_refuses_leaves_the_one_that_it_has() -> None:
+    with connected() as (ours, theirs):
+        before = rule_of(ours)
+        assert not use_congestion_control(ours, "no-such-rule")
+        assert rule_of(ours) == before
+        ours.sendall(b"it goes on")
+        assert theirs.recv(10) == b"it goes on"
+
+
+def test_another_word_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ConfigError, match="congestion is 'auto', 'system' or 'bbr', not 'fast'"):
+        ClientConfig(
+            client_name="x", project="p", cluster="c", credentials=Token("t"),
+            congestion="fast",  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def test_a_clients_setting_reaches_its_connections() -> None:
+    needs_bbr()
+    config = ClientConfig(
+        client_name="x", project="p", cluster="c", credentials=Token("t"), congestion="bbr"
+    )
+    client = AsyncCogniteClient(config)
+    with connected() as (ours, _):
+        assert use_congestion_control(ours, "reno")
+        client.files.network.connections.get().traffic.begins(ours)
+        assert rule_of(ours) == "bbr"
+
+
+@pytest.mark.parametrize(("connections", "budget"), [(4, 4), (8, 5), (16, 5), (64, 8)])
+def test_what_all_connections_hold_together_stays_small(connections: int, budget: int) -> None:
+    assert connections * piece_size(connections) <= budget * MIB
