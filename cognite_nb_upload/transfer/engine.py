@@ -2,9 +2,10 @@
 
 Rules of this file: the engine knows a source and a sink, not a network. Workers take parts from one
 iterator, and keep their thread and their lane from part to part while nobody else is waiting for
-it. One whose part waits for a busy store keeps only its thread: other parts go meanwhile. When one
-part fails for good no new ones start, and those in flight may finish. A stop ends everything at
-once. Users see our error, never a group of them.
+it. One whose part waits for a busy store keeps only its thread: other parts go meanwhile. Of the
+last parts, one that crawls is cut, and sent again by the worker that had it: never by two at a
+time. When one part fails for good no new ones start, and those in flight may finish. A stop ends
+everything at once. Users see our error, never a group of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -25,6 +27,7 @@ from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.finish import Finishing
 from cognite_nb_upload.core.plan import Part
+from cognite_nb_upload.core.tail import Flight, Tail
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
     PieceReader,
@@ -43,6 +46,10 @@ from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 T = TypeVar("T")
 
 _TICK_S: Final = 0.2
+# So many parts tell how fast one may be.
+_RATES: Final = 32
+# Why a part is cut that is sent again at once.
+_SLOW: Final = "its connection was much slower than the others"
 
 
 class Sink(Protocol):
@@ -166,6 +173,8 @@ class Engine:
         at_once: says how many of this upload's parts may go at once, at any moment.
         nearly_done: says which of the parts in flight are finished where it is paused.
         on_finishing: is told of those, several times a second.
+        tail: decides which of the last parts is cut and sent again; None: none is.
+        flights: the parts in flight.
     """
 
     def __init__(
@@ -177,9 +186,13 @@ class Engine:
         *,
         nearly_done: Callable[[], Finishing] = Finishing,
         on_finishing: Callable[[Finishing], None] = lambda _: None,
+        tail: Tail | None = None,
+        flights: Callable[[], Sequence[Flight]] = tuple,
     ) -> None:
         self._source, self._sink, self._limits, self._at_once = source, sink, limits, at_once
         self._nearly_done, self._on_finishing = nearly_done, on_finishing
+        self._tail, self._flights = tail, flights
+        self._rates: deque[float] = deque(maxlen=_RATES)  # of the parts that ended last
         self._in_flight: dict[int, CancelToken] = {}  # by the part's number, what stops it
         self._pausing = False
         self._finish_by_s = math.inf
@@ -311,20 +324,31 @@ class Engine:
     def _send(self, part: Part | None, own: CancelToken, rest: BackoffWait) -> None:
         """Send this part and those after it: a thread that has just sent one is warm."""
         while part is not None:
-            with self._taking:
-                if self._pausing:
-                    raise UploadStopped(f"Part {part.no} was not begun: paused.")
-                self._in_flight[part.no] = own
-            try:
-                self._sink(part, self._source, own, rest)
-            except Exception as error:  # said here: other threads take parts before the loop hears
-                self._error = self._error or error
-                raise
-            finally:
-                del self._in_flight[part.no]
+            if not self._sent(part, own, rest):
+                continue
             may = not own and self._error is None
             may = may and not self._returning and self._busy <= self._at_once()
             part = self._next() if may and self._limits.lanes.may_stay(self) else None
+
+    def _sent(self, part: Part, own: CancelToken, rest: BackoffWait) -> bool:
+        """Send one part; False where it was cut, and is to be sent again."""
+        this, began_s = CancelToken(), time.monotonic()
+        with self._taking:
+            if self._pausing:
+                raise UploadStopped(f"Part {part.no} was not begun: paused.")
+            self._in_flight[part.no] = this
+        try:
+            with own.waking(lambda: this.set(own.reason)):
+                self._sink(part, self._source, this, rest)
+        except Exception as error:  # said here: other threads take parts before the loop hears
+            if isinstance(error, UploadStopped) and this.reason == _SLOW and not own:
+                return False
+            self._error = self._error or error
+            raise
+        finally:
+            del self._in_flight[part.no]
+        self._rates.append(part.size / max(1e-3, time.monotonic() - began_s))
+        return True
 
     def _next(self) -> Part | None:
         """The next part that nobody has taken."""
@@ -337,5 +361,21 @@ class Engine:
         while True:
             await anyio.sleep(_TICK_S)
             self._limits.lanes.look()
+            self._cut_what_crawls()
             if self._pausing:
                 self._watch_pause()
+
+    def _cut_what_crawls(self) -> None:
+        """Cut the part that would be over much sooner if it were sent again on another way."""
+        if self._tail is None:
+            return
+        flights = self._flights()
+        self._tail = self._tail.look(time.monotonic(), flights)
+        free = self._busy < min(self._at_once(), self._limits.lanes.limit)
+        if self._more or not free or self._pausing:
+            return
+        slow = self._tail.slow(flights, tuple(self._rates))
+        this = None if slow is None else self._in_flight.get(slow.no)
+        if slow is not None and this is not None:
+            self._tail = self._tail.without(slow)
+            this.set(_SLOW)

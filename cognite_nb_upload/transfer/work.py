@@ -29,6 +29,7 @@ from cognite_nb_upload.core.feed import Listener
 from cognite_nb_upload.core.finish import nearly_done
 from cognite_nb_upload.core.plan import Part, plan_parts, show_bytes
 from cognite_nb_upload.core.state import Phase, UploadState
+from cognite_nb_upload.core.tail import Tail, flights_of
 from cognite_nb_upload.errors import (
     APIError,
     EngineLost,
@@ -125,6 +126,11 @@ class UploadTask:
     @property
     def _state(self) -> UploadState:
         return self._upload.state
+
+    @property
+    def _over_network(self) -> bool:
+        """True where this process's own connections carry the parts."""
+        return self._files.store is self._files.network
 
     # --- the journal ------------------------------------------------------------------------
 
@@ -346,6 +352,8 @@ class UploadTask:
             lambda: 1 if goes_alone(self._order.source) else self._upload.max_concurrency,
             nearly_done=lambda: nearly_done(self._state),
             on_finishing=lambda finishing: self._emit(ev.Waiting(reason=str(finishing))),
+            tail=Tail(self._plan.size) if self._over_network else None,
+            flights=lambda: flights_of(self._state),
         )
         unlisten = self._upload.feed.listen(self._telling_the_lanes())
         try:
@@ -369,7 +377,7 @@ class UploadTask:
     def _telling_the_lanes(self) -> Listener:
         """Tell what all uploads share how many bytes went out, and when a store asks for less."""
         loop, lanes = asyncio.get_running_loop(), self._limits.lanes
-        over_network = self._files.store is self._files.network
+        over_network = self._over_network
 
         def tell(state: UploadState, event: ev.Event) -> None:
             if isinstance(event, ev.PartSent):

@@ -32,7 +32,7 @@ from cognite_nb_upload import CogniteClient, PartFailed, UploadStopped, uploads
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.concurrency import MOST, START
-from cognite_nb_upload.core.plan import MIB, Part
+from cognite_nb_upload.core.plan import KIB, MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.sources import BytesSource, Source
@@ -245,6 +245,25 @@ def test_while_offline_no_other_parts_begin(
         assert {event.no for event in ear.of(ev.PartStarted)} == {0, 1}
         line.up()
         assert cdf.content(upload.result(30).id) == content
+
+
+def test_a_part_that_crawls_at_the_end_is_cut_and_sent_again_by_one_at_a_time(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    """At 40 KiB/s it would take two minutes; what it has sent is a few percent of the upload."""
+    cdf.inject(Fault("slow", "part", part=19, bytes_per_s=40 * KIB, after_bytes=0))
+    ear, path = Ear(), file_of(tmp_path, 20)
+    upload = client.files.start_upload(path, part_size=PART)
+    upload.listen(ear)
+    file = upload.result(60)
+    assert fired(cdf) == ["slow"]
+    assert cdf.content(file.id) == path.read_bytes()
+    assert puts(cdf) == {**dict.fromkeys(range(19), 1), 19: 2}
+    told = [type(event) for event in ear.events if getattr(event, "no", None) == 19]
+    assert [one for one in told if one is not ev.PartSent] == [
+        ev.PartStarted, ev.PartLost, ev.PartStarted, ev.PartStored
+    ]  # fmt: skip
+    assert upload.state.retries == 0  # nothing went wrong
 
 
 # --- how many at once -----------------------------------------------------------------------------
