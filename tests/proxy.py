@@ -18,6 +18,11 @@ from typing import IO, Self
 from anyio.from_thread import start_blocking_portal
 
 
+# What a proxy's socket holds, in bytes: some systems let it grow to more than a test sends, and then
+# a store that stands still cannot be told from one that has it all.
+HELD = 256 * 1024
+
+
 class _Server:
     """Accepts connections on 127.0.0.1, each in a thread of its own."""
 
@@ -31,6 +36,7 @@ class _Server:
     def up(self) -> None:
         """Listen, on the port of before where there was one."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HELD)
         self.port = self._listener.getsockname()[1]
         self._start(self._accept, self._listener)
 
@@ -269,7 +275,9 @@ class TLSFront:
         self._portal.__exit__(None, None, None)
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HELD)
+        return server
 
     async def _close(self) -> None:
         self._server.close()
