@@ -199,7 +199,7 @@ class FileMultipartUploadSession(NotPickled):
         stop: CancelToken | None = None,
         throttle: Throttle | None = None,
         backoff_wait: BackoffWait | None = None,
-        new_digest: Callable[[], Digest] | None = None,
+        new_digest: Callable[[Secret], Digest] | None = None,
     ) -> None:
         """Send bytes `[start, start + size)` of a source as one part, and try until it is stored.
 

@@ -70,7 +70,7 @@ class EngineFiles(SmallFiles):
             PartFailed: it is not in the store.
             SourceChanged: it is not what it was.
         """
-        digest = self._digests() if self._digests else None
+        digest = self._digests(url) if self._digests else None
         order = Order(
             "", WHOLE, SourceRef(str(absolute(row.path)), row.size or 0, row.mtime_ns),
             size=row.size or 0, url=url, content_type=file.mime_type,

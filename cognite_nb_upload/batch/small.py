@@ -68,7 +68,7 @@ class SmallFiles:
         self._pace = Pace(threads)
         self._threads = CapacityLimiter(self._pace.now)
         known = files.limits.checksums
-        self._digests = None if verify == "none" else (lambda: PartDigest(known))
+        self._digests = None if verify == "none" else (lambda _: PartDigest(known))
 
     async def send(self, task: RowTask) -> CDFFile:
         """Send it; CDF may need a while to say `uploaded` after that.

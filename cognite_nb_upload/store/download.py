@@ -63,16 +63,20 @@ class Span:
     end: int
 
 
-# At most so many spans, so that a record and a strip of them stay small; none is smaller.
+# At most so many spans: a record and a strip of them stay small. Each costs a round trip, in
+# which its connection is idle: they are long where the object is, and never shorter than this.
 _MOST_SPANS: Final = 200
+_SPANS: Final = 32
 _SMALLEST_SPAN: Final = 8 * MIB
+_LONGEST_SPAN: Final = 64 * MIB
 
 
 def span_size(found: StoredObject) -> int:
     """Bytes of a span. Without a version there is one span: another might not fit it."""
     if not found.etag:
         return max(1, found.size)
-    return max(_SMALLEST_SPAN, -(-found.size // _MOST_SPANS // MIB) * MIB)
+    fits = min(_LONGEST_SPAN, found.size // _SPANS // MIB * MIB)
+    return max(_SMALLEST_SPAN, fits, -(-found.size // _MOST_SPANS // MIB) * MIB)
 
 
 def cut(size: int, step: int) -> list[Span]:

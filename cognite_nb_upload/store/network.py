@@ -27,7 +27,7 @@ from cognite_nb_upload.store.connection import (
     StoreTimeouts,
     piece_size,
 )
-from cognite_nb_upload.store.port import PartJob, Verdict
+from cognite_nb_upload.store.port import Checksums, PartJob, Verdict
 from cognite_nb_upload.store.traffic import Seen, Traffic
 from cognite_nb_upload.store.url import SignedURL, checked_upload_url
 from cognite_nb_upload.store.verdict import judge, unanswered
@@ -109,6 +109,7 @@ class NetworkStore:
         self.base_url, self.timeouts = base_url, timeouts
         self.connections = process.PerProcess(lambda: Connections(congestion))
         self._with_etag: set[object] = set()
+        self._checksums: dict[object, Checksums] = {}
         http.quiet_logs()
 
     def put(self, job: PartJob, cancel: CancelToken) -> Verdict:
@@ -130,7 +131,13 @@ class NetworkStore:
         verdict = judge(answer, etag_expected=url.shape in self._with_etag)
         if verdict.stored and answer.headers.get("etag"):
             self._with_etag.add(url.shape)
+        if verdict.stored:
+            self._checksums[url.shape] = verdict.checksums
         return verdict
+
+    def checksums_of(self, url: Secret) -> Checksums | None:
+        """Those of the last answer to such a URL; None where there was none yet."""
+        return self._checksums.get(checked_upload_url(url, self.base_url).shape)
 
     @contextmanager
     def reading(

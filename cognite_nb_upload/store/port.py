@@ -116,7 +116,7 @@ class PartJob:
         digest: of this try; takes each byte that goes out.
         witness: of this try; compares each byte that goes out with what it was when the upload
             began, where that may change unseen.
-        new_digest: makes the digest of each try; None: there is none.
+        new_digest: makes the digest of each try, for its URL; None: there is none.
         missing: how many parts of the upload are not stored yet, this one among them.
         backoff_wait: waits until the next try, while other parts use the way.
 
@@ -133,14 +133,14 @@ class PartJob:
     emit: Callable[[ev.Event], None] = _nobody
     digest: Digest | None = None
     witness: Witness | None = None
-    new_digest: Callable[[], Digest] | None = None
+    new_digest: Callable[[Secret], Digest] | None = None
     missing: Callable[[], int] = lambda: 1
     backoff_wait: BackoffWait | None = None
 
     def begun(self) -> PartJob:
         """The same job for one try, with a digest and a witness of its own."""
         witness = witness_of(self.source, self.start, self.size)
-        digest = self.new_digest() if self.new_digest else None
+        digest = self.new_digest(self.url) if self.new_digest else None
         return replace(self, digest=digest, witness=witness)
 
     @property

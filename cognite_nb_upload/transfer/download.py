@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -44,6 +45,8 @@ from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
 
 # The record is written this often, in seconds: what a killed kernel loses at most.
 _SAVE_S: Final = 2.0
+# What has arrived of a range is told this often, in seconds: more than anybody can see.
+_TELL_S: Final = 0.1
 
 
 class Download(background.Awaited[Path]):
@@ -265,16 +268,18 @@ class DownloadTask:
             raise failure
 
     def _sink(self, file: PartialFile) -> Callable[[Span, int, bytes | memoryview], None]:
-        begun: set[int] = set()
+        told_s: dict[int, float] = {}
 
         def sink(span: Span, at: int, data: bytes | memoryview) -> None:
             whole = file.spans[span.no]
-            if span.no not in begun:
-                begun.add(span.no)
+            if span.no not in told_s:
+                told_s[span.no] = -math.inf
                 self._emit(ev.PartStarted(span.no, whole.end - whole.start, 1))
             file.write(span, at, data)
-            came = at + len(data) - whole.start
-            self._emit(ev.PartSent(span.no, came))
+            came, now_s = at + len(data) - whole.start, time.monotonic()
+            if now_s - told_s[span.no] >= _TELL_S or at + len(data) == whole.end:
+                told_s[span.no] = now_s
+                self._emit(ev.PartSent(span.no, came))
             if at + len(data) == whole.end:
                 self._emit(ev.PartStored(span.no, came))
 

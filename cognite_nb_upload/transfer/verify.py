@@ -57,11 +57,16 @@ class KnownChecksums:
     def __init__(self) -> None:
         self._given: frozenset[str] | None = None
 
-    def wanted(self) -> tuple[str, ...]:
-        """The algorithms to compute for a part that is sent now."""
-        if self._given is None:
+    def wanted(self, likely: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """The algorithms to compute for a part that is sent now.
+
+        Args:
+            likely: those that such answers gave, where none of a part was compared yet.
+        """
+        given = self._given if self._given is not None else likely or None
+        if given is None:
             return tuple(MAKERS)
-        return tuple(name for name in ("CRC32C", "MD5") if name in self._given)[:1]
+        return tuple(name for name in ("CRC32C", "MD5") if name in given and name in MAKERS)[:1]
 
     def learn(self, given: frozenset[str]) -> None:
         """An answer gave checksums of these algorithms."""
@@ -78,16 +83,18 @@ class PartDigest:
     Args:
         known: what the store answers with.
         etags_are_md5: says whether the ETag of another part agrees.
+        likely: the algorithms of earlier answers to such a request; empty where there is none.
     """
 
     def __init__(
         self,
         known: KnownChecksums | None = None,
         etags_are_md5: Callable[[], bool] = lambda: False,
+        likely: frozenset[str] = frozenset(),
     ) -> None:
         self._known = known or KnownChecksums()
         self._etags_are_md5 = etags_are_md5
-        self._mine: dict[str, Any] = {name: MAKERS[name]() for name in self._known.wanted()}
+        self._mine: dict[str, Any] = {name: MAKERS[name]() for name in self._known.wanted(likely)}
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -121,6 +128,12 @@ class PartDigest:
         self._known.learn(frozenset(algorithm for _, algorithm, _ in given))
         silent = "late" if given else "silent"
         return Check("", tuple(agreed), "" if agreed else "etag" if differs else silent)
+
+
+def algorithms_in(checksums: Checksums) -> frozenset[str]:
+    """The algorithms of the checksums that a store gave."""
+    found = (_checksum_of(name, value) for name, value in checksums)
+    return frozenset(one[0] for one in found if one)
 
 
 def _checksum_of(name: str, value: str) -> tuple[str, bytes] | None:

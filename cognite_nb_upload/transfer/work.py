@@ -28,6 +28,7 @@ from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.feed import Listener
 from cognite_nb_upload.core.finish import nearly_done
 from cognite_nb_upload.core.plan import Part, plan_parts, show_bytes
+from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.core.tail import Tail, flights_of
 from cognite_nb_upload.errors import (
@@ -365,9 +366,13 @@ class UploadTask:
         finally:
             unlisten()
 
-    def _digest(self) -> checks.PartDigest:
-        known = self._limits.checksums
-        return checks.PartDigest(known, lambda: checks.etags_are_md5(self._state))
+    def _digest(self, url: Secret) -> checks.PartDigest:
+        given = self._files.network.checksums_of(url) or ()
+        return checks.PartDigest(
+            self._limits.checksums,
+            lambda: checks.etags_are_md5(self._state),
+            checks.algorithms_in(given),
+        )
 
     def _refute(self) -> None:
         """Parts whose checksum was in doubt are sent again, once others show that it counts."""

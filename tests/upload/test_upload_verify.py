@@ -35,6 +35,7 @@ from cognite_nb_upload import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import PartPhase, PartState, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.store.digests import MAKERS
 from cognite_nb_upload.store.part import Check
 from cognite_nb_upload.transfer import work as run
 from cognite_nb_upload.transfer.verify import REFUTED, KnownChecksums, PartDigest, by_checksum
@@ -401,6 +402,29 @@ def test_a_client_learns_what_its_store_answers_with(
     client = clients(start(**switches))
     client.files.upload(file_of(tmp_path, 1), verify="checksum")
     assert client.files.limits.checksums.wanted() == wanted
+
+
+def test_what_a_store_gives_is_known_from_uploads_that_compared_nothing(
+    start: Start, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the parts that go first take no digest in vain."""
+    taken: list[str] = []
+
+    def counted(name: str) -> Callable[[], Any]:
+        make = MAKERS[name]
+        return lambda: taken.append(name) or make()
+
+    for name in tuple(MAKERS):
+        monkeypatch.setitem(MAKERS, name, counted(name))
+    monkeypatch.setitem(MAKERS, "CRC32C", lambda: taken.append("CRC32C") or hashlib.md5())
+    client = clients(start(store="s3"))
+    client.files.upload(file_of(tmp_path, 2), name="a", part_size=PART)
+    assert taken == []
+    uploaded = client.files.upload(
+        file_of(tmp_path, 2), name="b", part_size=PART, verify="checksum"
+    )
+    assert taken == ["MD5", "MD5"]
+    assert uploaded.verified.startswith("MD5 of every part")
 
 
 def test_crc32c_is_compared_where_it_can_be_computed() -> None:
