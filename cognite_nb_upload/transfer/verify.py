@@ -56,6 +56,7 @@ class KnownChecksums:
 
     def __init__(self) -> None:
         self._given: frozenset[str] | None = None
+        self._doubted = False
 
     def wanted(self, likely: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The algorithms to compute for a part that is sent now.
@@ -63,10 +64,15 @@ class KnownChecksums:
         Args:
             likely: those that such answers gave, where none of a part was compared yet.
         """
-        given = self._given if self._given is not None else likely or None
-        if given is None:
+        given = self._given
+        if given is None and (self._doubted or not likely):
             return tuple(MAKERS)
+        given = likely if given is None else given
         return tuple(name for name in ("CRC32C", "MD5") if name in given and name in MAKERS)[:1]
+
+    def doubt(self) -> None:
+        """An answer gave a checksum of other bytes: what answers gave so far is no guide."""
+        self._doubted = True
 
     def learn(self, given: frozenset[str]) -> None:
         """An answer gave checksums of these algorithms."""
@@ -120,6 +126,7 @@ class PartDigest:
             if self._mine[algorithm].digest() == value:
                 agreed.append((algorithm, name))
             elif name != "etag":
+                self._known.doubt()
                 return Check(f"the store's {algorithm} is not that of the bytes sent")
             else:
                 differs = True
