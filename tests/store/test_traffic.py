@@ -19,6 +19,7 @@ from cognite_nb_upload.store.stream import use_congestion_control
 from cognite_nb_upload.store.traffic import Traffic
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells it")
+OPENING = 1  # the kernel may count the opening of a connection as a byte
 LOSSY = Loss(lossy=True, began_s=float("inf"), first=Counts())
 
 
@@ -61,7 +62,7 @@ def test_bytes_count_once_the_other_side_has_them_and_not_when_they_are_handed_o
         assert handed_over > 8 * traffic.look().confirmed
         reading = threading.Thread(target=theirs.recv, args=(handed_over, socket.MSG_WAITALL))
         reading.start()
-        assert until_confirmed(traffic, handed_over) == handed_over
+        assert 0 <= until_confirmed(traffic, handed_over) - handed_over <= OPENING
         reading.join()
 
 
@@ -75,7 +76,7 @@ def test_what_a_connection_has_carried_stays_counted_when_it_is_closed() -> None
             theirs.recv(1000, socket.MSG_WAITALL)
             until_confirmed(traffic, before + 1000)
             traffic.ends(ours)
-    assert traffic.look().confirmed == 2000
+    assert 0 <= traffic.look().confirmed - 2000 <= 2 * OPENING
     assert traffic.look().tells
 
 
