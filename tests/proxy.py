@@ -17,9 +17,8 @@ from typing import IO, Self
 
 from anyio.from_thread import start_blocking_portal
 
-
-# What a proxy's socket holds, in bytes: some systems let it grow to more than a test sends, and then
-# a store that stands still cannot be told from one that has it all.
+# What a proxy's socket holds, in bytes: some systems let it grow to more than a test sends; then a
+# store that stands still cannot be told from one that has it all.
 HELD = 256 * 1024
 
 
