@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cognite_nb_upload import http
-from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.objects.address import Address
 from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable
@@ -30,6 +30,8 @@ _GOOGLE: Final = frozenset({"gs", "gcs"})
 _AZURE: Final = frozenset({"az", "abfs", "abfss", "azure", "adl"})
 SCHEMES: Final = _S3 | _GOOGLE | _AZURE
 _STATUS: Final = re.compile(r"status code: (\d{3})")
+# What came of a block when the connection breaks is lost: it is asked for again.
+_BLOCK: Final = 64 * KIB
 # Nothing arrives for so long: then the read is begun again from where it stopped.
 _STALL: Final = timedelta(seconds=30)
 _WHOLE: Final = timedelta(hours=12)
@@ -87,7 +89,7 @@ class CloudWay:
             answer = self._obstore.get(self._store, self._key, options=options)
             if how := facts.difference(facts_of_meta(answer.meta)):
                 raise Changed(how)
-            blocks = iter(answer.stream(min_chunk_size=MIB))
+            blocks = iter(answer.stream(min_chunk_size=_BLOCK))
         while True:
             with _InWords(self._asks_to_wait):
                 block = next(blocks, None)
