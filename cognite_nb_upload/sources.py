@@ -474,6 +474,10 @@ class SeekableSource:
             raise SourceChanged(f"{self.name} became shorter while it was being read.")
         return data
 
+    def reader(self, start: int, size: int, cancel: CancelToken) -> PieceReader | None:
+        """What reads a part in blocks, however small the pieces are that are asked for."""
+        return _InBlocks(self, start + size) if self.one_at_a_time else None
+
     def check(self) -> None:
         """Such objects tell nothing of changes; a short read is noticed."""
 
@@ -612,6 +616,38 @@ class _AnyPlace:
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+class _InBlocks:
+    """Reads large blocks, and gives pieces of them.
+
+    A file in another store fetches its read-ahead again whenever its position is set; a slow target
+    asks for pieces that are far smaller than that.
+    """
+
+    def __init__(self, source: Source, end: int) -> None:
+        self._source, self._end = source, end
+        self._at, self._block = 0, memoryview(b"")
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        wanted, came = min(len(room), self._end - offset), 0
+        while came < wanted:
+            skip = offset + came - self._at
+            if not 0 <= skip < len(self._block):
+                self._fetch(offset + came)
+                continue
+            piece = self._block[skip : skip + wanted - came]
+            room[came : came + len(piece)] = piece
+            came += len(piece)
+        return room[:came]
+
+    def close(self) -> None:
+        self._block = memoryview(b"")
+
+    def _fetch(self, at: int) -> None:
+        self._block = memoryview(b"")  # two of them are never held
+        size = min(_COPY, self._end - at)
+        self._at, self._block = at, memoryview(self._source.read_at(at, size))
 
 
 def reader_of(source: Source, start: int, size: int, cancel: CancelToken) -> PieceReader:

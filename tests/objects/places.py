@@ -82,7 +82,8 @@ def s3(storage: str, stack: ExitStack, way: str) -> Place:
 def _s3(port: int) -> dict[str, Any]:
     return {
         "access_key_id": S3_KEY, "secret_access_key": S3_SECRET, "region": "us-east-1",
-        "endpoint": f"http://127.0.0.1:{port}", "client_options": {"allow_http": True}, "retry_config": {"max_retries": 0},
+        "endpoint": f"http://127.0.0.1:{port}", "client_options": {"allow_http": True},
+        "retry_config": {"max_retries": 0},
     }  # fmt: skip
 
 

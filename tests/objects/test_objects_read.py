@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from cognite_nb_upload.objects.given import open_elsewhere
 from counting import Asked, Fault, FrontDoor, Gate
 from places import Place
 from support import quick, some_bytes
@@ -13,6 +12,7 @@ from support import quick, some_bytes
 from cognite_nb_upload import TransferError
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.objects.given import open_elsewhere
 from cognite_nb_upload.objects.source import ObjectSource
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from counting import Asked, Fault, FrontDoor
 from places import SECRETS, Place
-from sftp_server import SftpStore
 from support import PART, routes, sha256, some_bytes, until
 
 from cognite_nb_upload import CogniteClient, SourceChanged, running_uploads
@@ -21,9 +20,9 @@ from cognite_nb_upload.emulator import Emulator
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
-PARTS = 10
+PARTS = 12
 CONTENT = b"".join(some_bytes(PART, seed=no) for no in range(PARTS))
-SMALL = CONTENT[: 3 * PART]
+SMALL = CONTENT[: 2 * PART]
 OTHER = SMALL[:-1] + b"!"
 
 every_way = pytest.mark.parametrize(
@@ -32,6 +31,8 @@ every_way = pytest.mark.parametrize(
 every_told_way = pytest.mark.parametrize(
     "place", ["s3", "azure", "sftp", "cat_file"], indirect=True
 )
+# SSH costs this process much on both sides.
+every_quick_way = pytest.mark.parametrize("place", ["s3", "azure", "cat_file"], indirect=True)
 
 
 def content_for(place: Place) -> bytes:
@@ -49,7 +50,7 @@ class EveryFourth:
         if where in self._known:
             return False
         self._known.add(where)
-        return len(self._known) % 4 == 0
+        return len(self._known) % 4 == 1
 
 
 def on_stored(act: Callable[[], object]) -> Callable[[UploadState, Event], None]:
@@ -77,28 +78,28 @@ def test_eight_parts_at_once_read_the_object_about_once(
     )
     assert done.name == "big one.segy"
     assert cdf.sha256(done.id) == sha256(content)
-    assert len(content) <= place.door.given <= place.most * len(content)
+    sent = len(content) + done.retries * PART  # what is sent again is read again
+    assert len(content) <= place.door.given <= place.most * sent
     assert ("not pinned" in repr(done)) is not place.tells
 
 
-@every_told_way
+@every_quick_way
 def test_every_fourth_read_fails_and_each_byte_is_right(
     place: Place, client: CogniteClient, cdf: Emulator
 ) -> None:
     """By turns it breaks before the first byte, within the range, and is a 500."""
-    content = content_for(place)
-    place.put("a.bin", content)
-    fourth, faults = EveryFourth(), [0, MIB + 7, (500, {})]
-    if isinstance(place.door, SftpStore):
-        place.door.fault = lambda offset: fourth(offset // MIB)
-    else:
-        place.door.fault = lambda asked: (
-            faults[place.door.fired % 3] if fourth(asked.headers["range"]) else None
-        )
+    place.put("a.bin", CONTENT)
+    door, fourth, faults = place.door, EveryFourth(), [MIB + 7, 0, (500, {})]
+    assert isinstance(door, FrontDoor)
+
+    def fault(asked: Asked) -> Fault:
+        return faults[door.fired % 3] if fourth(asked.headers["range"]) else None
+
+    door.fault = fault
     done = client.files.upload(place.given("a.bin"), part_size=PART, storage_options=place.options)
-    assert place.door.fired >= 3
-    assert cdf.sha256(done.id) == sha256(content)
-    assert place.door.given <= (place.most + 0.15) * len(content)
+    assert door.fired >= 3
+    assert cdf.sha256(done.id) == sha256(CONTENT)
+    assert door.given <= (place.most + 0.05) * len(CONTENT)
     assert done.retries == 0  # the target has seen nothing of it
 
 
@@ -116,7 +117,7 @@ def test_one_that_is_replaced_during_the_upload_is_never_completed(
     assert "complete" not in routes(cdf)
 
 
-@every_told_way
+@every_quick_way
 def test_the_same_version_is_gone_on_with_and_another_is_not(
     place: Place, client: CogniteClient, cdf: Emulator
 ) -> None:
@@ -136,7 +137,7 @@ def test_the_same_version_is_gone_on_with_and_another_is_not(
     done = start().result()
     assert "Went on with" in repr(done)
     assert cdf.sha256(done.id) == sha256(SMALL)
-    assert place.door.given - before <= 2.3 * PART
+    assert place.door.given - before <= 1.3 * PART
     place.put("b.bin", SMALL)
     place.put("a.bin", SMALL[::-1])
     stopped_after_a_part()
