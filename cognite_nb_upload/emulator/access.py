@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from . import listing, rules
-from .catalog import found
+from .collection import Collection, byids
 from .routes import Call, Family, api
 from .rules import Json, boolean, ids, items, need, obj, text
 
@@ -24,13 +24,11 @@ _STATUSES = ("READY", "ACTIVE", "CANCELLED", "EXPIRED", "REVOKED", "ACCESS_LOST"
 class Access(Family):
     """What the run's token may do. Its rights do not change: groups are shown, not made."""
 
-    def capabilities(self) -> list[Json]:
-        everything: Json = {"all": {}}
-        return [
-            {"groupsAcl": {"actions": ["LIST", "READ"], "scope": everything}},
-            {"projectsAcl": {"actions": ["LIST", "READ"], "scope": everything}},
-            {"sessionsAcl": {"actions": ["LIST", "CREATE", "DELETE"], "scope": everything}},
-        ]
+    acl = (
+        ("groupsAcl", "LIST READ"),
+        ("projectsAcl", "LIST READ"),
+        ("sessionsAcl", "LIST CREATE DELETE"),
+    )
 
     @api("inspect", "GET", "/api/v1/token/inspect", prefix="")
     def inspect(self, call: Call) -> Json:
@@ -56,8 +54,11 @@ class Access(Family):
         return {"items": [group | {"capabilities": self.project.capabilities}]}
 
 
-class Sessions(Family):
+class Sessions(Collection):
     """`/sessions`: kept for an hour's life that nothing prolongs; no secret is kept."""
+
+    kind = "sessions"
+    byids = byids("sessions_byids", "/sessions/byids", ids("id"))
 
     @api("sessions_create", "POST", "/sessions", body=items(_SESSION, 1))
     def create(self, call: Call) -> Json:
@@ -75,18 +76,13 @@ class Sessions(Family):
     def list_sessions(self, call: Call) -> Json:
         status = call.query.get("status", "").upper()
         rules.one_of("", *_STATUSES)("status", status)
-        limit = rules.number(call.query, "limit", 1, 1000, 25)
-        asked = {"limit": limit, "cursor": call.query.get("cursor")}
-        rows = self.project.lists["sessions"].after(listing.start(asked))
+        asked = listing.asked(call.query, 25)
+        rows = self.rows(listing.start(asked))
         return listing.page((row for row in rows if status in ("", row[1]["status"])), asked)
-
-    @api("sessions_byids", "POST", "/sessions/byids", body=ids("id"))
-    def byids(self, call: Call) -> Json:
-        return {"items": found(self, "sessions", call.body)}
 
     @api("sessions_revoke", "POST", "/sessions/revoke", body=ids("id"))
     def revoke(self, call: Call) -> Json:
-        revoked = [each | {"status": "REVOKED"} for each in found(self, "sessions", call.body)]
+        revoked = [each | {"status": "REVOKED"} for each in self.found(call.body)]
         for session in revoked:
             self.project.lists["sessions"].put(session["id"], session)
         return {"items": revoked}

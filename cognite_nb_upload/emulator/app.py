@@ -7,13 +7,11 @@ import logging
 import secrets
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -26,7 +24,7 @@ from .faults import FaultBox
 from .host_check import check_host_and_origin, is_allowed
 from .project import Project
 from .request_log import RequestLog
-from .routes import Call, Route, Router
+from .routes import Call, Route, read_body
 from .rules import Json, Refused, need, parsed
 from .store.disk import LocalStorage
 from .store.endpoints import xml_error
@@ -36,6 +34,7 @@ from .store.signing import StoreRefused
 log = logging.getLogger("cognite_nb_upload.emulator")
 
 MAX_JSON = 16 * 1024**2
+Answer = Callable[[Request], Awaitable[Response]]
 CORS_METHODS = "GET, HEAD, POST, PUT, DELETE"
 
 
@@ -49,30 +48,25 @@ class App:
         self.requests = RequestLog()
         self._control = Control(project, self.faults, self.requests)
         self._busy: Counter[str] = Counter()  # requests that are being answered, by lane
-        self._router = Router()
+        self._endpoints: list[tuple[Route, Callable[..., Any]]] = []
         for family in [made(project) for made in FAMILIES]:
             project.capabilities += family.capabilities()
-            for route, name in family.routes():
-                self._router.add(route, getattr(family, name))
+            self._endpoints += [(route, getattr(family, name)) for route, name in family.routes()]
 
     # ---- one request --------------------------------------------------------------------------
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].startswith("/_emulator/") and not self._at_store(scope):
-            await self._control(scope, receive, send)
-        else:
-            await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._router.find(scope["method"], scope["path"])
-        if self._at_store(scope) and not scope["path"].startswith("/store/"):
-            found = None
-        route, endpoint, scope["path_params"] = found or (None, None, {})
+            request = Request(scope, receive)
+            response = await self._response(request, self._control.answer)
+            await response(scope, receive, send)
+            return
+        route, answer = self._find(scope)
         part = _part(scope["path_params"])
         record = self.requests.open(scope, route.name if route else None, part)
 
         async def work(receive: Receive, send: Send) -> None:
-            response = await self._respond(route, endpoint, Request(scope, receive))
+            response = await self._response(Request(scope, receive), answer)
             await response(scope, receive, send)
 
         receive, send = record.counting(receive), record.noting(send)
@@ -84,53 +78,55 @@ class App:
         dress = partial(self._dressed, Request(scope))
         await FaultInjector(planted[1], scope, (receive, send), dress, fired).act(work)
 
+    def _find(self, scope: Scope) -> tuple[Route | None, Answer]:
+        """The route of a request, and what answers it; a last slash of the path does not count."""
+        path = "/" + scope["path"].strip("/")
+        scope["path_params"] = {}
+        for route, endpoint in self._endpoints:
+            found = route.pattern.fullmatch(path) if scope["method"] in route.methods else None
+            if found and (path.startswith("/store/") or not self._at_store(scope)):
+                scope["path_params"] = found.groupdict()
+                return route, partial(self._json, route, endpoint) if route.body else endpoint
+        return None, _nowhere
+
     def _at_store(self, scope: Scope) -> bool:
         """Whether the request came to the store's own port, where nothing else is."""
         return bool(scope["server"][1] == self.project.store_port)
 
-    async def _respond(
-        self, route: Route | None, endpoint: Callable[..., Any] | None, request: Request
-    ) -> Response:
+    async def _response(self, request: Request, answer: Answer) -> Response:
         try:
             check_host_and_origin(request, self.settings.allowed_hosts)
-            if request.method == "OPTIONS" and "origin" in request.headers:
-                response = self._preflight(request)
-            elif route is None or endpoint is None:
-                raise Refused(f"There is no {request.method} {request.url.path}", status=404)
-            elif route.body is None:
-                response = await endpoint(request)
-            else:
-                with self._in_lane(route.lane):
-                    if route.lane:
-                        await asyncio.sleep(self.settings.instances_s)
-                    response = await self._answer(route, endpoint, request)
+            asks_leave = request.method == "OPTIONS" and "origin" in request.headers
+            response = self._preflight(request) if asks_leave else await answer(request)
         except Refused as refusal:
-            response = JSONResponse(refusal.to_json(), refusal.status)
+            response = _refused(refusal)
         except StoreRefused as no:
             response = xml_error(no)
         except StoreFailed as failure:
             status = 400 if 400 <= failure.status < 500 else 502
-            response = JSONResponse(Refused(str(failure), status=status).to_json(), status)
+            response = _refused(Refused(str(failure), status=status))
         except (Gone, ClientDisconnect):
             raise
         except Exception:
             log.exception("The emulator failed")
             text = "The emulator itself failed; its log says why."
-            response = JSONResponse(Refused(text, status=500).to_json(), 500)
+            response = _refused(Refused(text, status=500))
         return self._dressed(request, response)
 
-    @contextmanager
-    def _in_lane(self, lane: str) -> Iterator[None]:
-        """Refuses what is more at once than the whole project is allowed."""
+    # ---- the JSON API -------------------------------------------------------------------------
+
+    async def _json(self, route: Route, endpoint: Callable[..., Any], request: Request) -> Response:
+        """Refuses what is more at once in a lane than the whole project is allowed."""
+        lane = route.lane
         if lane and self._busy[lane] >= getattr(self.settings, f"{lane}_limit"):
             raise Refused(f"Too many concurrent requests: {lane}", status=429)
         self._busy[lane] += 1
         try:
-            yield
+            if lane:
+                await asyncio.sleep(self.settings.instances_s)
+            return await self._answer(route, endpoint, request)
         finally:
             self._busy[lane] -= 1
-
-    # ---- the JSON API -------------------------------------------------------------------------
 
     async def _answer(
         self, route: Route, endpoint: Callable[..., Any], request: Request
@@ -142,9 +138,8 @@ class App:
         body = await read_json(request) if request.method == "POST" else {}
         if route.body:
             route.body("", body)
-        call = Call(
-            body, dict(request.query_params), path, origin_of(request), self._store(request)
-        )
+        store = self._store(request)
+        call = Call(body, dict(request.query_params), path, origin_of(request), store)
 
         def locked() -> Json:
             with self.project.state.change():
@@ -166,7 +161,7 @@ class App:
         own, url = request.scope["server"][1], request.url
         if self.project.store_port is None or (url.port or 80) != own:
             return origin_of(request)
-        return f"{url.scheme}://{_bracketed(url.hostname or '')}:{self.project.store_port}"
+        return f"{url.replace(port=self.project.store_port, path='', query='')}"
 
     # ---- headers that all answers have --------------------------------------------------------
 
@@ -175,19 +170,16 @@ class App:
             text = "CORSResponse: CORS is not enabled for this bucket."
             raise StoreRefused(403, "AccessForbidden", text)
         asked = request.headers.get("access-control-request-headers", "")
-        headers = {
-            "access-control-allow-methods": CORS_METHODS,
-            "access-control-allow-headers": asked,
-            "access-control-max-age": "600",
-        }
-        return Response(None, 200, headers)
+        given = {"allow-methods": CORS_METHODS, "allow-headers": asked, "max-age": "600"}
+        return Response(None, 200, {f"access-control-{name}": text for name, text in given.items()})
 
     def _shared(self, request: Request) -> bool:
         """Whether web pages of this machine may read the answer."""
-        return self.settings.cors or not request.url.path.startswith("/store/")
+        path = request.url.path
+        return self.settings.cors if path.startswith("/store/") else path[:11] != "/_emulator/"
 
     def _dressed(self, request: Request, response: Response) -> Response:
-        headers = MutableHeaders(raw=response.raw_headers)
+        headers = response.headers
         headers.setdefault("x-request-id", secrets.token_hex(16))
         headers.setdefault("date", formatdate(self.project.clock(), usegmt=True))
         origin = request.headers.get("origin", "")
@@ -203,8 +195,12 @@ def origin_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.headers['host']}"
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+async def _nowhere(request: Request) -> Response:
+    raise Refused(f"There is no {request.method} {request.url.path}", status=404)
+
+
+def _refused(refusal: Refused) -> Response:
+    return JSONResponse(refusal.to_json(), refusal.status)
 
 
 def _part(path: Mapping[str, str]) -> int | None:
@@ -213,14 +209,11 @@ def _part(path: Mapping[str, str]) -> int | None:
 
 
 async def read_json(request: Request) -> Json:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        need(len(raw) <= MAX_JSON, "The body is too large")
+    raw = await read_body(request, Refused("The body is too large"), MAX_JSON)
     if request.headers.get("content-encoding") != "gzip":
-        return parsed(bytes(raw))
+        return parsed(raw)
     try:
-        return parsed(unzipped(bytes(raw)))
+        return parsed(unzipped(raw))
     except zlib.error as error:
         raise Refused("The body is not JSON") from error
 

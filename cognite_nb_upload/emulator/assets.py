@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import geo, listing, rules
-from .catalog import chosen, found, listed, updated
+from . import geo, rules
+from .collection import Collection, byids, counts, gets, lists, searches
 from .listing import ASSETS
-from .routes import Call, Family, api
+from .routes import Call, api
 from .rules import Json, Refused, identifier, ids, items, many, need, obj, one_of, patch, text
 from .state import Table
 
@@ -26,57 +26,33 @@ AGGREGATES = many(one_of("childCount", "path", "depth"), 0, 3)
 BY_ID = ("id", "externalId")
 
 
-class Assets(Family):
+class Assets(Collection):
     """`/assets`. Parents and children may come in one request, in any order."""
 
-    def capabilities(self) -> list[Json]:
-        return [{"assetsAcl": {"actions": ["READ", "WRITE"], "scope": {"all": {}}}}]
+    kind = "assets"
+    acl = (("assetsAcl", "READ WRITE"),)
 
     # ---- reading
 
-    @api(
-        "assets_list",
-        "POST",
-        "/assets/list",
-        body=listing.list_check(ASSETS, aggregatedProperties=rules.optional(AGGREGATES)),
+    list_all = lists(
+        "assets_list", "/assets/list", ASSETS, aggregatedProperties=rules.optional(AGGREGATES)
     )
-    def list_assets(self, call: Call) -> Json:
-        answer = listed(self, "assets", call.body, ASSETS)
-        return answer | {"items": self._aggregated(answer["items"], call.body)}
-
-    @api("assets_byids", "POST", "/assets/byids", body=ids(*BY_ID, aggregatedProperties=AGGREGATES))
-    def byids(self, call: Call) -> Json:
-        return {"items": self._aggregated(found(self, "assets", call.body), call.body)}
-
-    @api("assets_get", "GET", "/assets/{id}")
-    def get(self, call: Call) -> Json:
-        asset_id = rules.number(call.path, "id", 1, rules.MAX_ID)
-        return found(self, "assets", {"items": [{"id": asset_id}]})[0]
-
-    @api(
+    byids = byids("assets_byids", "/assets/byids", ids(*BY_ID, aggregatedProperties=AGGREGATES))
+    get = gets("assets_get", "/assets/{id}")
+    search = searches(
         "assets_search",
-        "POST",
         "/assets/search",
-        body=listing.search_check(ASSETS, query=text(500), name=text(140), description=text(500)),
+        ASSETS,
+        ["name", "description"],
+        **{"query": text(500), "name": text(140), "description": text(500)},
     )
-    def search(self, call: Call) -> Json:
-        docs = chosen(self, "assets", call.body, ASSETS)
-        return {"items": listing.best(docs, call.body, ["name", "description"])}
+    aggregate = counts("assets_aggregate", "/assets/aggregate", ASSETS, aggregate=one_of("count"))
 
-    @api(
-        "assets_aggregate",
-        "POST",
-        "/assets/aggregate",
-        body=obj({"filter": listing.filter_check(ASSETS), "aggregate": one_of("count")}),
-    )
-    def aggregate(self, call: Call) -> Json:
-        return {"items": [{"count": len([*chosen(self, "assets", call.body, ASSETS)])}]}
-
-    def _aggregated(self, assets: list[Json], body: Json) -> list[Json]:
+    def shown(self, docs: list[Json], body: Json) -> list[Json]:
         asked = body.get("aggregatedProperties")
         if not asked:
-            return assets
-        return [asset | {"aggregates": self._aggregates(asset, asked)} for asset in assets]
+            return docs
+        return [asset | {"aggregates": self._aggregates(asset, asked)} for asset in docs]
 
     def _aggregates(self, asset: Json, asked: list[str]) -> Json:
         path = [asset]
@@ -142,16 +118,17 @@ class Assets(Family):
         body=items(identifier(*BY_ID, update=patch(ASSET, fixed=FIXED))),
     )
     def update(self, call: Call) -> Json:
-        before = [self.project.one("assets", _named(item)) for item in call.body["items"]]
-        made = updated(self, "assets", call.body, ASSET)
-        for old, new in zip(before, made, strict=True):
-            self.project.references_exist(new, old)
-            self.project.not_protected(old or {})
-            self.project.not_protected(new)
-            for child in self._table.by("parentId", new["id"]):
-                self._table.put(child["id"], child | _below(new, child["id"]))
+        made = self.updated(call.body, ASSET)
         pairs = zip(call.body["items"], made, strict=True)
         return {"items": [self._moved(item["update"], asset) for item, asset in pairs]}
+
+    def changed(self, old: Json, new: Json) -> Json:
+        self.project.references_exist(new, old)
+        self.project.not_protected(old)
+        self.project.not_protected(new)
+        for child in self._table.by("parentId", new["id"]):
+            self._table.put(child["id"], child | _below(new, child["id"]))
+        return super().changed(old, new)
 
     def _moved(self, update: Json, asset: Json) -> Json:
         """The asset below the parent that `update` sets; CDF keeps it in its tree."""
@@ -172,7 +149,7 @@ class Assets(Family):
 
     @api("assets_delete", "POST", "/assets/delete", body=ids(*BY_ID, recursive=rules.boolean))
     def delete(self, call: Call) -> Json:
-        named = {asset["id"] for asset in found(self, "assets", call.body)}
+        named = {asset["id"] for asset in self.found(call.body)}
         below = self.project.subtree(named)
         if not call.body.get("recursive"):
             need(below == named, "Assets with children are deleted with recursive alone")
@@ -184,10 +161,6 @@ class Assets(Family):
     @property
     def _table(self) -> Table:
         return self.project.lists["assets"]
-
-
-def _named(item: Json) -> Json:
-    return {k: v for k, v in item.items() if k != "update"}
 
 
 def _below(parent: Json, own_id: int) -> Json:

@@ -219,17 +219,15 @@ class Connection:
     async def hold(self, seconds: float | None) -> None:
         """Reads nothing for `seconds`, or without end; raises Gone if the client leaves."""
         loop = asyncio.get_running_loop()
-        transport = self._writer.transport
+        transport: Any = self._writer.transport
         end = math.inf if seconds is None else loop.time() + seconds
-        if isinstance(transport, asyncio.ReadTransport):
-            transport.pause_reading()
+        transport.pause_reading()
         while (left := end - loop.time()) > 0:
             if self._client_left():
                 transport.abort()
                 raise Gone
             await asyncio.sleep(min(LOOK_EVERY_S, left))
-        if isinstance(transport, asyncio.ReadTransport):
-            transport.resume_reading()
+        transport.resume_reading()
 
     def _client_left(self) -> bool:
         if self._writer.transport.is_closing():

@@ -10,14 +10,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from .content import Content
 from .faults import Fault, FaultBox
-from .host_check import check_host_and_origin
 from .project import Project
 from .request_log import RequestLog
-from .rules import Json, Refused, parsed
+from .rules import MAX_ID, Json, Refused, number, parsed
 
 TOKEN_HEADER = "x-emulator-token"  # noqa: S105 - a name, not a token
 
@@ -29,18 +27,7 @@ class Control:
         self._project, self._faults, self._requests = project, faults, requests
         self._settings, self._content = project.settings, Content(project)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        try:
-            response = await self._answer(request)
-        except Refused as refusal:
-            response = JSONResponse(refusal.to_json(), refusal.status)
-        except (ValueError, TypeError) as error:
-            response = JSONResponse(Refused(str(error)).to_json(), 400)
-        await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        check_host_and_origin(request, self._settings.allowed_hosts)
+    async def answer(self, request: Request) -> Response:
         given = request.headers.get(TOKEN_HEADER, "").encode()
         if not hmac.compare_digest(given, self._settings.token.encode()):
             raise Refused("Unauthorized", status=401)
@@ -48,7 +35,7 @@ class Control:
         if what == "faults":
             return await self._plant(request)
         if what in ("content", "sha256"):
-            return await self._bytes(what, int(rest))
+            return await self._bytes(what, number({"id": rest}, "id", 1, MAX_ID))
         found: dict[str, Callable[[], Any]] = {
             "requests": lambda: [record.to_json() for record in self._requests.records],
             "fired": lambda: self._faults.fired,
@@ -65,7 +52,10 @@ class Control:
         if request.method == "DELETE":
             self._faults.clear()
             return JSONResponse({})
-        fault = Fault.from_json(parsed(await request.body()))
+        try:
+            fault = Fault.from_json(parsed(await request.body()))
+        except (ValueError, TypeError) as error:
+            raise Refused(str(error)) from error
         return JSONResponse({"fault": self._faults.inject(fault)})
 
     def _files(self) -> list[Json]:

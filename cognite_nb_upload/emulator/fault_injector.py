@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .connection import Connection, phrase
-from .faults import ANSWER, DURING, Fault
+from .faults import KINDS, Fault
 from .rules import Refused
 
 CAPTIVE_PORTAL = (
@@ -21,7 +22,8 @@ STORE_ERROR = (
     "<Message>We encountered an internal error. Please try again.</Message></Error>"
 )
 GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\r\n\r\n"
-DRIP_S = 1.0
+#: By kind: the status and the body that take the place of the answer.
+ANSWERS = {"html": (200, CAPTIVE_PORTAL), "xml_error": (200, STORE_ERROR), "redirect": (307, "")}
 
 Dress = Callable[[Response], Response]
 Work = Callable[[Receive, Send], Awaitable[None]]
@@ -44,29 +46,30 @@ class FaultInjector:
     ) -> None:
         self.fault = fault
         self.connection = Connection.of(scope)
-        self.length = _content_length(scope)
         self._receive, self._send = channel
         self._dress, self._fired = dress, fired
         self._scope = scope
         self._read = 0
-        self._keep = 0
         self._done = False
-        at = self.length // 2 if fault.after_bytes is None else fault.after_bytes
-        self._at = min(at, self.length)
-        self._buffer: list[Message] = []
+        length = next((int(v) for name, v in scope["headers"] if name == b"content-length"), 0)
+        self._at = min(length // 2 if fault.after_bytes is None else fault.after_bytes, length)
+        self._answer: list[Message] = []
 
     async def act(self, work: Work) -> None:
         """Does `work`, the request's handler, or what the fault puts in its place."""
-        if self.fault.kind in DURING:
-            if self.fault.kind in ("stall", "slow"):
-                self.connection.narrow()
-            await work(self.during, self._send)
-        elif self.fault.kind in ANSWER:
-            await work(self.receive, self.answer)
-        else:
-            await self._instead()
-
-    # ---- while the body arrives
+        match KINDS[self.fault.kind]:
+            case "during":
+                if self.fault.kind in ("stall", "slow"):
+                    self.connection.narrow()
+                await work(self.during, self._send)
+            case "answer":
+                await work(self.receive, self.answer)
+            case "before":
+                await self._happen(0)
+            case _:
+                while (await self.receive()).get("more_body"):
+                    pass
+                await self._happen(self._read)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -74,156 +77,88 @@ class FaultInjector:
         return message
 
     async def during(self) -> Message:
-        if not self._done and self._at == 0:
-            await self._interrupt()
+        """A piece of the body, after the one that the fault waits for has come."""
+        if self._at == 0:
+            await self._happen(0)
         message = await self.receive()
-        if not self._done and (self._read >= self._at or not message.get("more_body")):
-            await self._interrupt()
+        if self._read >= self._at or not message.get("more_body"):
+            await self._happen(min(self._read, self._at))
         if self.fault.kind == "slow" and self.fault.bytes_per_s:
             await asyncio.sleep(len(message.get("body", b"")) / self.fault.bytes_per_s)
         return message
 
-    async def _interrupt(self) -> None:
-        self._fire(min(self._read, self._at) if self.fault.kind != "slow" else 0)
+    async def answer(self, message: Message) -> None:
+        """A piece of the answer, once the fault has let it through."""
+        if self.fault.kind in ("half_answer", "drip"):
+            self._answer.append(message)
+            if message["type"] == "http.response.start" or message.get("more_body"):
+                return
+        await self._happen(self._read)
+        await self._send(message)
+
+    async def _happen(self, at: int) -> None:
+        """The fault itself, once, after `at` bytes of the body."""
+        if self._done:
+            return
+        self._done = True
+        self._fired(0 if self.fault.kind == "slow" else at)
         match self.fault.kind:
-            case "reset_mid":
+            case "reset_before" | "reset_mid" | "reset_after" | "lost_answer":
                 self.connection.reset()
-            case "close_mid":
+            case "close_before" | "close_mid" | "close_after" | "close_answer":
                 self.connection.close()
-            case "early_status":
-                await self.connection.write_raw(_raw(self._early()))
-                self.connection.close_hard()
-            case "stall":
+            case "stall" | "stall_answer":
                 await self.connection.hold(self.fault.seconds)
-
-    def _early(self) -> Response:
-        response = self._dress(self._status())
-        response.headers["connection"] = "close"
-        return response
-
-    # ---- instead of the work
-
-    async def _instead(self) -> None:
-        kind = self.fault.kind
-        if kind.endswith("_before"):
-            self._fire(0)
-            (self.connection.reset if kind == "reset_before" else self.connection.close)()
-        await self._drain()
-        self._fire(self._read)
-        match kind:
-            case "reset_after":
-                self.connection.reset()
-            case "close_after":
-                self.connection.close()
+            case "early_status":
+                response = self._response()
+                response.headers["connection"] = "close"
+                head = _head({"status": response.status_code, "headers": response.raw_headers})
+                await self.connection.write_raw(head + bytes(response.body))
+                self.connection.close_hard()
             case "garbage":
                 await self.connection.write_raw(GARBAGE)
                 self.connection.close()
-            case _:
-                response = self._dress(self._substitute())
-                await response(self._scope, self._receive, self._send)
-
-    def _substitute(self) -> Response:
-        match self.fault.kind:
-            case "html":
-                return HTMLResponse(self.fault.body or CAPTIVE_PORTAL, headers=self.fault.headers)
-            case "xml_error":
-                return Response(self.fault.body or STORE_ERROR, media_type="application/xml")
-            case "redirect":
-                return Response(
-                    status_code=self.fault.status or 307,
-                    headers={"location": "/_elsewhere"} | (self.fault.headers or {}),
+            case "half_answer":
+                head, body = self._whole()
+                keep = self.fault.after_bytes
+                keep = len(body) // 2 if keep is None else keep
+                await self.connection.write_raw(
+                    head + body[:keep] if body else head[: len(head) // 2]
                 )
-            case _:
-                return self._status()
-
-    def _status(self) -> Response:
-        headers = dict(self.fault.headers or {})
-        if self.fault.retry_after is not None:
-            headers["retry-after"] = str(self.fault.retry_after)
-        text = self.fault.body
-        if text is None:
-            refusal = Refused("A fault that was asked for", status=self.fault.code)
-            text = json.dumps(refusal.to_json())
-        kind = "application/xml" if text.lstrip().startswith("<") else "application/json"
-        kind = headers.pop("content-type", kind)
-        return PlainTextResponse(
-            text, status_code=self.fault.code, headers=headers, media_type=kind
-        )
-
-    async def _drain(self) -> None:
-        while (await self.receive()).get("more_body"):
-            pass
-
-    # ---- on the way back
-
-    async def answer(self, message: Message) -> None:
-        match self.fault.kind:
-            case "lost_answer":
-                self._fire(self._read)
-                self.connection.reset()
-            case "close_answer":
-                self._fire(self._read)
                 self.connection.close()
-            case "stall_answer":
-                await self._silence()
-                await self._send(message)
             case "drip":
-                await self._drip(message)
-            case _:
-                await self._half(message)
+                for byte in b"".join(self._whole()):
+                    await self.connection.write_raw(bytes((byte,)))
+                    await self.connection.hold(
+                        1 if self.fault.seconds is None else self.fault.seconds
+                    )
+                self.connection.close()
+            case "status" | "html" | "xml_error" | "redirect":
+                await self._response()(self._scope, self._receive, self._send)
 
-    async def _silence(self) -> None:
-        if not self._done:
-            self._fire(self._read)
-            await self.connection.hold(self.fault.seconds)
+    def _whole(self) -> tuple[bytes, bytes]:
+        """Head and body of the answer."""
+        start, *pieces = self._answer
+        return _head(start), b"".join(piece["body"] for piece in pieces)
 
-    async def _half(self, message: Message) -> None:
-        """Half of the answer's body, or of its head if it has no body."""
-        if message["type"] == "http.response.start":
-            head, length = _head(message), int(_header(message, b"content-length") or 0)
-            keep = self.fault.after_bytes
-            self._keep = length // 2 if keep is None else min(keep, length)
-            await self.connection.write_raw(head if length else head[: len(head) // 2])
-            return
-        piece = message["body"][: self._keep]
-        self._keep -= len(piece)
-        await self.connection.write_raw(piece)
-        if not self._keep:
-            self._fire(self._read)
-            self.connection.close()
-
-    async def _drip(self, message: Message) -> None:
-        self._buffer.append(message)
-        if message["type"] == "http.response.start" or message.get("more_body"):
-            return
-        whole = _head(self._buffer[0]) + b"".join(part["body"] for part in self._buffer[1:])
-        self._fire(self._read)
-        for n in range(len(whole)):
-            await self.connection.write_raw(whole[n : n + 1])
-            await self.connection.hold(DRIP_S if self.fault.seconds is None else self.fault.seconds)
-        self.connection.close()
-
-    def _fire(self, at: int) -> None:
-        if not self._done:
-            self._done = True
-            self._fired(at)
+    def _response(self) -> Response:
+        """The answer that takes the place of the right one."""
+        fault = self.fault
+        status, text = ANSWERS.get(fault.kind, (503, None))
+        if text is None:
+            text = json.dumps(Refused("A fault that was asked for", status=fault.code).to_json())
+        text = text if fault.body is None else fault.body
+        headers = {"location": "/_elsewhere"} if fault.kind == "redirect" else {}
+        if fault.retry_after is not None:
+            headers["retry-after"] = str(fault.retry_after)
+        kind = "application/xml" if text.lstrip().startswith("<") else "application/json"
+        kind = "text/html" if fault.kind == "html" else kind
+        headers = {"content-type": kind} | headers | (fault.headers or {})
+        return self._dress(Response(text, fault.status or status, headers))
 
 
-def _content_length(scope: Scope) -> int:
-    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
-
-
-def _header(start: Message, wanted: bytes) -> bytes | None:
-    return next((value for name, value in start["headers"] if name.lower() == wanted), None)
-
-
-def _head(start: Message) -> bytes:
+def _head(start: Message | Mapping[str, Any]) -> bytes:
     """Status line and headers as they go over the wire."""
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in start["headers"])
     status = f"HTTP/1.1 {start['status']} ".encode() + phrase(start["status"])
     return status + b"\r\n" + lines + b"\r\n"
-
-
-def _raw(response: Response) -> bytes:
-    start = {"status": response.status_code, "headers": response.raw_headers}
-    return _head(start) + bytes(response.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -11,16 +10,14 @@ from typing import Any
 from .families import ROUTES
 from .request_log import RequestRecord
 
-#: The connection breaks, or the answer comes, while the body is still on its way.
-DURING = frozenset("reset_mid close_mid early_status stall slow".split())
-#: Nothing is done; the answer is not the one that was hoped for.
-INSTEAD = frozenset(
-    "reset_before close_before reset_after close_after "
-    "status redirect garbage html xml_error".split()
-)
-#: The work is done, but the answer does not arrive as it should.
-ANSWER = frozenset("lost_answer close_answer half_answer stall_answer drip".split())
-KINDS = DURING | INSTEAD | ANSWER
+_KINDS = {
+    "before": "reset_before close_before",  # the body is not read
+    "during": "reset_mid close_mid early_status stall slow",  # while the body is on its way
+    "after": "reset_after close_after status redirect garbage html xml_error",  # instead of work
+    "answer": "lost_answer close_answer half_answer stall_answer drip",  # the work is done
+}
+#: When each kind of fault happens.
+KINDS = {kind: when for when, kinds in _KINDS.items() for kind in kinds.split()}
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,8 @@ class _Planted:
 
     def takes(self, route: str, part: int | None) -> bool:
         fault = self.fault
-        if fault.route not in (route, "any") or fault.part not in (None, part):
-            return False
-        end = math.inf if fault.times is None else fault.skip + fault.times
-        if self.seen >= end:
+        mine = fault.route in (route, "any") and fault.part in (None, part)
+        if not mine or (fault.times is not None and self.seen >= fault.skip + fault.times):
             return False
         self.seen += 1
         return self.seen > fault.skip
@@ -123,22 +118,13 @@ class FaultBox:
 
     def take(self, route: str, part: int | None) -> tuple[int, Fault] | None:
         """The fault that this request meets: the oldest one that takes it; the others wait."""
-        for planted in self._planted:
-            if planted.takes(route, part):
-                return planted.no, planted.fault
-        return None
+        taken = (each for each in self._planted if each.takes(route, part))
+        found = next(taken, None)
+        return (found.no, found.fault) if found else None
 
     def record(self, no: int, fault: Fault, record: RequestRecord, at: int) -> None:
         """`fault` has really happened to the request of `record`, after `at` bytes of its body."""
         record.fault = fault.kind
-        self.fired.append(
-            {
-                "fault": no,
-                "kind": fault.kind,
-                "route": record.route,
-                "part": record.part,
-                "request": record.no,
-                "at_bytes": at,
-                "time": time.time(),
-            }
-        )
+        where = {"route": record.route, "part": record.part, "request": record.no}
+        what = {"fault": no, "kind": fault.kind, "at_bytes": at, "time": time.time()}
+        self.fired.append(what | where)

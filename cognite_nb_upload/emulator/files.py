@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import geo, listing, rules
+from .collection import Collection, byids, counts, gets, lists, searches, updates
 from .content import Content, duplicated
+from .listing import FILES
 from .project import Project
-from .routes import Call, Family, api
-from .rules import Json, Refused, identifier, identity, ids, items, many, moment, obj, patch, text
+from .routes import Call, api, granted
+from .rules import Json, Refused, identifier, identity, ids, items, many, moment, text
 
 FILE = {
     "name": text(256),
@@ -32,7 +34,7 @@ ANY_ID = ("id", "externalId", "instanceId")
 OWN_ID = ("id", "externalId")
 
 
-class Files(Family):
+class Files(Collection):
     """The endpoints below `/files` that are about files that exist; `uploads.py` makes them."""
 
     def __init__(self, project: Project) -> None:
@@ -40,57 +42,24 @@ class Files(Family):
         self.content = Content(project)
 
     def capabilities(self) -> list[Json]:
-        scope = self.project.settings.write_scope
-        everything: Json = {"all": {}}
-        writable = everything if scope is None else {"datasetScope": {"ids": scope}}
-        return [
-            {"filesAcl": {"actions": ["READ"], "scope": everything}},
-            {"filesAcl": {"actions": ["WRITE"], "scope": writable}},
-        ]
+        ids = self.project.settings.write_scope
+        scope = None if ids is None else {"datasetScope": {"ids": ids}}
+        return [granted("filesAcl", "READ"), granted("filesAcl", "WRITE", scope)]
 
     # ---- reading
 
-    @api("byids", "POST", "/files/byids", body=ids(*ANY_ID))
-    def byids(self, call: Call) -> Json:
-        rules.refuse_repeated(call.body["items"])
-        return {"items": [doc["meta"] for doc in self._found(call.body, ANY_ID)]}
-
-    @api("get", "GET", "/files/{id}")
-    def get(self, call: Call) -> Json:
-        file_id = rules.number(call.path, "id", 1, rules.MAX_ID)
-        return dict(self.content.find([{"id": file_id}])[0]["meta"])
-
-    @api("list", "POST", "/files/list", body=listing.list_check(listing.FILES))
-    def list_files(self, call: Call) -> Json:
-        passes = self._condition(call.body)
-        rows = self.project.files.after(listing.start(call.body))
-        metas = ((no, doc["meta"]) for no, row in rows if (doc := self.content.alive(row)))
-        return listing.page(((no, meta) for no, meta in metas if passes(meta)), call.body)
+    byids = byids("byids", "/files/byids", ids(*ANY_ID))
+    get = gets("get", "/files/{id}")
+    list_files = lists("list", "/files/list", FILES)
+    search = searches("search", "/files/search", FILES, ["name"], name=text(256))
+    aggregate = counts("aggregate", "/files/aggregate", FILES)
 
     @api("list_get", "GET", "/files")
     def list_by_query(self, call: Call) -> Json:
         """GET /files, whose query says what the body of POST /files/list says."""
         body = listing_of(call.query)
-        listing.list_check(listing.FILES)("", body)
+        listing.list_check(FILES)("", body)
         return self.list_files(Call(body, {}, {}, call.origin, call.store_origin))
-
-    @api(
-        "search",
-        "POST",
-        "/files/search",
-        body=listing.search_check(listing.FILES, name=text(256)),
-    )
-    def search(self, call: Call) -> Json:
-        return {"items": listing.best(self._filtered(call.body), call.body, ["name"])}
-
-    @api(
-        "aggregate",
-        "POST",
-        "/files/aggregate",
-        body=obj({"filter": listing.filter_check(listing.FILES)}),
-    )
-    def aggregate(self, call: Call) -> Json:
-        return {"items": [{"count": len(list(self._filtered(call.body)))}]}
 
     @api("downloadlink", "POST", "/files/downloadlink", body=items(identifier(*ANY_ID), 100))
     def downloadlink(self, call: Call) -> Json:
@@ -110,49 +79,36 @@ class Files(Family):
 
     @api("delete", "POST", "/files/delete", body=ids(*OWN_ID))
     def delete(self, call: Call) -> Json:
-        rules.refuse_repeated(call.body["items"])
-        docs = self._found(call.body, OWN_ID)
-        for doc in docs:
-            self.project.may_write(doc["meta"])
-        for doc in docs:
-            self.content.forget(doc)
+        metas = self.found(call.body)
+        for meta in metas:
+            self.project.may_write(meta)
+        for meta in metas:
+            self.content.forget(self.content.find([{"id": meta["id"]}])[0])
         return {}
 
-    @api("update", "POST", "/files/update", body=items(identifier(*ANY_ID, update=patch(CHANGES))))
-    def update(self, call: Call) -> Json:
-        named = [{k: v for k, v in item.items() if k != "update"} for item in call.body["items"]]
-        rules.refuse_repeated(named)
-        docs = self.content.find(named)
-        rules.refuse_repeated([{"id": doc["meta"]["id"]} for doc in docs])
-        changed = []
-        for doc, item in zip(docs, call.body["items"], strict=True):
-            new = doc | {"meta": self._patched(doc["meta"], item["update"])}
-            self.project.put_file(new)
-            changed.append(new["meta"])
-        return {"items": changed}
-
-    def _patched(self, old: Json, update: Json) -> Json:
-        self.project.may_write(old)
-        meta = rules.patched(old, update)
-        obj(FILE)("", {name: meta[name] for name in update if name in meta})
-        self.project.may_write(meta)
-        self.project.references_exist(meta, old)
-        twins = self.project.files.by("meta.externalId", meta.get("externalId"))
-        if any(twin["meta"]["id"] != meta["id"] for twin in twins):
-            raise duplicated(meta)
-        return meta | {"lastUpdatedTime": self.project.now()}
+    update = updates("update", "/files/update", ANY_ID, CHANGES)
 
     # ---- what they share
 
-    def _found(self, body: Json, allowed: tuple[str, ...]) -> list[Json]:
-        return self.content.find(body["items"], ignore=body.get("ignoreUnknownIds", False))
+    def rows(self, after: int = 0) -> Iterator[tuple[int, Json]]:
+        rows = self.project.files.after(after)
+        return ((no, doc["meta"]) for no, row in rows if (doc := self.content.alive(row)))
 
-    def _condition(self, body: Json) -> listing.Condition:
-        return listing.condition(listing.FILES, body.get("filter", {}), self.project)
+    def found(self, body: Json) -> list[Json]:
+        rules.refuse_repeated(body["items"])
+        docs = self.content.find(body["items"], ignore=body.get("ignoreUnknownIds", False))
+        return [doc["meta"] for doc in docs]
 
-    def _filtered(self, body: Json) -> Iterator[Json]:
-        passes = self._condition(body)
-        return (meta for meta in self.content.all() if passes(meta))
+    def changed(self, old: Json, new: Json) -> Json:
+        self.project.may_write(old)
+        self.project.may_write(new)
+        self.project.references_exist(new, old)
+        twins = self.project.files.by("meta.externalId", new.get("externalId"))
+        if any(twin["meta"]["id"] != new["id"] for twin in twins):
+            raise duplicated(new)
+        doc = self.project.files.get(new["id"]) or {}
+        self.project.put_file(doc | {"meta": new})
+        return new
 
 
 _TEXTS = ("name", "mimeType", "source", "externalIdPrefix")

@@ -5,27 +5,18 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from . import geo, rules
+from .project import Project
 from .rules import Check, Json, Refused, many, need, obj, text
 
 Condition = Callable[[Json], bool]
 
 
-class References(Protocol):
-    """What filters ask of the lists that documents refer to."""
-
-    def found(self, kind: str, wanted: Sequence[Json]) -> set[int]:
-        """The internal ids of those of `wanted` that exist."""
-
-    def subtree(self, roots: set[int]) -> set[int]:
-        """The ids of the assets `roots` and of every asset below them."""
-
-
-Build = Callable[[Any, References], Condition]
+Build = Callable[[Any, Project], Condition]
 #: By the name of a filter's field: the check of its value, and what it means.
 Filters = dict[str, tuple[Check, Build]]
 
@@ -35,10 +26,10 @@ def filter_check(fields: Filters) -> Check:
     return obj({name: rules.optional(check) for name, (check, _) in fields.items()})
 
 
-def condition(fields: Filters, wanted: Json, references: References) -> Condition:
+def condition(fields: Filters, wanted: Json, project: Project) -> Condition:
     """Whether a document passes every field of the checked filter `wanted`."""
     given = {name: value for name, value in wanted.items() if value is not None}
-    tests = [fields[name][1](value, references) for name, value in given.items()]
+    tests = [fields[name][1](value, project) for name, value in given.items()]
     return lambda doc: all(test(doc) for test in tests)
 
 
@@ -50,68 +41,52 @@ def equals(name: str, check: Check) -> tuple[Check, Build]:
 
 
 def begins(name: str, longest: int) -> tuple[Check, Build]:
-    def build(value: str, _: References) -> Condition:
-        return lambda doc: name in doc and doc[name].startswith(value)
-
-    return text(longest), build
-
-
-_RANGE = obj({"min": rules.moment, "max": rules.moment})
+    return text(longest), lambda value, _: lambda doc: name in doc and doc[name].startswith(value)
 
 
 def within(name: str) -> tuple[Check, Build]:
-    def build(value: Json, _: References) -> Condition:
-        low, high = value.get("min", 0), value.get("max", 2**63)
-        return lambda doc: low <= doc.get(name, -1) <= high
+    return (
+        obj({"min": rules.moment, "max": rules.moment}),
+        lambda value, _: (
+            lambda doc: value.get("min", 0) <= doc.get(name, -1) <= value.get("max", 2**63)
+        ),
+    )
 
-    return _RANGE, build
 
-
-def _metadata(value: Json, _: References) -> Condition:
+def _metadata(value: Json, _: Project) -> Condition:
     return lambda doc: value.items() <= doc.get("metadata", {}).items()
 
 
 _LABELS = many(rules.label, 1, 100)
 
 
-def _labels(value: Json, _: References) -> Condition:
-    ((how, labels),) = value.items()
-    asked = {each["externalId"] for each in labels}
-
-    def passes(doc: Json) -> bool:
-        has = {each["externalId"] for each in doc.get("labels", [])}
-        return asked <= has if how == "containsAll" else bool(asked & has)
-
-    return passes
+def _labels(value: Json, _: Project) -> Condition:
+    ((how, asked),) = value.items()
+    join = all if how == "containsAll" else any
+    return lambda doc: join(label in doc.get("labels", ()) for label in asked)
 
 
-def _data_sets(value: list[Json], references: References) -> Condition:
-    ids = references.found("dataSets", value)
+def _data_sets(value: list[Json], project: Project) -> Condition:
+    ids = project.found("dataSets", value)
     return lambda doc: doc.get("dataSetId") in ids
 
 
 def any_of(name: str, item: Check) -> tuple[Check, Build]:
     """The field is one of the values, or has one of them."""
 
-    def build(value: list[Any], _: References) -> Condition:
-        wanted = set(value)
+    def passes(doc: Json, value: list[Any]) -> bool:
+        has = doc.get(name)
+        return any(each in value for each in (has if isinstance(has, list) else [has]))
 
-        def passes(doc: Json) -> bool:
-            has = doc.get(name)
-            return bool(wanted & set(has)) if isinstance(has, list) else has in wanted
-
-        return passes
-
-    return many(item, 1, 100), build
+    return many(item, 1, 100), lambda value, _: lambda doc: passes(doc, value)
 
 
 def assets(of: Callable[[Json], set[int]], *, below: bool) -> Build:
     """One of the assets `of` a document is one that is named, or, if asked, is below it."""
 
-    def build(value: list[Any], references: References) -> Condition:
-        named = [_named(each) for each in value]
-        ids = references.found("assets", named)
-        ids = references.subtree(ids) if below else ids
+    def build(value: list[Any], project: Project) -> Condition:
+        ids = project.found("assets", [_named(each) for each in value])
+        ids = project.subtree(ids) if below else ids
         return lambda doc: bool(of(doc) & ids)
 
     return build
@@ -196,17 +171,17 @@ def partition(name: str, value: Any) -> None:
     need(fine, f"{name} is written as m/n, with 1 <= m <= n <= 10")
 
 
-def paging(most: int = 1000) -> dict[str, Check]:
-    """The fields of a body that asks for a page."""
-    return {
-        "limit": rules.optional(rules.whole(1, most)),
-        "cursor": rules.optional(text(200)),
-        "partition": rules.optional(partition),
-    }
-
-
 def list_check(fields: Filters, **more: Check) -> Check:
-    return obj({"filter": filter_check(fields), **paging(), **more})
+    """The check of a body that asks for a page."""
+    paging = {"limit": rules.whole(1, 1000), "cursor": text(200), "partition": partition}
+    optional = {name: rules.optional(check) for name, check in paging.items()}
+    return obj({"filter": filter_check(fields), **optional, **more})
+
+
+def asked(query: Mapping[str, str], default: int) -> Json:
+    """The same fields, of the query of a GET."""
+    limit = rules.number(query, "limit", 1, 1000, default)
+    return {"limit": limit, "cursor": query.get("cursor")}
 
 
 def start(request: Json) -> int:

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 LONGEST = 20_000  # records; the oldest go first
@@ -31,14 +32,10 @@ class RequestRecord:
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
 
-    def came(self, size: int) -> None:
-        """`size` more bytes of its body have been received."""
-        self.body_bytes += size
-
     def counting(self, receive: Receive) -> Receive:
         async def counted() -> Message:
             message = await receive()
-            self.came(len(message.get("body", b"")))
+            self.body_bytes += len(message.get("body", b""))
             return message
 
         return counted
@@ -62,13 +59,10 @@ class RequestLog:
     def open(self, scope: Scope, route: str | None, part: int | None) -> RequestRecord:
         """A new record; `status`, `fault` and `body_bytes` are filled in as they become known."""
         headers = {
-            name: "<secret>" if name in SECRET else value for name, value in _text(scope["headers"])
+            name: "<secret>" if name in SECRET else value
+            for name, value in Headers(scope=scope).items()
         }
         record = RequestRecord(self._no, scope["method"], scope["path"], route, part, headers)
         self._no += 1
         self.records.append(record)
         return record
-
-
-def _text(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]

@@ -9,9 +9,13 @@ A family is a class with such methods, made with the `Project`; `families.py` li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.requests import Request
 
 from .rules import Check, Json, obj
 
@@ -45,6 +49,10 @@ class Route:
     body: Check | None = None  # None: a plain endpoint, which reads its own request
     lane: str = ""  # of which only so many requests are answered at once
 
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", self.path))
+
 
 def api(
     name: str,
@@ -77,7 +85,9 @@ def _marked(route: Route) -> Callable[[F], F]:
 
 
 class Family:
-    """Endpoints that belong together."""
+    """Endpoints that belong together, and by `acl` what the run's token may do there."""
+
+    acl: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -91,44 +101,18 @@ class Family:
 
     def capabilities(self) -> list[Json]:
         """What the run's token may do here, for `token/inspect`: `{"filesAcl": {...}}`."""
-        return []
+        return [granted(name, actions) for name, actions in self.acl]
 
 
-@dataclass
-class Node:
-    """A path's next segments, by their text; None is a parameter."""
-
-    children: dict[str | None, Node] = field(default_factory=dict)
-    parameter: str = ""
-    found: dict[str, tuple[Route, Callable[..., Any]]] = field(default_factory=dict)
+def granted(acl: str, actions: str, scope: Json | None = None) -> Json:
+    return {acl: {"actions": actions.split(), "scope": scope or {"all": {}}}}
 
 
-class Router:
-    """Finds the endpoint of a method and a path, whose last slash does not count."""
-
-    def __init__(self) -> None:
-        self._root = Node()
-
-    def add(self, route: Route, endpoint: Callable[..., Any]) -> None:
-        node = self._root
-        for part in route.path.strip("/").split("/"):
-            parameter = part[1:-1] if part.startswith("{") else None
-            node = node.children.setdefault(None if parameter else part, Node())
-            node.parameter = parameter or ""
-        node.found |= dict.fromkeys(route.methods, (route, endpoint))
-
-    def find(
-        self, method: str, path: str
-    ) -> tuple[Route, Callable[..., Any], dict[str, str]] | None:
-        """The route, its endpoint and the parameters of the path."""
-        node, given = self._root, {}
-        for part in path.strip("/").split("/"):
-            fixed = node.children.get(part)
-            following = fixed or node.children.get(None)
-            if following is None:
-                return None
-            node = following
-            if fixed is None:
-                given[node.parameter] = part
-        found = node.found.get(method)
-        return (*found, given) if found else None
+async def read_body(request: Request, too_large: Exception, most: int) -> bytes:
+    """All of a body of at most `most` bytes; of a larger one no more is read."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > most:
+            raise too_large
+    return bytes(raw)

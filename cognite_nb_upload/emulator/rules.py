@@ -67,42 +67,45 @@ def _inside(value: Any) -> Sequence[Any]:
 # ---- values -----------------------------------------------------------------------------------
 
 
+def must(fits: Callable[[Any], object], what: str) -> Check:
+    """The check of a value that fits, or is refused: its name `must` be `what`."""
+    return lambda name, value: need(fits(value), f"{name} must {what}")
+
+
 def text(longest: int, shortest: int = 0) -> Check:
     def check(name: str, value: Any) -> None:
         need(isinstance(value, str), f"{name} must be a string")
-        need(len(value) >= shortest, f"{name} must have at least {shortest} characters")
         size = len(value)
+        need(size >= shortest, f"{name} must have at least {shortest} characters")
         need(size <= longest, f"{name} must have at most {longest} characters, got {size}")
 
     return check
 
 
+def _is_number(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 def whole(low: int, high: int) -> Check:
     def check(name: str, value: Any) -> None:
-        need(isinstance(value, int) and not isinstance(value, bool), f"{name} must be an integer")
+        need(_is_number(value, int), f"{name} must be an integer")
         need(low <= value <= high, f"{name} must be between {low} and {high}")
 
     return check
 
 
 def one_of(*choices: Any) -> Check:
-    def check(name: str, value: Any) -> None:
-        need(value in choices, f"{name} must be one of {', '.join(map(str, choices))}")
-
-    return check
+    return must(lambda value: value in choices, f"be one of {', '.join(map(str, choices))}")
 
 
-def _true(name: str, value: Any) -> None:
-    need(value is True, f"{name} must be true")
+def _is_finite(value: Any) -> bool:
+    return _is_number(value, int, float) and -FLOAT_MAX <= value <= FLOAT_MAX
 
 
-def boolean(name: str, value: Any) -> None:
-    need(isinstance(value, bool), f"{name} must be a boolean")
-
-
-def finite(name: str, value: Any) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    need(number and -FLOAT_MAX <= value <= FLOAT_MAX, f"{name} must be a number")
+_true = must(lambda value: value is True, "be true")
+boolean = must(lambda value: isinstance(value, bool), "be a boolean")
+any_object = must(lambda value: isinstance(value, dict), "be an object")
+finite = must(_is_finite, "be a number")
 
 
 def optional(check: Check) -> Check:
@@ -166,7 +169,7 @@ def absolute_path(name: str, value: Any) -> None:
 
 
 def pairs(name: str, value: Any) -> None:
-    need(isinstance(value, dict), f"{name} must be an object")
+    any_object(name, value)
     need(len(value) <= 256, f"{name} must have at most 256 pairs, got {len(value)}")
     total = 0
     for key, item in value.items():
@@ -185,12 +188,7 @@ def _added_pairs(name: str, value: Any) -> None:
 
 
 def _as_text(value: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return json.dumps(value) if number else value
-
-
-def any_object(name: str, value: Any) -> None:
-    need(isinstance(value, dict), f"{name} must be an object")
+    return json.dumps(value) if _is_number(value, int, float) else value
 
 
 identity = whole(1, MAX_ID)

@@ -39,78 +39,50 @@ EQUIPMENT = ["Pump", "Compressor", "Heat exchanger", "Valve", "Flow meter", "Tra
 
 def catalog(now: int) -> dict[str, list[Json]]:
     """The four lists that files refer to."""
+    times = {"createdTime": now, "lastUpdatedTime": now}
+    names = ("id", "externalId", "name", "description", "writeProtected")
+    data_sets = [dict(zip(names, row, strict=True)) for row in DATA_SETS]
+    labels = [dict(zip(names[1:4], row, strict=True)) for row in LABELS]
+    categories = [{"id": n, "name": name} for n, name in enumerate(SECURITY_CATEGORIES, 1)]
     return {
-        "dataSets": [_data_set(now, *row) for row in DATA_SETS],
-        "labels": [
-            {"externalId": key, "name": name, "description": text, "createdTime": now}
-            for key, name, text in LABELS
-        ],
-        "assets": _assets(now),
-        "securityCategories": [
-            {"id": n, "name": name} for n, name in enumerate(SECURITY_CATEGORIES, 1)
-        ],
+        "dataSets": [doc | {"metadata": {}} | times for doc in data_sets],
+        "labels": [doc | {"createdTime": now} for doc in labels],
+        "assets": [doc | {"metadata": {}} | times for doc in _assets()],
+        "securityCategories": categories,
     }
 
 
 def data_model_files(now: int) -> list[Json]:
     """Files of a data model that have no content yet; it is uploaded by their instance id."""
-    names = ["Scan of deck 1.e57", "Scan of deck 2.e57"]
+    times = {"createdTime": now, "lastUpdatedTime": now}
     return [
-        {
-            "id": 8_000_000_000_001 + n,
-            "name": name,
-            "uploaded": False,
-            "createdTime": now,
-            "lastUpdatedTime": now,
-            "instanceId": {"space": "scans", "externalId": f"deck_{n + 1}"},
-        }
-        for n, name in enumerate(names)
+        {"id": 8_000_000_000_000 + n, "name": f"Scan of deck {n}.e57", "uploaded": False}
+        | times
+        | {"instanceId": {"space": "scans", "externalId": f"deck_{n}"}}
+        for n in (1, 2)
     ]
 
 
-def _data_set(now: int, key: int, external_id: str, name: str, text: str, protected: bool) -> Json:
-    return {
-        "id": key,
-        "externalId": external_id,
-        "name": name,
-        "description": text,
-        "metadata": {},
-        "writeProtected": protected,
-        "createdTime": now,
-        "lastUpdatedTime": now,
-    }
-
-
-def _assets(now: int) -> list[Json]:
+def _assets() -> list[Json]:
     """Two platforms, four systems on each, six pieces of equipment in each system."""
     made: list[Json] = []
 
-    def add(name: str, external_id: str, text: str, parent: Json | None) -> Json:
-        new_id = 1000 + len(made)
-        asset: Json = {
-            "id": new_id,
-            "externalId": external_id,
-            "name": name,
-            "description": text,
-            "metadata": {},
-        }
-        asset |= {
-            "createdTime": now,
-            "lastUpdatedTime": now,
-            "rootId": parent["rootId"] if parent else new_id,
-        }
+    def add(name: str, external_id: str, text: str, parent: Json | None = None) -> Json:
+        asset: Json = {"id": 1000 + len(made), "externalId": external_id}
+        asset |= {"name": name, "description": text, "rootId": 1000 + len(made)}
         if parent:
-            asset |= {"parentId": parent["id"], "parentExternalId": parent["externalId"]}
+            asset |= {"rootId": parent["rootId"], "parentId": parent["id"]}
+            asset |= {"parentExternalId": parent["externalId"]}
         made.append(asset)
         return asset
 
     for key, name, first in PLATFORMS:
-        platform = add(name, key, f"Production platform {name}", None)
+        platform = add(name, key, f"Production platform {name}")
         for n, system_name in enumerate(SYSTEMS, first):
-            system = add(
-                f"{n} {system_name}", f"{key}:{n}", f"{system_name} system of {name}", platform
-            )
+            text = f"{system_name} system of {name}"
+            system = add(f"{n} {system_name}", f"{key}:{n}", text, platform)
             for m, kind in enumerate(EQUIPMENT, 1):
                 tag = f"{n}-{''.join(word[0] for word in kind.upper().split())}-{m:03d}"
-                add(tag, f"{key}:{tag}", f"{kind} of the {system_name.lower()} system", system)
+                text = f"{kind} of the {system_name.lower()} system"
+                add(tag, f"{key}:{tag}", text, system)
     return made

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from .app import App
 from .connection import BUFFER_SIZE, Connection
@@ -29,30 +31,10 @@ from .store.remote import open_store
 PATIENCE_S = 10.0
 
 
-def bind(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A listening socket."""
-    # With the protocol named, asyncio sets TCP_NODELAY; without it each answer waits 40 ms.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
 async def serve(
-    settings: Settings,
-    root: Path,
-    listener: socket.socket,
-    stop: asyncio.Event,
-    started: Callable[[], None],
+    settings: Settings, root: Path, port: int, stop: asyncio.Event, started: Callable[[int], None]
 ) -> None:
-    """Answers until `stop` is set, then breaks what is still open."""
+    """Answers until `stop` is set, then breaks what is still open. `started` is told the port."""
     storage = open_store(settings.storage) if settings.storage else None
     project = Project(root, settings, storage=storage)
     app = App(project)
@@ -65,17 +47,28 @@ async def serve(
         task.add_done_callback(connections.discard)
 
     tls = _tls(settings)
-    servers = []
+    servers: list[asyncio.Server] = []
+
+    async def listen(port: int) -> int:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        server = await asyncio.start_server(
+            connected, settings.host, port, limit=BUFFER_SIZE, family=family, backlog=1024, ssl=tls
+        )
+        servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
     try:
-        listeners = [listener]
+        port = await listen(port)
         if settings.own_store and not settings.relative_urls:
-            listeners.append(_store_listener(project, settings.host))
-            project.store_port = listeners[1].getsockname()[1]
-        servers = [
-            await asyncio.start_server(connected, sock=each, ssl=tls, limit=BUFFER_SIZE)
-            for each in listeners
-        ]
-        started()
+            # After a restart the port that it had, so that its URLs stay good.
+            facts = project.state.table("facts")
+            try:
+                project.store_port = await listen((facts.get("store") or {"port": 0})["port"])
+            except OSError:  # somebody else has it now
+                project.store_port = await listen(0)
+            with project.state.change():
+                facts.put("store", {"port": project.store_port})
+        started(port)
         await stop.wait()
     finally:
         for server in servers:
@@ -96,23 +89,14 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _store_listener(project: Project, host: str) -> socket.socket:
-    """The store's own port: after a restart the one that it had, so that its URLs stay good."""
-    facts = project.state.table("facts")
-    try:
-        listener = bind(host, (facts.get("store") or {"port": 0})["port"])
-    except OSError:  # somebody else has it now
-        listener = bind(host)
-    with project.state.change():
-        facts.put("store", {"port": listener.getsockname()[1]})
-    return listener
-
-
 class Emulator:
     """An emulator as a context manager. All it is asked, it is asked over HTTP.
 
-    After its end `requests()` and `fired()` still answer.
+    After its end `requests()` and `fired()` still answer. `pid` is the process id of one that has a
+    process of its own, None of others.
     """
+
+    pid: int | None = None
 
     def __init__(
         self,
@@ -123,8 +107,8 @@ class Emulator:
         process: bool = False,
     ) -> None:
         self._settings = settings
-        self._given_root = root
-        self._runner: _Thread | _Process = (_Process if process else _Thread)(settings, port)
+        self._given_root, self._given_port = root, port
+        self._running = _in_process if process else _in_thread
         self._exit = ExitStack()
         self._last: dict[str, Any] = {}
         self.root = Path()
@@ -154,14 +138,11 @@ class Emulator:
     def __enter__(self) -> Self:
         self._last = {}
         with ExitStack() as undo:
+            self.root = Path(self._given_root or tempfile.mkdtemp(prefix="cdf-emulator-"))
             if self._given_root is None:
-                folder = tempfile.mkdtemp(prefix="cdf-emulator-")
-                undo.callback(shutil.rmtree, folder, ignore_errors=True)
-                self.root = Path(folder)
-            else:
-                self.root = Path(self._given_root)
-            self.port = self._runner.start(self.root)
-            undo.callback(self._runner.stop)
+                undo.callback(shutil.rmtree, self.root, ignore_errors=True)
+            running = self._running(self._settings, self._given_port, self.root)
+            self.port, self.pid = undo.enter_context(running)
             self._exit = undo.pop_all()
         return self
 
@@ -188,146 +169,99 @@ class Emulator:
 
     def fired(self) -> list[dict[str, Any]]:
         """What went wrong on purpose so far: kind, route, part, request, at_bytes of its body."""
-        found: list[dict[str, Any]] = (
-            self._last["fired"] if self._last else self._ask("GET", "fired")
-        )
-        return found
+        return self._rows("fired")
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request seen, in order of arrival."""
-        found: list[dict[str, Any]] = (
-            self._last["requests"] if self._last else self._ask("GET", "requests")
-        )
-        return found
+        return self._rows("requests")
 
     def files(self) -> list[dict[str, Any]]:
         """The metadata of all files."""
-        found: list[dict[str, Any]] = self._ask("GET", "files")
-        return found
+        return self._rows("files")
 
     def content(self, file_id: int) -> bytes:
         """All bytes of a file, in memory."""
-        return self._raw("GET", f"content/{file_id}")
+        return self._answer("GET", f"content/{file_id}")
 
     def sha256(self, file_id: int) -> str:
         """The SHA-256 of a file's bytes, computed where they are."""
         return str(self._ask("GET", f"sha256/{file_id}"))
 
-    @property
-    def pid(self) -> int | None:
-        """The process id of an emulator with a process of its own."""
-        return self._runner.pid
+    def _rows(self, what: str) -> list[dict[str, Any]]:
+        return list(self._last[what] if what in self._last else self._ask("GET", what))
 
     def _ask(self, method: str, what: str, body: Any = None) -> Any:
-        return json.loads(self._raw(method, what, body))
+        return json.loads(self._answer(method, what, body))
 
-    def _raw(self, method: str, what: str, body: Any = None) -> bytes:
-        connection = self._connect()
-        try:
-            headers = {TOKEN_HEADER: self.token}
-            connection.request(
-                method, f"/_emulator/{what}", json.dumps(body).encode() if body else None, headers
-            )
+    def _answer(self, method: str, what: str, body: Any = None) -> bytes:
+        with closing(self._connection()) as connection:
+            text, headers = json.dumps(body) if body else None, {TOKEN_HEADER: self.token}
+            connection.request(method, f"/_emulator/{what}", text, headers)
             response = connection.getresponse()
             data = response.read()
-        finally:
-            connection.close()
         if response.status != 200:
             raise RuntimeError(json.loads(data)["error"]["message"])
         return data
 
-    def _connect(self) -> http.client.HTTPConnection:
+    def _connection(self) -> http.client.HTTPConnection:
+        host = self._settings.reached_at
         if not self._settings.tls:
-            return http.client.HTTPConnection(self._settings.reached_at, self.port, timeout=600)
-        # Loopback, and the caller's own certificate, of whatever authority.
+            return http.client.HTTPConnection(host, self.port, timeout=600)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
+        context.check_hostname = False  # loopback, and the caller's own certificate
         context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(
-            self._settings.reached_at, self.port, timeout=600, context=context
-        )
+        return http.client.HTTPSConnection(host, self.port, timeout=600, context=context)
 
 
-class _Thread:
-    """The server in a daemon thread with a loop of its own."""
+@contextmanager
+def _in_thread(settings: Settings, port: int, root: Path) -> Iterator[tuple[int, None]]:
+    """The server in a daemon thread with a loop of its own: its port."""
+    started: Future[tuple[int, Callable[[], object]]] = Future()
+    ended: Future[None] = Future()
 
-    pid: int | None = None
+    async def main() -> None:
+        event, loop = asyncio.Event(), asyncio.get_running_loop()
+        stop = partial(loop.call_soon_threadsafe, event.set)
+        await serve(settings, root, port, event, lambda port: started.set_result((port, stop)))
 
-    def __init__(self, settings: Settings, port: int) -> None:
-        self._settings, self._port = settings, port
-        self._failed: BaseException | None = None
-
-    def start(self, root: Path) -> int:
-        listener = bind(self._settings.host, self._port)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(root, listener), name="cdf-emulator", daemon=True
-        )
-        self._thread.start()
-        self._ready.wait()
-        if self._failed:
-            self._thread.join()
-            raise self._failed
-        port: int = self._listening_port
-        return port
-
-    def _run(self, root: Path, listener: socket.socket) -> None:
-        self._listening_port = listener.getsockname()[1]
-
-        async def main() -> None:
-            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-            await serve(self._settings, root, listener, self._stop, self._ready.set)
-
+    def run() -> None:
         try:
             asyncio.run(main())
         except BaseException as error:
-            self._failed = error
-            listener.close()
-        finally:
-            self._ready.set()
+            (ended if started.done() else started).set_exception(error)
+        else:
+            ended.set_result(None)
 
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(PATIENCE_S)
-        if self._thread.is_alive():
+    thread = threading.Thread(target=run, name="cdf-emulator", daemon=True)
+    thread.start()
+    found, stop = started.result()
+    try:
+        yield found, None
+    finally:
+        stop()
+        thread.join(PATIENCE_S)
+        if thread.is_alive():
             raise RuntimeError(f"The emulator did not end within {PATIENCE_S} s.")
-        if self._failed:
-            raise self._failed
+        ended.result()
 
 
-class _Process:
-    """The server in a process of its own, which ends when this one does."""
-
-    def __init__(self, settings: Settings, port: int) -> None:
-        self._settings, self._port = settings, port
-        self.pid: int | None = None
-
-    def start(self, root: Path) -> int:
-        command = [sys.executable, "-m", "cognite_nb_upload.emulator", "--from-stdin"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ours
-        stdin, stdout = self._pipes()
-        told = {"settings": self._settings.to_json(), "root": str(root), "port": self._port}
-        stdin.write(json.dumps(told).encode() + b"\n")
-        stdin.flush()
-        line = stdout.readline()
-        if not line:
-            self.stop()
-            raise RuntimeError("The emulator's process did not start.")
-        self.pid = self._child.pid
-        return int(json.loads(line)["base_url"].rpartition(":")[2])
-
-    def stop(self) -> None:
-        stdin, stdout = self._pipes()
-        self._child.terminate()
-        stdin.close()
-        stdout.close()
+@contextmanager
+def _in_process(settings: Settings, port: int, root: Path) -> Iterator[tuple[int, int]]:
+    """The server in a process of its own, which ends when this one does: port and process id."""
+    told = json.dumps({"settings": settings.to_json(), "root": str(root), "port": port})
+    command = [sys.executable, "-m", "cognite_nb_upload.emulator", "--from-stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:  # noqa: S603 - ours
         try:
-            self._child.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        if self._child.stdin is None or self._child.stdout is None:
-            raise RuntimeError("Pipes were asked for.")
-        return self._child.stdin, self._child.stdout
+            if child.stdin and child.stdout:
+                child.stdin.write(told.encode() + b"\n")
+                child.stdin.flush()
+                line = child.stdout.readline()
+            if not line:
+                raise RuntimeError("The emulator's process did not start.")
+            yield int(json.loads(line)["base_url"].rpartition(":")[2]), child.pid
+        finally:
+            child.terminate()
+            try:
+                child.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()

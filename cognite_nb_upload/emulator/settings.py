@@ -37,8 +37,8 @@ class Settings:
         device_life_s: Of device codes. 0: they are expired when they are handed out.
         device_interval_s: Who polls more often is told to slow down.
         other_projects: What `token/inspect` names besides; they answer nothing.
-        write_scope: Ids of the data sets that may be written to; None is all, and none at all.
-        space_scope: The spaces whose instances may be written; None is all.
+        write_scope: Ids of the data sets that may be written to; all and none of them unless given.
+        space_scope: The spaces whose instances may be written; all unless given.
         node_delay_s: From the writing of a node until the file service knows its file.
         node_uploaded_delay_s: From `uploaded` of a file until its node says `isUploaded`.
         instances_s: How long a request to `/models/instances` takes.
@@ -113,8 +113,5 @@ class Settings:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Settings:
-        tls = data.get("tls")
-        hosts = tuple(data.get("allowed_hosts", ()))
-        others = tuple(data.get("other_projects", ()))
-        pair = (tls[0], tls[1]) if tls else None
-        return cls(**data | {"tls": pair, "allowed_hosts": hosts, "other_projects": others})
+        arrays = {"tls", "allowed_hosts", "other_projects"} & data.keys()
+        return cls(**data | {name: tuple(data[name]) for name in arrays if data[name]})

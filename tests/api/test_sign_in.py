@@ -6,7 +6,7 @@ import logging
 import pickle
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
@@ -40,46 +40,62 @@ def cdf() -> Iterator[Emulator]:
         yield running
 
 
-@pytest.fixture
-def person(cdf: Emulator) -> Person:
-    return Person(cdf)
+class SignIn:
+    """A person at the emulator, and threads in which clients wait for what the person does."""
+
+    def __init__(self, cdf: Emulator, threads: ThreadPoolExecutor) -> None:
+        self.person, self.threads, self.now = Person(cdf), threads, 0.0
+        self._cdf = cdf
+
+    def credentials(self, way: Make = device_code, **settings: Any) -> PersonCredentials:
+        settings = {"show": self.person.show, "clock": lambda: self.now} | settings
+        return way(self._cdf, **settings)
+
+    def begin(self, credentials: PersonCredentials) -> Future[tuple[str, str]]:
+        return self.threads.submit(credentials.authorization_header)
+
+    def decide(self, decision: str = "allow") -> None:
+        self.person.decide(self.person.next(), decision)
+
+    def is_over(self) -> bool:
+        """Whether the next that is shown is that there is nothing more to do."""
+        return self.person.shown.get(timeout=30) is None
+
+    def done(self, credentials: PersonCredentials) -> str:
+        """The header of somebody who has signed in."""
+        header = self.begin(credentials)
+        self.decide()
+        assert self.is_over()
+        return header.result(30)[1]
 
 
 @pytest.fixture
-def in_thread() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(10) as pool:
-        yield pool
-
-
-def signed_in(credentials: PersonCredentials, person: Person, pool: ThreadPoolExecutor) -> str:
-    header = pool.submit(credentials.authorization_header)
-    person.decide(person.next())
-    return header.result(30)[1]
+def signing(cdf: Emulator) -> Iterator[SignIn]:
+    with ThreadPoolExecutor(10) as threads:
+        yield SignIn(cdf, threads)
 
 
 @WAYS
-def test_a_person_signs_in_and_the_client_works(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
-) -> None:
-    with CogniteClient(config_of(cdf, credentials=way(cdf, show=person.show))) as client:
-        files = in_thread.submit(client.files.list)
-        person.decide(person.next())
+def test_a_person_signs_in_and_the_client_works(way: Make, cdf: Emulator, signing: SignIn) -> None:
+    with CogniteClient(config_of(cdf, credentials=signing.credentials(way))) as client:
+        files = signing.threads.submit(client.files.list)
+        signing.decide()
         assert len(files.result(30)) == 2
-    assert person.shown.get(timeout=30) is None  # it is over, and said so
+    assert signing.is_over()  # it is over, and said so
 
 
 @WAYS
 def test_the_token_is_renewed_without_the_person_once_for_all_threads(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+    way: Make, cdf: Emulator, signing: SignIn
 ) -> None:
-    now = [0.0]
-    credentials = way(cdf, show=person.show, clock=lambda: now[0])
-    last = signed_in(credentials, person, in_thread)
+    credentials = signing.credentials(way)
+    last = signing.done(credentials)
     asked = len(seen(cdf, "token"))
     for day in (1, 2):  # each refresh token is good once
-        now[0] = day * 86400
+        signing.now = day * 86400
         headers = {
-            one for one in in_thread.map(lambda _: credentials.authorization_header(), "x" * 8)
+            one
+            for one in signing.threads.map(lambda _: credentials.authorization_header(), "x" * 8)
         }
         assert len(headers) == 1
         assert headers != {("Authorization", last)}
@@ -89,15 +105,13 @@ def test_the_token_is_renewed_without_the_person_once_for_all_threads(
 
 @WAYS
 def test_a_sign_in_that_ran_out_asks_the_person_again(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+    way: Make, cdf: Emulator, signing: SignIn
 ) -> None:
-    now = [0.0]
-    credentials = way(cdf, show=person.show, clock=lambda: now[0])
-    first = signed_in(credentials, person, in_thread)
-    assert person.shown.get(timeout=30) is None
-    now[0] = 86400
+    credentials = signing.credentials(way)
+    first = signing.done(credentials)
+    signing.now = 86400
     cdf.inject(OVER)
-    assert signed_in(credentials, person, in_thread) != first
+    assert signing.done(credentials) != first
     assert fired(cdf) == [("status", "token")]
 
 
@@ -111,39 +125,33 @@ def test_a_sign_in_that_ran_out_asks_the_person_again(
     ids=["overloaded", "login page", "unknown client"],
 )
 def test_a_renewal_that_fails_otherwise_does_not_lose_the_sign_in(
-    fault: Fault, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+    fault: Fault, cdf: Emulator, signing: SignIn
 ) -> None:
-    now = [0.0]
-    credentials = device_code(cdf, show=person.show, clock=lambda: now[0])
-    signed_in(credentials, person, in_thread)
-    assert person.shown.get(timeout=30) is None
-    now[0] = 86400
+    credentials = signing.credentials()
+    signing.done(credentials)
+    signing.now = 86400
     cdf.inject(fault)
     with pytest.raises(Exception, match=r"identity provider|refused a token"):
         credentials.authorization_header()
     assert len(fired(cdf)) == 1
     assert credentials.authorization_header()
-    assert person.shown.empty()
+    assert signing.person.shown.empty()
 
 
 @WAYS
-def test_a_person_says_no(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
-) -> None:
-    header = in_thread.submit(way(cdf, show=person.show).authorization_header)
-    person.decide(person.next(), "deny")
+def test_a_person_says_no(way: Make, signing: SignIn) -> None:
+    header = signing.begin(signing.credentials(way))
+    signing.decide("deny")
     with pytest.raises(SignInFailed, match="was denied") as caught:
         header.result(30)
     assert caught.value.denied
 
 
 @WAYS
-def test_who_waits_no_longer_ends_it(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
-) -> None:
-    credentials = way(cdf, show=person.show)
-    header = in_thread.submit(credentials.authorization_header)
-    person.next()
+def test_who_waits_no_longer_ends_it(way: Make, signing: SignIn) -> None:
+    credentials = signing.credentials(way)
+    header = signing.begin(credentials)
+    signing.person.next()
     credentials.cancel_sign_in()
     with pytest.raises(SignInFailed, match="cancelled"):
         header.result(30)
@@ -155,35 +163,30 @@ def test_a_code_that_nobody_uses_expires() -> None:
     assert routes(cdf) == ["discovery", "device_code"]
 
 
-def test_a_provider_that_is_away_for_a_moment_is_asked_on(
-    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
-) -> None:
+def test_a_provider_that_is_away_for_a_moment_is_asked_on(cdf: Emulator, signing: SignIn) -> None:
     cdf.inject(Fault("reset_before", "token", times=2))
-    assert signed_in(device_code(cdf, show=person.show), person, in_thread)
+    assert signing.done(signing.credentials())
     assert fired(cdf) == [("reset_before", "token")] * 2
 
 
 @pytest.mark.slow
-def test_slow_down_means_five_seconds_more(
-    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
-) -> None:
+def test_slow_down_means_five_seconds_more(cdf: Emulator, signing: SignIn) -> None:
     cdf.inject(Fault("status", "token", status=400, body='{"error": "slow_down"}'))
-    signed_in(device_code(cdf, show=person.show), person, in_thread)
+    signing.done(signing.credentials())
     first, second = (row["time"] for row in seen(cdf, "token"))
     assert second - first > 5
 
 
 def test_what_to_do_is_printed(
     cdf: Emulator,
-    person: Person,
-    in_thread: ThreadPoolExecutor,
+    signing: SignIn,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     credentials = device_code(cdf)
-    header = in_thread.submit(credentials.authorization_header)
+    header = signing.begin(credentials)
     until(lambda: credentials.prompt)
     assert credentials.prompt is not None
-    second = in_thread.submit(credentials.authorization_header)  # it is told, too
+    second = signing.begin(credentials)  # it is told, too
     said = ""
     while said.count("To sign in") < 2:
         said += capsys.readouterr().out
@@ -192,22 +195,22 @@ def test_what_to_do_is_printed(
     assert said.startswith(
         f"To sign in, open {cdf.base_url}/oauth/device and enter the code {code}"
     )
-    person.decide(credentials.prompt)
+    signing.person.decide(credentials.prompt)
     assert header.result(30) == second.result(30)
     assert len(seen(cdf, "device_code")) == 1
 
 
 def test_the_answer_of_the_browser_needs_the_state_and_the_link_its_word(
-    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+    signing: SignIn,
 ) -> None:
-    header = in_thread.submit(interactive(cdf, show=person.show).authorization_header)
-    prompt = person.next()
+    header = signing.begin(signing.credentials(interactive))
+    prompt = signing.person.next()
     root = prompt.url.rpartition("/")[0]
     with httpx.Client(trust_env=False, verify=False) as other:
         for path in ("/", "/?code=stolen", "/?code=stolen&state=guessed", "/guess"):
             assert other.get(f"{root}{path}").status_code == 404
     assert not header.done()
-    person.decide(prompt)
+    signing.person.decide(prompt)
     assert header.result(30)
 
 
@@ -255,21 +258,20 @@ def test_a_client_id_that_the_provider_does_not_know_is_said(cdf: Emulator) -> N
 
 @WAYS
 def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
-    way: Make, cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor
+    way: Make, cdf: Emulator, signing: SignIn
 ) -> None:
     """A week has passed when the last part is stored; completing needs a token."""
-    now, words = [0.0], []
+    words = []
     ran_out = threading.Event()
-    credentials = way(cdf, show=person.show, clock=lambda: now[0])
+    credentials = signing.credentials(way)
     with CogniteClient(config_of(cdf, credentials=credentials)) as client:
-        signed_in(credentials, person, in_thread)
-        assert person.shown.get(timeout=30) is None
+        signing.done(credentials)
         upload = client.files.start_upload(some_bytes(), name="big", progress=False)
 
         def look(state: Any, event: ev.Event) -> None:
             if isinstance(event, ev.PartStored) and not state.missing_parts:
                 cdf.inject(OVER)
-                now[0] = 7 * 86400
+                signing.now = 7 * 86400
             if isinstance(event, ev.Waiting):
                 words.append(event.reason)
                 ran_out.set()
@@ -277,11 +279,11 @@ def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
         upload.listen(look)
         assert ran_out.wait(30)
         assert not upload.done()
-        prompt = person.next()
+        prompt = signing.person.next()
         assert upload.state.waiting_for == f"sign in again: {prompt.words}"
-        person.decide(prompt, "deny")  # by mistake
-        assert person.shown.get(timeout=30) is None
-        person.decide(person.next())
+        signing.person.decide(prompt, "deny")  # by mistake
+        assert signing.is_over()
+        signing.decide()
         assert upload.result(30).file.uploaded
     assert not upload.state.waiting_for
     assert fired(cdf) == [("status", "token")]
@@ -290,24 +292,22 @@ def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
 
 def test_a_job_of_many_files_waits_as_well(
     cdf: Emulator,
-    person: Person,
-    in_thread: ThreadPoolExecutor,
+    signing: SignIn,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
     for no in range(3):
         (tmp_path / f"{no}.txt").write_text("small")
-    credentials = device_code(cdf, show=person.show)
+    credentials = signing.credentials()
     with CogniteClient(config_of(cdf, credentials=credentials)) as client:
-        signed_in(credentials, person, in_thread)
-        assert person.shown.get(timeout=30) is None
+        signing.done(credentials)
         cdf.inject(OVER)
         credentials.refresh()
-        job = in_thread.submit(upload_many, client, [*tmp_path.glob("*.txt")], progress=False)
-        person.decide(person.next(), "deny")  # by mistake
-        assert person.shown.get(timeout=30) is None
-        person.decide(person.next())
+        job = signing.threads.submit(upload_many, client, [*tmp_path.glob("*.txt")], progress=False)
+        signing.decide("deny")  # by mistake
+        assert signing.is_over()
+        signing.decide()
         assert [*job.result(60)["status"]] == ["done"] * 3
     assert fired(cdf) == [("status", "token")]
 
@@ -316,65 +316,54 @@ def test_a_job_of_many_files_waits_as_well(
 
 
 def test_a_sign_in_is_on_disk_only_where_that_is_asked_for_and_its_owner_alone_reads_it(
-    cdf: Emulator,
-    person: Person,
-    in_thread: ThreadPoolExecutor,
+    signing: SignIn,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    signed_in(device_code(cdf, show=person.show), person, in_thread)
-    assert person.shown.get(timeout=30) is None
+    signing.done(signing.credentials())
     assert not list(tmp_path.rglob("*.json"))
 
-    signed_in(device_code(cdf, show=person.show, cache=True), person, in_thread)
-    assert person.shown.get(timeout=30) is None
+    signing.done(signing.credentials(cache=True))
     (path,) = tmp_path.rglob("*.json")
     assert path.stat().st_mode & 0o777 == 0o600
     # Another kernel, as it were, goes on with it, and then another: each token is good once.
     for _ in range(2):
-        assert device_code(cdf, show=person.show, cache=True).authorization_header()
-    assert person.shown.empty()
+        assert signing.credentials(cache=True).authorization_header()
+    assert signing.person.shown.empty()
 
     path.chmod(0o644)  # somebody may have read it, or put it there
-    signed_in(device_code(cdf, show=person.show, cache=True), person, in_thread)
+    signing.done(signing.credentials(cache=True))
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_that_share_a_file_do_not_use_up_each_others_token(
-    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor, tmp_path: Path
+    signing: SignIn, tmp_path: Path
 ) -> None:
-    now = [0.0]
-    two = [
-        device_code(cdf, show=person.show, cache=tmp_path / "mine.json", clock=lambda: now[0])
-        for _ in range(2)
-    ]
-    signed_in(two[0], person, in_thread)
-    assert person.shown.get(timeout=30) is None
+    two = [signing.credentials(cache=tmp_path / "mine.json") for _ in range(2)]
+    signing.done(two[0])
     for day in range(4):
-        now[0] = day * 86400
-        assert all(in_thread.map(lambda one: one.authorization_header(), two))
-    assert person.shown.empty()
+        signing.now = day * 86400
+        assert all(signing.threads.map(lambda one: one.authorization_header(), two))
+    assert signing.person.shown.empty()
     two[0].sign_out()
     assert not (tmp_path / "mine.json").exists()
-    signed_in(two[0], person, in_thread)
+    signing.done(two[0])
 
 
 def test_a_file_of_another_client_and_one_that_is_no_file_are_not_used(
-    cdf: Emulator, person: Person, in_thread: ThreadPoolExecutor, tmp_path: Path
+    signing: SignIn, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.json"
-    signed_in(device_code(cdf, show=person.show, cache=path), person, in_thread)
-    assert person.shown.get(timeout=30) is None
+    signing.done(signing.credentials(cache=path))
     (tmp_path / "link.json").symlink_to(path)
     (tmp_path / "broken.json").write_bytes(b"{")
     for credentials in (
-        device_code(cdf, show=person.show, cache=tmp_path / "link.json"),
-        device_code(cdf, show=person.show, cache=tmp_path / "broken.json"),
-        device_code(cdf, show=person.show, cache=path, audience="another"),
+        signing.credentials(cache=tmp_path / "link.json"),
+        signing.credentials(cache=tmp_path / "broken.json"),
+        signing.credentials(cache=path, audience="another"),
     ):
-        signed_in(credentials, person, in_thread)
-        assert person.shown.get(timeout=30) is None
+        signing.done(credentials)
 
 
 # --- secrets --------------------------------------------------------------------------------
@@ -384,20 +373,19 @@ def test_a_file_of_another_client_and_one_that_is_no_file_are_not_used(
 def test_no_token_and_no_code_of_a_provider_is_seen_anywhere(
     way: Make,
     cdf: Emulator,
-    person: Person,
-    in_thread: ThreadPoolExecutor,
+    signing: SignIn,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Not in logs at DEBUG, prints, reprs, nor in what a verbose traceback shows of frames."""
     caplog.set_level(logging.DEBUG)
-    now, seen_text = [0.0], []
-    credentials = way(cdf, show=person.show, clock=lambda: now[0])
-    token = signed_in(credentials, person, in_thread).removeprefix("Bearer ")
+    seen_text = []
+    credentials = signing.credentials(way)
+    token = signing.done(credentials).removeprefix("Bearer ")
     refresh = credentials._mine.get().refresh
     assert refresh is not None
     secrets = [token, refresh.reveal()]
-    now[0] = 86400
+    signing.now = 86400
     for fault in (
         Fault("status", "token", status=401, body='{"error": "invalid_client"}'),
         Fault("html", "token"),

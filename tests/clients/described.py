@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steps import BASE_URL, PROJECT, TOKEN, step
 
-SPEC = Path(__file__).parents[3] / "shared" / "cdf" / "openapi.json"
+SPEC = Path(sys.argv[1])
 
 
 @step

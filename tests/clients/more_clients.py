@@ -5,6 +5,7 @@ from __future__ import annotations
 import environments
 import pytest
 from environments import Client
+from openapi import openapi
 from test_official_clients import all_well, run
 
 from cognite_nb_upload.emulator import emulator
@@ -23,7 +24,9 @@ def test_a_client_works_as_it_is(client: Client, least: int) -> None:
 
 
 def test_schemathesis_finds_no_answer_that_is_a_500() -> None:
+    if (spec := openapi()) is None:
+        pytest.skip("CDF_OPENAPI names no file: the openapi.json of CDF's API documentation")
     with emulator(process=True) as cdf:
-        assert all_well(run(environments.SCHEMATHESIS, cdf), 1)
+        assert all_well(run(environments.SCHEMATHESIS, cdf, str(spec)), 1)
         assert len(cdf.requests()) > 1000
         assert all((row["status"] or 0) < 500 for row in cdf.requests())

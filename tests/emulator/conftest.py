@@ -10,10 +10,9 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from openapi import openapi
 
 from cognite_nb_upload.emulator import Emulator, emulator
-
-SPEC = Path(__file__).parents[3] / "shared" / "cdf" / "openapi.json"
 
 
 class Spec:
@@ -154,7 +153,8 @@ def _eventually() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def spec() -> Spec | None:
-    return Spec(SPEC) if SPEC.exists() else None
+    found = openapi()
+    return Spec(found) if found else None
 
 
 @pytest.fixture

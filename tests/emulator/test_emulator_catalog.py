@@ -249,6 +249,7 @@ def box(low, high):
     return [[low, low], [high, low], [high, high], [low, high], [low, low]]
 
 
+BOW = shape("Polygon", [[0, 0], [4, 4], [4, 0], [0, 4], [0, 0]])  # it crosses itself at 2, 2
 INSIDE = shape("Polygon", box(2, 3))
 HOLED = shape("Polygon", box(0, 10), box(4, 6))
 
@@ -275,6 +276,8 @@ HOLED = shape("Polygon", box(0, 10), box(4, 6))
         (shape("MultiPolygon", [box(1, 2)], [box(7, 8)]), "WITHIN", HOLED, True),
         (shape("MultiLineString", [[20, 0], [20, 5]], [[1, 1], [2, 2]]), "DISJOINT", HOLED, False),
         (shape("Point", 10**300, 1e308), "DISJOINT", HOLED, True),
+        (shape("Point", 3, 2), "WITHIN", BOW, True),
+        (BOW, "DISJOINT", shape("Point", 2, 3), True),
     ],
 )
 def test_files_and_assets_are_found_by_where_they_are(api, own, relation, other, passes):

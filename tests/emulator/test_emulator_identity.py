@@ -15,8 +15,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 VERIFIER = "v" * 43
 
 
-@pytest.fixture
-def asked(api):
+def asking(api):
     """Posts a form to the provider; the status and the answer's JSON."""
 
     def post(path, **form):
@@ -24,6 +23,16 @@ def asked(api):
         return reply.status_code, reply.json()
 
     return post
+
+
+@pytest.fixture
+def api(start):
+    return start(device_interval_s=0)
+
+
+@pytest.fixture
+def asked(api):
+    return asking(api)
 
 
 def decide(api, user_code, decision="allow", password=None):
@@ -51,8 +60,7 @@ def works(api, token):
     return api.http.get(url, headers={"authorization": f"Bearer {token}"}).status_code == 200
 
 
-def test_every_endpoint_is_found_by_discovery(start):
-    api = start()
+def test_every_endpoint_is_found_by_discovery(api):
     for path in ("", "/v2.0"):
         url = f"{api.cdf.base_url}/oauth{path}/.well-known/openid-configuration"
         found = api.http.get(url).json()
@@ -62,11 +70,6 @@ def test_every_endpoint_is_found_by_discovery(start):
             "/oauth/devicecode",
             "/oauth/token",
         }
-
-
-@pytest.fixture
-def api(start):
-    return start(device_interval_s=0)
 
 
 def test_a_device_waits_until_a_person_allows_and_gets_tokens_once(api, asked):
@@ -95,28 +98,16 @@ def test_a_person_denies(api, asked):
 
 
 def test_who_polls_too_often_is_told_to_slow_down(start):
-    api = start(device_interval_s=60)
-    url = f"{api.cdf.base_url}/oauth/"
-    device = api.http.post(f"{url}devicecode", data={"client_id": "emulator"}).json()
-    form = {
-        "grant_type": DEVICE,
-        "client_id": "emulator",
-        "device_code": device["device_code"],
-    }
-    said = [api.http.post(f"{url}token", data=form).json()["error"] for _ in range(2)]
+    asked = asking(start(device_interval_s=60))
+    device = device_of(asked)
+    said = [poll(asked, device)[1]["error"] for _ in range(2)]
     assert said == ["authorization_pending", "slow_down"]
 
 
 def test_a_code_expires(start):
     api = start(device_life_s=0)
-    url = f"{api.cdf.base_url}/oauth/"
-    device = api.http.post(f"{url}devicecode", data={"client_id": "emulator"}).json()
-    form = {
-        "grant_type": DEVICE,
-        "client_id": "emulator",
-        "device_code": device["device_code"],
-    }
-    assert api.http.post(f"{url}token", data=form).json()["error"] == "expired_token"
+    device = device_of(asking(api))
+    assert poll(asking(api), device)[1]["error"] == "expired_token"
     assert "No device waits" in decide(api, device["user_code"]).text
 
 

@@ -27,7 +27,7 @@ def step():
 def deadly(owner, name):
     real = getattr(owner, name)
     def wrapped(*given, **named):
-        if owner is State and not given[0]._dirty:
+        if owner is State and not given[0]._db.in_transaction:
             return real(*given, **named)
         step()
         try:

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ import psutil
 import pytest
 from certificates import Authority
 
-from cognite_nb_upload.emulator import Fault, emulator
+from cognite_nb_upload.emulator import Fault, Settings, emulator
 from cognite_nb_upload.emulator.cli import _settings, main, parser
 
 MIB = 1024**2
@@ -88,7 +89,11 @@ def test_the_command_explains_itself_and_its_mistakes(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    assert "--strict-storage" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    for field in fields(Settings):
+        assert f"--{field.name.rstrip('s').replace('_', '-')}" in said
+    assert "Whether a part is refused for a missing Content-Length (411)" in said
+    assert "can read a command line: $CDF_EMULATOR_TOKEN is better" in said
     with pytest.raises(SystemExit) as ended:
         main(["--store", "tape"])
     assert ended.value.code == 2

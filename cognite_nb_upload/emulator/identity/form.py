@@ -7,17 +7,14 @@ from urllib.parse import parse_qs, unquote_plus
 
 from starlette.requests import Request
 
+from ..routes import read_body
 from ..rules import Refused
 
 MAX_FORM = 16 * 1024  # bytes; a form is read before anyone has shown a token
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM:
-            raise Refused("The form is too large", status=413)
+    raw = await read_body(request, Refused("The form is too large", status=413), MAX_FORM)
     try:
         found = parse_qs(raw.decode(), errors="strict", max_num_fields=100)
     except ValueError as error:

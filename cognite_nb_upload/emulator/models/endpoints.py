@@ -7,8 +7,9 @@ from typing import Any
 
 from .. import listing, rules
 from ..project import Project
-from ..routes import Call, Family, api
-from ..rules import Json, Refused, boolean, items, many, need, obj, one_of, optional, text, whole
+from ..routes import Call, Family, api, granted
+from ..rules import Json, boolean, items, many, need, obj, one_of, optional, text, whole
+from ..state import Table
 from . import filters, schema
 from .nodes import Nodes, key_of, repeated_ids
 from .values import instance_id, reference, space_id
@@ -80,18 +81,32 @@ _SEARCH = {
 }
 
 
-class Spaces(Family):
+class _Schema(Family):
+    """What spaces and views share: they are shown by GET, CDF's own only if asked for."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self._nodes = Nodes(project)
+
+    def _page(self, table: Table, query: Mapping[str, str], **wanted: str | None) -> Json:
+        asked, own = listing.asked(query, 100), rules.flag(query, "includeGlobal")
+        found = (
+            (no, doc)
+            for no, doc in table.after(listing.start(asked))
+            if (own or not doc["isGlobal"])
+            and all(value in (None, doc[name]) for name, value in wanted.items())
+        )
+        return listing.page(found, asked)
+
+
+class Spaces(_Schema):
     """`/models/spaces`."""
 
-    def capabilities(self) -> list[Json]:
-        return [{"dataModelsAcl": {"actions": ["READ", "WRITE"], "scope": {"all": {}}}}]
+    acl = (("dataModelsAcl", "READ WRITE"),)
 
     @api("spaces", "GET", "/models/spaces")
     def list_spaces(self, call: Call) -> Json:
-        rows = self.project.spaces.after(listing.start(dict(call.query)))
-        own = rules.flag(call.query, "includeGlobal")
-        found = ((no, doc) for no, doc in rows if own or not doc["isGlobal"])
-        return listing.page(found, _page(call.query))
+        return self._page(self.project.spaces, call.query)
 
     @api("spaces_byids", "POST", "/models/spaces/byids", body=items(obj({"space": space_id}), 100))
     def byids(self, call: Call) -> Json:
@@ -116,38 +131,23 @@ class Spaces(Family):
         return {"items": made}
 
 
-class Views(Family):
+class Views(_Schema):
     """`/models/views`, which are seeded; each has one version."""
 
     @api("views", "GET", "/models/views")
     def list_views(self, call: Call) -> Json:
-        query = call.query
-        whole_views = query.get("includeInheritedProperties", "true").lower() == "true"
-        own, space = rules.flag(query, "includeGlobal"), query.get("space")
-        found = (
-            (no, self._shown(doc, whole_views))
-            for no, doc in self.project.views.after(listing.start(dict(query)))
-            if (own or not doc["isGlobal"]) and space in (None, doc["space"])
-        )
-        return listing.page(found, _page(query))
+        page = self._page(self.project.views, call.query, space=call.query.get("space"))
+        return page | {"items": [self._shown(doc, call.query) for doc in page["items"]]}
 
     @api("views_byids", "POST", "/models/views/byids", body=items(_VIEW, 100))
     def byids(self, call: Call) -> Json:
-        whole_views = call.query.get("includeInheritedProperties", "true").lower() == "true"
-        nodes, found = Nodes(self.project), []
-        for item in call.body["items"]:
-            try:
-                doc = nodes.view(item)
-            except Refused:  # what is not there is left out
-                continue
-            known = self.project.views.get(key_of(doc)) or doc
-            found.append(self._shown(known, whole_views))
-        return {"items": found}
+        pairs = [(item, self.project.views.get(key_of(item))) for item in call.body["items"]]
+        docs = [doc for item, doc in pairs if doc and item.get("version") in (None, doc["version"])]
+        return {"items": [self._shown(doc, call.query) for doc in docs]}
 
-    def _shown(self, view: Json, whole_view: bool) -> Json:
-        if not whole_view:
-            return view
-        return view | {"properties": Nodes(self.project).properties(view)}
+    def _shown(self, view: Json, query: Mapping[str, str]) -> Json:
+        whole = query.get("includeInheritedProperties", "true").lower() == "true"
+        return self._nodes.view(view) if whole else view
 
 
 class Instances(Family):
@@ -173,13 +173,10 @@ class Instances(Family):
             self._nodes.apply(item, replace=False, skip=False, create=True)
 
     def capabilities(self) -> list[Json]:
-        everything: Json = {"all": {}}
-        scope = self.project.settings.space_scope
-        writable: Json = everything if scope is None else {"spaceIdScope": {"spaceIds": scope}}
-        return [
-            {"dataModelInstancesAcl": {"actions": ["READ"], "scope": everything}},
-            {"dataModelInstancesAcl": {"actions": ["WRITE"], "scope": writable}},
-        ]
+        ids = self.project.settings.space_scope
+        scope = None if ids is None else {"spaceIdScope": {"spaceIds": ids}}
+        acl = "dataModelInstancesAcl"
+        return [granted(acl, "READ"), granted(acl, "WRITE", scope)]
 
     # ---- writing
 
@@ -191,14 +188,13 @@ class Instances(Family):
         lane="apply",
     )
     def apply(self, call: Call) -> Json:
-        repeated_ids(call.body["items"])
-        self._may_write(call.body["items"])
+        asked = self._writable(call)
         how = {
             "replace": call.body.get("replace", False),
             "skip": call.body.get("skipOnVersionConflict", False),
             "create": call.body.get("autoCreateDirectRelations", True),
         }
-        return {"items": [self._nodes.apply(item, **how) for item in call.body["items"]]}
+        return {"items": [self._nodes.apply(item, **how) for item in asked]}
 
     @api(
         "instances_delete",
@@ -208,14 +204,16 @@ class Instances(Family):
         lane="delete",
     )
     def delete(self, call: Call) -> Json:
-        repeated_ids(call.body["items"])
-        self._may_write(call.body["items"])
-        return {"items": [item for item in call.body["items"] if self._nodes.delete(item)]}
+        return {"items": [item for item in self._writable(call) if self._nodes.delete(item)]}
 
-    def _may_write(self, asked: list[Json]) -> None:
+    def _writable(self, call: Call) -> list[Json]:
+        """The items of a request: each once, in spaces that the token may write to."""
+        asked: list[Json] = call.body["items"]
+        repeated_ids(asked)
         for space in sorted({item["space"] for item in asked}):
             self._nodes.space_exists(space)
             self.project.may_write_space(space)
+        return asked
 
     # ---- reading
 
@@ -331,11 +329,6 @@ class ModelStatistics(Family):
             "concurrentWriteLimit": limits.apply_limit,
             "concurrentDeleteLimit": limits.delete_limit,
         }
-
-
-def _page(query: Mapping[str, str]) -> Json:
-    limit = rules.number(query, "limit", 1, 1000, 100)
-    return {"limit": limit, "cursor": query.get("cursor")}
 
 
 def _comparable(value: Any) -> Any:

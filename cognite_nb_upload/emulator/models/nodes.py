@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from .. import rules
@@ -49,14 +50,17 @@ class Nodes:
 
     def view(self, source: Json) -> Json:
         """The view that `source` names, with all properties; the latest version if it says none."""
-        found = self._project.views.get(key_of(source))
+        found = self._views.get(key_of(source))
         if found is None or source.get("version", found["version"]) != found["version"]:
             raise Refused("One or more views do not exist", missing=[source])
-        return found | {"properties": self.properties(found)}
+        return found
 
-    def properties(self, view: Json) -> Json:
+    @cached_property
+    def _views(self) -> dict[str, Json]:
+        """All views by their keys. The first start makes them, and nothing changes them."""
         known = {(doc["space"], doc["externalId"]): doc for doc in self._project.views}
-        return schema.inherited(view, known)
+        whole = [doc | {"properties": schema.inherited(doc, known)} for doc in known.values()]
+        return {key_of(doc): doc for doc in whole}
 
     def has_data(self, node: Json, views: Sequence[Json]) -> bool:
         """Whether a node has data in every container of every one of the views."""

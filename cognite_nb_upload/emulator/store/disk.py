@@ -6,7 +6,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,40 +49,23 @@ class Storage(Protocol):
 
 @dataclass
 class PartWriter:
-    """One part on its way to the disk. `write` blocks: it is called in a thread."""
+    """One part on its way to the disk; without `wanted` it is dropped at its end.
 
-    temporary: Path
-    final: Path
-    checksums: bool
-    reserved: int
+    `write` blocks: it is called in a thread.
+    """
+
+    fd: int
+    md5: Any
     size: int = 0
-    fd: int = -1
-    md5: Any = None
+    wanted: bool = False
 
-    def __post_init__(self) -> None:
-        self.fd = os.open(self.temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self.md5 = hashlib.md5(usedforsecurity=False) if self.checksums else None
-
-    def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        for chunk in chunks:
-            view = memoryview(chunk)
-            if self.md5:
-                self.md5.update(view)
-            while view:
-                view = view[os.write(self.fd, view) :]
-            self.size += len(chunk)
-
-    def keep(self) -> None:
-        """The part is whole: it takes the place of an older one in a single step."""
-        os.close(self.fd)
-        self.fd = -1
-        os.replace(self.temporary, self.final)
-
-    def drop(self) -> None:
-        """Forgets a part that is not whole, or not wanted any more."""
-        os.close(self.fd)
-        self.fd = -1
-        self.temporary.unlink(missing_ok=True)
+    def write(self, chunk: bytes) -> None:
+        if self.md5:
+            self.md5.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(self.fd, view) :]
+        self.size += len(chunk)
 
     def digest(self) -> bytes | None:
         """The MD5 of what was written, if checksums are on."""
@@ -151,8 +135,9 @@ class LocalStorage:
 
     # ---- what the HTTP skin needs besides
 
-    def open_part(self, upload_id: str, no: int, size: int) -> PartWriter:
-        """A writer for a part of `size` bytes, which are reserved until `close_part`."""
+    @contextmanager
+    def part(self, upload_id: str, no: int, size: int) -> Iterator[PartWriter]:
+        """A writer for a part of `size` bytes, which are reserved until its end."""
         folder = self._folder(upload_id)
         folder.mkdir(mode=0o700, exist_ok=True)  # the content it had may have been replaced since
         self._used.setdefault(upload_id, 0)
@@ -161,20 +146,21 @@ class LocalStorage:
             raise StoreRefused(507, "InsufficientStorage", text)
         if shutil.disk_usage(self.root).free < size + SPARE_DISK:
             raise StoreRefused(507, "InsufficientStorage", "The emulator's disk is full.")
-        temporary = folder / f"{secrets.token_hex(8)}.tmp"
-        writer = PartWriter(temporary, folder / str(no), self.checksums, reserved=size)
+        temporary, final = folder / f"{secrets.token_hex(8)}.tmp", folder / str(no)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        writer = PartWriter(fd, hashlib.md5(usedforsecurity=False) if self.checksums else None)
         self._reserved += size
-        return writer
-
-    def close_part(self, writer: PartWriter, *, keep: bool) -> None:
-        """Keeps or drops what was written, and gives the reserved bytes back."""
-        self._reserved -= writer.reserved
-        if not keep:
-            writer.drop()
-            return
-        old = writer.final.stat().st_size if writer.final.exists() else 0
-        writer.keep()
-        self._used[writer.final.parent.name] += writer.size - old
+        try:
+            yield writer
+        finally:
+            self._reserved -= size
+            os.close(fd)
+            if writer.wanted:  # it takes the place of an older one in a single step
+                old = final.stat().st_size if final.exists() else 0
+                os.replace(temporary, final)
+                self._used[upload_id] += writer.size - old
+            else:
+                temporary.unlink(missing_ok=True)
 
     def slice(self, content: Json, start: int, end: int) -> Generator[bytes]:
         """Bytes [start, end) of a file, read when they are asked for."""

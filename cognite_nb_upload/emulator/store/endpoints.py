@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -20,7 +21,6 @@ from ..project import Project
 from ..routes import Family, plain
 from ..rules import MAX_SINGLE_PUT, number
 from ..uploads import Uploads
-from .body_reader import read_body
 from .disk import PartWriter
 from .signing import StoreRefused, mismatch
 
@@ -56,16 +56,11 @@ class StoreObjects(Family):
         if self._settings.strict_storage and "content-type" in request.headers:
             raise mismatch(self._settings.store)
         if no >= self._uploads.open_parts(upload_id):
-            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
-        writer = self._local.open_part(upload_id, no, size or 0)
-        keep = False
-        try:
+            raise _no_upload()
+        with self._local.part(upload_id, no, size or 0) as writer:
             await self._received(request, writer, size, self._settings.max_part_size)
-            keep = self._uploads.open_parts(upload_id) > 0  # it may have been completed meanwhile
-        finally:
-            self._local.close_part(writer, keep=keep)
-        if not keep:
-            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
+            # It may have been completed meanwhile.
+            writer.wanted = self._uploads.open_parts(upload_id) > 0
         return self._stored(writer)
 
     @plain("put", "/store/files/{upload}", "PUT")
@@ -74,27 +69,22 @@ class StoreObjects(Family):
         size = self._checked_size(request, MAX_SINGLE_PUT)
         doc = self._uploads.single_file(upload_id)
         if doc is None:
-            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
+            raise _no_upload()
         mime, signed = request.headers.get("content-type"), doc["meta"].get("mimeType")
         if self._settings.strict_storage and mime and signed and mime != signed:
             raise mismatch(self._settings.store)
         # A place of its own for each PUT: the content stays until the next one has come whole.
         blob = secrets.token_hex(16)
-        writer = self._local.open_part(blob, 0, size or 0)
-        kept = False
+        arrived = False
         try:
-            try:
+            with self._local.part(blob, 0, size or 0) as writer:
                 await self._received(request, writer, size, MAX_SINGLE_PUT)
-                kept = True
-            finally:
-                self._local.close_part(writer, keep=kept)
+                writer.wanted = True
             content = {"upload": blob, "sizes": [writer.size]}
-            kept = kept and self._uploads.single_arrived(upload_id, content)
+            arrived = writer.wanted = self._uploads.single_arrived(upload_id, content)
         finally:
-            if not kept:
+            if not arrived:
                 self._local.delete({"upload": blob})
-        if not kept:
-            raise StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
         return self._stored(writer)
 
     def _checked_size(self, request: Request, most: int) -> int | None:
@@ -119,7 +109,7 @@ class StoreObjects(Family):
     ) -> None:
         """Writes the body; raises StoreRefused if it is not what its headers say."""
         try:
-            await read_body(_bounded(request, most), writer)
+            await _write(request, writer, most)
         except OSError as error:
             text = f"The emulator's disk says: {error.strerror}."
             raise StoreRefused(507, "InsufficientStorage", text) from error
@@ -132,6 +122,8 @@ class StoreObjects(Family):
             raise StoreRefused(400, "BadDigest", text)
 
     def _stored(self, writer: PartWriter) -> Response:
+        if not writer.wanted:
+            raise _no_upload()
         headers = checksum_headers(self._settings.store, writer.digest())
         return Response(None, 201 if self._settings.store == "azure" else 200, headers)
 
@@ -162,14 +154,23 @@ class StoreObjects(Family):
         return Download(pieces, 206 if partial else 200, headers)
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes]:
-    """The body's pieces, until there are more bytes than it may have."""
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise too_large(most)
-        yield chunk
+async def _write(request: Request, writer: PartWriter, most: int) -> None:
+    """Writes a body of at most `most` bytes: each piece in a thread, while the next arrives."""
+    loop, job = asyncio.get_running_loop(), None
+    try:
+        async for chunk in request.stream():
+            await _done(job)
+            if writer.size + len(chunk) > most:
+                raise too_large(most)
+            job = loop.run_in_executor(None, writer.write, chunk)
+    finally:
+        await _done(job)  # also of a request that is cancelled: its file is closed then
+
+
+async def _done(job: asyncio.Future[None] | None) -> None:
+    if job:
+        await asyncio.wait([job])
+        job.result()
 
 
 class Download(StreamingResponse):
@@ -218,6 +219,10 @@ def checksum_headers(store: str, digest: bytes | None) -> dict[str, str]:
         return name | {"content-md5": encoded}
     tag = {"etag": f'"{digest.hex()}"'}
     return tag | {"x-goog-hash": f"md5={encoded}"} if store == "gcs" else tag
+
+
+def _no_upload() -> StoreRefused:
+    return StoreRefused(404, "NoSuchUpload", NO_UPLOAD)
 
 
 def too_large(most: int) -> StoreRefused:

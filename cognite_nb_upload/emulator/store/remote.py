@@ -14,6 +14,7 @@ import http.client
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from urllib.parse import quote, unquote, urlencode
 
 from .disk import READ_SIZE, Json, Storage
@@ -67,30 +68,25 @@ class _Remote:
         return self._get_url(content["key"], life_s)
 
     def read(self, content: Json) -> Iterator[bytes]:
-        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)
-        try:
-            connection.request("GET", self._path(self._get_url(content["key"], OWN_LIFE_S)))
-            response = connection.getresponse()
+        with self._open("GET", self._get_url(content["key"], OWN_LIFE_S)) as response:
             _check(response.status, "")
             while piece := response.read(READ_SIZE):
                 yield piece
-        finally:
-            connection.close()
 
     def _ask(self, method: str, url: str, body: bytes = b"", fine: tuple[int, ...] = ()) -> str:
-        connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)
-        try:
-            connection.request(method, self._path(url), body)
-            response = connection.getresponse()
+        with self._open(method, url, body) as response:
             text = response.read().decode()
-        finally:
-            connection.close()
         if response.status not in fine:
             _check(response.status, text)
         return text
 
-    def _path(self, url: str) -> str:
-        return url.removeprefix(f"http://{self._host}")
+    @contextmanager
+    def _open(
+        self, method: str, url: str, body: bytes | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        with closing(http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)) as connection:
+            connection.request(method, url.removeprefix(f"http://{self._host}"), body)
+            yield connection.getresponse()
 
     def _time(self, life_s: float, form: str = ISO) -> str:
         return time.strftime(form, time.gmtime(self._clock() + life_s))
