@@ -107,20 +107,13 @@ class Emulator:
         process: bool = False,
     ) -> None:
         self._settings = settings
+        self.project, self.token = settings.project, settings.token
         self._given_root, self._given_port = root, port
         self._running = _in_process if process else _in_thread
         self._exit = ExitStack()
         self._last: dict[str, Any] = {}
         self.root = Path()
         self.port = port
-
-    @property
-    def project(self) -> str:
-        return self._settings.project
-
-    @property
-    def token(self) -> str:
-        return self._settings.token
 
     @property
     def base_url(self) -> str:

@@ -37,7 +37,7 @@ class Settings:
         device_life_s: Of device codes. 0: they are expired when they are handed out.
         device_interval_s: Who polls more often is told to slow down.
         other_projects: What `token/inspect` names besides; they answer nothing.
-        write_scope: Ids of the data sets that may be written to; all and none of them unless given.
+        write_scope: Ids of the data sets that may be written to; no list: all, and none.
         space_scope: The spaces whose instances may be written; all unless given.
         node_delay_s: From the writing of a node until the file service knows its file.
         node_uploaded_delay_s: From `uploaded` of a file until its node says `isUploaded`.
