@@ -63,8 +63,8 @@ class Api:
         self.cdf = cdf
         self.spec = spec
         # Plain HTTP: no certificates are loaded, which saves 50 ms a client.
-        self.http = httpx.Client(trust_env=False, verify=False)
-        self.store = httpx.Client(trust_env=False, verify=False)
+        self.http = httpx.Client(trust_env=False, verify=False, timeout=60)
+        self.store = httpx.Client(trust_env=False, verify=False, timeout=60)
 
     def close(self) -> None:
         self.http.close()
@@ -138,7 +138,7 @@ class Api:
         return self.store.get(self.link(file_id), headers=headers)
 
 
-def eventually(true: Callable[[], bool], within_s: float = 10) -> None:
+def eventually(true: Callable[[], bool], within_s: float = 60) -> None:
     """Returns when `true()` is; for what a server does after its client has left."""
     end = time.monotonic() + within_s
     while not true():
