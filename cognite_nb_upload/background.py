@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
@@ -34,6 +35,10 @@ _GRACE_S: Final = 5.0
 # A kernel does not see an interrupt before its loop wakes up, which nothing else may make it do:
 # ipykernel's handler only schedules a callback. So who waits wakes it, every so many seconds.
 _WAKES_S: Final = 0.25
+# Work that waits for its caller's loop to go on begins after so many seconds in which none was
+# added, in a cell that does not return; and after a few such waits at most.
+_HELD_S: Final = 0.05
+_HELD_TIMES: Final = 20
 _NAME: Final = "cognite_nb_upload"
 
 
@@ -45,7 +50,8 @@ class _Loop:
         self.portal: BlockingPortal | None = None
         self.thread: int | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.queue: asyncio.Queue[_Work] | None = None
+        self.queue: deque[_Work] = deque()
+        self.woken = self.held = False
 
     def start(self) -> BlockingPortal:
         ready: Future[BlockingPortal] = Future()
@@ -70,11 +76,38 @@ class _Loop:
 
     async def _start_each(self, *, task_status: TaskStatus[None]) -> None:
         """Start what is put into the queue, for as long as the loop runs."""
-        self.loop, self.queue = asyncio.get_running_loop(), asyncio.Queue()
+        self.loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         async with create_task_group() as group:
             task_status.started()
             while True:
-                group.start_soon(await self.queue.get())
+                await self._wake.wait()
+                self._wake.clear()
+                self.woken = self.held = False  # before the queue is emptied: no work is overlooked
+                while self.queue:
+                    group.start_soon(self.queue.popleft())
+
+    def begin(self) -> None:
+        """Have the loop start what is in the queue; many calls in a row wake it once."""
+        if not self.woken:
+            self.woken = True
+            assert self.loop is not None  # noqa: S101 # it was started
+            self.loop.call_soon_threadsafe(self._wake.set)
+
+    def begin_after(self, caller: asyncio.AbstractEventLoop) -> None:
+        """The same, once the caller's loop goes on, or has stood still for a while."""
+        if not self.held:
+            self.held = True
+            assert self.loop is not None  # noqa: S101 # it was started
+            caller.call_soon(self.begin)
+            self.loop.call_soon_threadsafe(self._hold, 0, _HELD_TIMES)
+
+    def _hold(self, known: int, times: int) -> None:
+        """Look again after a while, until nothing is added any more."""
+        if len(self.queue) == known or not times:
+            self._wake.set()
+        elif self.held:
+            assert self.loop is not None  # noqa: S101 # this runs on it
+            self.loop.call_later(_HELD_S, self._hold, len(self.queue), times - 1)
 
 
 # Reloading this module keeps the loop that runs: its namespace stays.
@@ -102,11 +135,40 @@ def start(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
     It does not wait for that loop, as a portal would: the loop may be busy, and the caller's own
     is not to stand still for it. Cancelling the future cancels the work.
     """
+    future, loop = _queued(function, *args)
+    loop.begin()
+    return future
+
+
+def start_after(function: Callable[..., Awaitable[T]], *args: object) -> Future[T]:
+    """As `start`, but the work begins when the caller's own event loop goes on.
+
+    So a statement that starts two hundred uploads is over before the first one begins. Otherwise
+    each system call of the caller would give the interpreter to their threads, for up to 5 ms.
+    Whoever blocks until the work is done calls `begin()` first; without an event loop in the
+    calling thread the work begins at once.
+    """
+    future, loop = _queued(function, *args)
+    caller = None if in_own_loop() else asyncio._get_running_loop()
+    if caller is None:
+        loop.begin()
+    else:
+        loop.begin_after(caller)
+    return future
+
+
+def begin() -> None:
+    """Have begin what `start_after` holds back: the caller is about to wait for it."""
+    loop = _loop.get()
+    if loop.queue:
+        loop.begin()
+
+
+def _queued(function: Callable[..., Awaitable[T]], *args: object) -> tuple[Future[T], _Loop]:
     future: Future[T] = Future()
     loop = _started()
-    assert loop.loop is not None and loop.queue is not None  # noqa: S101, PT018 # it was started
-    loop.loop.call_soon_threadsafe(loop.queue.put_nowait, partial(_fulfil, future, function, *args))
-    return future
+    loop.queue.append(partial(_fulfil, future, function, *args))
+    return future, loop
 
 
 async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *args: object) -> None:

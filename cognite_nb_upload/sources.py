@@ -11,6 +11,7 @@ read raises `SourceChanged`; nobody's file is closed but our own.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import inspect
@@ -38,7 +39,7 @@ from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
-from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.process import PerProcess, told
 
 Content = (
     str | bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str] | IO[bytes]
@@ -257,15 +258,25 @@ class _Witness:
 class FileSource:
     """Bytes `[start, start + size)` of a file on disk, read by position (`pread`)."""
 
-    def __init__(self, fd: int, *, name: str, path: Path | None, start: int, size: int) -> None:
+    def __init__(
+        self,
+        fd: int | None,
+        *,
+        name: str,
+        path: Path | None,
+        start: int,
+        size: int,
+        found: os.stat_result | None = None,
+    ) -> None:
+        """Read an open file; where `fd` is None, open what was `found` at `path` when needed."""
         self.name = name
         self.size = size
-        self._fd = fd
+        self._own_fd = fd
         self._path = path
         self._start = start
-        self._as_opened = os.fstat(fd)
-        self._called = _path_of(fd)
-        self._lock = threading.Lock()
+        self._as_opened = found or os.fstat(self._fd)
+        self._called = "" if fd is None else _path_of(fd)
+        self._lock = threading.RLock()
         self._closed = False
 
     @property
@@ -280,19 +291,8 @@ class FileSource:
         Raises:
             UsageError: it is not there, cannot be read, or is a folder, device, socket or pipe.
         """
-        try:
-            path = absolute(path)
-            mode = path.stat().st_mode
-            if not stat.S_ISREG(mode):
-                kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-                raise UsageError(f"{shown_path(path)} is {kind}; give the path of a file.")
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except UsageError:
-            raise
-        except OSError as error:
-            raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
-        except ValueError:  # a NUL, or what the file system's encoding lacks
-            raise UsageError(f"{str(path)!r} cannot be the path of a file.") from None
+        path, _ = _found_at(path)
+        fd = _opened_at(path)
         there = os.fstat(fd).st_size
         try:
             if not there:
@@ -302,6 +302,48 @@ class FileSource:
             os.close(fd)
             raise
         return cls(fd, name=path.name, path=path, start=0, size=size)
+
+    @classmethod
+    def at(cls, path: os.PathLike[str] | str) -> FileSource:
+        """As `open`, but the file is opened by the thread that first reads it.
+
+        The caller may be an event loop, and each system call gives the interpreter to busy threads
+        for up to 5 ms. Only looking whether the file is there remains.
+        """
+        path, found = _found_at(path)
+        if not found.st_size or not _may_be_read(found):
+            return cls.open(path)
+        return cls(None, name=path.name, path=path, start=0, size=found.st_size, found=found)
+
+    @property
+    def _fd(self) -> int:
+        return self._open_now() if self._own_fd is None else self._own_fd
+
+    def _open_now(self) -> int:
+        """Open what was looked at.
+
+        Raises:
+            SourceChanged: it is not what it was then.
+            UsageError: it cannot be read.
+        """
+        assert self._path is not None  # noqa: S101 # only a file that has a path is opened later
+        with self._lock:
+            if self._own_fd is None:
+                if self._closed:
+                    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+                self._own_fd = _opened_at(self._path)
+                self._called = _path_of(self._own_fd)
+                self.check()
+            return self._own_fd
+
+    @property
+    def which(self) -> tuple[object, ...] | None:
+        """Which file it is and when it was last written to; None where it has no path."""
+        was = self._as_opened
+        if self._path is None:
+            return None
+        place = (was.st_dev, was.st_ino) if was.st_ino else (self._path,)
+        return *place, was.st_size, was.st_mtime_ns
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; one re-read where the disk reports an error."""
@@ -406,13 +448,45 @@ class FileSource:
     def close(self) -> None:
         """Close our own descriptor; a second call does nothing."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                os.close(self._fd)
+            if not self._closed and self._own_fd is not None:
+                os.close(self._own_fd)
+            self._closed = True
 
     def __del__(self) -> None:
         if hasattr(self, "_closed"):  # it was made
             self.close()
+
+
+def _found_at(path: os.PathLike[str] | str) -> tuple[Path, os.stat_result]:
+    """The absolute path of a regular file, and what the system tells of it."""
+    try:
+        path = absolute(path)
+        found = path.stat()
+    except UsageError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
+    except ValueError:  # a NUL, or what the file system's encoding lacks
+        raise UsageError(f"{str(path)!r} cannot be the path of a file.") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise UsageError(f"{shown_path(path)} is {kind}; give the path of a file.")
+    return path, found
+
+
+def _opened_at(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if (sentence := told(error)) is not error:
+            raise sentence from None
+        raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
+
+
+def _may_be_read(found: os.stat_result) -> bool:
+    """False where the rights may forbid it, so that only opening the file tells."""
+    mode = stat.S_IRUSR if hasattr(os, "geteuid") and found.st_uid == os.geteuid() else 0o444
+    return found.st_mode & mode == mode
 
 
 def _rights(status: os.stat_result) -> tuple[int, int, int, int]:

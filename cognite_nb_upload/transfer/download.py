@@ -63,7 +63,7 @@ class Download(background.Awaited[Path]):
         self._work = work
         self._home = Home()
         self._outcome_to_come: Future[Path] = Future()
-        self._running: Future[None] = background.start(self._run)
+        self._running: Future[None] = background.start_after(self._run)
 
     @property
     def state(self) -> UploadState:
@@ -106,11 +106,13 @@ class Download(background.Awaited[Path]):
             TimeoutError: it still runs, and goes on.
             UploadToolkitError: why it ended.
         """
+        background.begin()
         self._done.exception(timeout_s)
         return self._outcome()
 
     def finish(self) -> Path:
         """Wait for it where nobody keeps it: an interrupt stops it; what has arrived is kept."""
+        background.begin()
         try:
             self._done.exception()
         except BaseException:
@@ -129,6 +131,7 @@ class Download(background.Awaited[Path]):
         """End it, and keep what has arrived; returns when that is written down."""
         if not self.done():
             self._running.cancel()
+            background.begin()
             if not (background.in_own_loop() or self.feed.telling):
                 self._done.exception()
 

@@ -625,7 +625,9 @@ def _opened(
         return as_source(found.pieces, name=name or found.name)
     if found is not None:
         return as_source(found, name=name)
-    opened = as_source(Path(content) if isinstance(content, str) else content, name=name)
+    if isinstance(content, str | os.PathLike):
+        return FileSource.at(content)
+    opened = as_source(content, name=name)
     return _not_at_its_end(opened, name or _kind(content))
 
 

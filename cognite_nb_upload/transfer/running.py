@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from cognite_nb_upload.transfer.leaving import wait_at_exit
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload
 
-# Reloading this module keeps what runs: the module's namespace stays, and so do these two.
+# Reloading this module keeps what runs: the module's namespace stays, and so do these.
 _kept = globals()
 _lock: threading.RLock = _kept.get("_lock") or threading.RLock()
-_uploads: list[Upload] = _kept.get("_uploads") or []
+_uploads: dict[Upload, None] = _kept.get("_uploads") or {}  # a set that keeps their order
+_by_key: dict[Hashable, list[Upload]] = _kept.get("_by_key") or {}
 _pid: int = _kept.get("_pid") or os.getpid()
 
 
@@ -34,12 +35,13 @@ def running_uploads() -> list[Upload]:
 def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
     """The upload of this process that sends the same already, or the one that `make` starts."""
     with _mine():
-        for upload in running_uploads():
-            if not upload.closing and _is_same(upload, spec):
+        for upload in _same_as(spec):
+            if not upload.closing:
                 return upload.joined(spec)
         upload = make()
         wait_at_exit(running_uploads)
-        _uploads.append(upload)
+        _uploads[upload] = None
+        _by_key.setdefault(spec.key, []).append(upload)
     upload.when_done(lambda _: _forget(upload))
     return upload
 
@@ -53,9 +55,14 @@ def by_id(upload_id: str) -> Upload | None:
 
 def ending(spec: UploadSpec, but: Upload) -> list[Upload]:
     """The uploads that send the same as `but`, and were stopped or cancelled but still run."""
-    return [
-        one for one in running_uploads() if one is not but and one.closing and _is_same(one, spec)
-    ]
+    with _mine():
+        return [one for one in _same_as(spec) if one is not but and one.closing]
+
+
+def _same_as(spec: UploadSpec) -> list[Upload]:
+    """The uploads that run and send the same."""
+    several = _by_key.get(spec.key, ())
+    return [one for one in several if not one.done() and _is_same(one, spec)]
 
 
 def _is_same(upload: Upload, spec: UploadSpec) -> bool:
@@ -66,9 +73,12 @@ def _is_same(upload: Upload, spec: UploadSpec) -> bool:
 
 
 def _forget(upload: Upload) -> None:
+    key = upload.spec.key
     with _mine():
-        if upload in _uploads:
-            _uploads.remove(upload)
+        _uploads.pop(upload, None)
+        left = [one for one in _by_key.pop(key, ()) if one is not upload]
+        if left:
+            _by_key[key] = left
 
 
 def _mine() -> threading.RLock:
@@ -77,4 +87,5 @@ def _mine() -> threading.RLock:
     if _pid != os.getpid():
         _pid, _lock = os.getpid(), threading.RLock()
         _uploads.clear()
+        _by_key.clear()
     return _lock

@@ -127,7 +127,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self._ended_by = "stopped"
         self._ended = False
         self._outcome_to_come: Future[Uploaded] = Future()
-        self._running: Future[None] = background.start(self._run)
+        self._running: Future[None] = background.start_after(self._run)
 
     # --- what it is -------------------------------------------------------------------------
 
@@ -231,6 +231,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         Raises:
             TimeoutError: it still runs.
         """
+        background.begin()
         with self.bars_for_who_waits() or nullcontext():
             self._done.exception(timeout_s)
 
@@ -296,6 +297,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             if state.phase is Phase.PAUSED or state.phase.over:
                 quiet.set()
 
+        background.begin()
         end = self.listen(look)
         try:
             look(self.state, None)
@@ -330,6 +332,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             self.stop_switch.set(reason)
             self._go_on.set()
         self._running.cancel()
+        background.begin()
         if not (background.in_own_loop() or self.feed.telling):
             self._done.exception()
 

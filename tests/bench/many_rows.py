@@ -45,7 +45,8 @@ async def _measure(sink: rig.Sink, folder: Path, options: argparse.Namespace) ->
         frame = pd.DataFrame({"path": [str(file)] * options.rows})
         frame["external_id"] = [f"file-{no}" for no in range(options.rows)]
         await _rows(client, frame)
-        await _handles(client, options.handles)
+        del frame
+        await _handles(client, folder, options.handles)
 
 
 async def _rows(client: AsyncCogniteClient, frame: pd.DataFrame) -> None:
@@ -74,7 +75,10 @@ async def _rows(client: AsyncCogniteClient, frame: pd.DataFrame) -> None:
     )
 
 
-async def _handles(client: AsyncCogniteClient, count: int) -> None:
+async def _handles(client: AsyncCogniteClient, folder: Path, count: int) -> None:
+    paths = [folder / f"{no}.bin" for no in range(count)]
+    for path in paths:
+        path.write_bytes(os.urandom(1000))
     lags = list[float]()
     ticker = asyncio.create_task(meter._tick(lags))
     await asyncio.sleep(0.05)
@@ -83,12 +87,23 @@ async def _handles(client: AsyncCogniteClient, count: int) -> None:
     for no in range(count):
         uploads.append(client.files.upload(b"x" * 1000, name=f"n{no}", verify="none"))
         await asyncio.sleep(0)
-    began = time.perf_counter() - start
+    _tell_of_handles(f"{count} uploads one by one", time.perf_counter() - start, lags)
     for one in uploads:
         await one
+    _tell_of_handles("  until they were done", time.perf_counter() - start, lags)
+    lags.clear()
+    start = time.perf_counter()
+    uploads = [client.files.upload(path, verify="none") for path in paths]
+    _tell_of_handles(f"{count} uploads in one statement", time.perf_counter() - start, [0.0])
+    for one in uploads:
+        await one
+    _tell_of_handles("  until they were done", time.perf_counter() - start, lags)
     ticker.cancel()
+
+
+def _tell_of_handles(what: str, seconds: float, lags: list[float]) -> None:
     print(
-        f"{count} uploads started in {began:.2f} s, loop lag p99 "
+        f"{what}: {seconds:.3f} s, loop lag p99 "
         f"{1000 * meter.percentile(lags, 0.99):.1f} ms, most {1000 * max(lags):.1f} ms"
     )
 

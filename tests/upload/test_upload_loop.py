@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
-from upload_rig import PART, Ear, asked, content_of, file_of, program, puts, until, until_true
+from upload_rig import (
+    PART,
+    Ear,
+    asked,
+    content_of,
+    file_of,
+    program,
+    puts,
+    until,
+    until_phase,
+    until_true,
+)
 
-from cognite_nb_upload import CogniteClient, background
+from cognite_nb_upload import CogniteClient, Upload, UploadToolkitError, background
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator
@@ -179,3 +194,110 @@ def test_what_is_cancelled_before_it_began_ends_all_the_same() -> None:
     go_on.set()
     assert ended.wait(20)
     assert entered.is_set()
+
+
+# --- the caller's loop ----------------------------------------------------------------------------
+
+
+def small_files(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"f{no}.bin" for no in range(count)]
+    for no, path in enumerate(paths):
+        path.write_bytes(b"x" * (1 + no))
+    return paths
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing begins by the clock, but only when its caller's loop goes on or waits."""
+    monkeypatch.setattr(background, "_HELD_S", 3600.0)
+
+
+def descriptors() -> set[str]:
+    folder, found = Path("/proc/self/fd"), set()
+    for name in os.listdir(folder):
+        with suppress(OSError):  # the one that lists them
+            found.add(os.readlink(folder / name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are read in /proc")
+@pytest.mark.usefixtures("held")
+def test_a_statement_that_starts_many_uploads_is_over_before_the_first_one_begins(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    paths = small_files(tmp_path, 20)
+    client.files.upload(b"warm", name="warm.bin")
+    calls = [0]
+
+    def count(_frame: object, event: str, _: object) -> None:
+        calls[-1] += event in ("call", "c_call")
+
+    async def cell() -> list[Upload]:
+        uploads = []
+        for path in paths:
+            calls.append(0)
+            sys.setprofile(count)
+            uploads.append(client.files.start_upload(path, progress=False))
+            sys.setprofile(None)
+        assert not any(one.id or one.path for one in uploads)
+        assert not descriptors() & set(map(str, paths))  # their threads open them
+        for one in uploads:
+            await one
+        return uploads
+
+    uploads = asyncio.run(cell())
+    assert max(calls[3:]) < min(calls[3:]) + 50  # however many run already
+    assert [cdf.content(one.result().id) for one in uploads] == [one.read_bytes() for one in paths]
+
+
+@pytest.mark.usefixtures("held")
+def test_who_blocks_its_own_loop_to_wait_is_not_held_back(
+    client: CogniteClient, tmp_path: Path
+) -> None:
+    one, two, three = small_files(tmp_path, 3)
+
+    async def cell() -> None:
+        uploaded = client.files.start_upload(one).result(30)
+        assert client.files.upload(two).size == 2
+        client.files.start_upload(three).stop()
+        copy = client.files.start_download(tmp_path / "copy.bin", id=uploaded.id).result(30)
+        assert copy.read_bytes() == one.read_bytes()
+        client.files.start_download(tmp_path / "other.bin", id=uploaded.id).stop()
+
+    asyncio.run(cell())
+
+
+def test_a_cell_that_does_not_return_holds_no_upload_back(
+    client: CogniteClient, tmp_path: Path
+) -> None:
+    (path,) = small_files(tmp_path, 1)
+
+    async def cell() -> None:
+        until_phase(client.files.start_upload(path), Phase.DONE)  # this waits for a listener
+
+    asyncio.run(cell())
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("change", ["replaced", "written to", "gone"])
+def test_a_file_that_changes_before_its_thread_opens_it_is_not_sent(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, change: str
+) -> None:
+    path, other = small_files(tmp_path, 2)
+
+    async def cell() -> None:
+        upload = client.files.start_upload(path)
+        if change == "replaced":
+            other.replace(path)
+        elif change == "written to":
+            os.utime(path, ns=(1, 1))
+        else:
+            path.unlink()
+        await upload
+
+    sentence = {"gone": "cannot be read: No such file"}.get(change, f"was {change}")
+    if change == "replaced":
+        sentence = "was 1 bytes and is 2"
+    with pytest.raises(UploadToolkitError, match=sentence):
+        asyncio.run(cell())
+    assert asked(cdf, "init") == []
