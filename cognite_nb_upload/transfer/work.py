@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 import anyio
-from anyio import CancelScope, fail_after, to_thread
+from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
 
 from cognite_nb_upload import background, process
 from cognite_nb_upload.api.files import Claim, FileEndpoints
@@ -62,6 +62,10 @@ from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
+# So many uploads look at their file and open their journal at once. Two hundred that begin together
+# would fill all threads, each of which makes the caller's event loop wait for the interpreter.
+_BEGIN_AT_ONCE: Final = 4
+_beginning: Final = process.PerProcess(lambda: CapacityLimiter(_BEGIN_AT_ONCE))
 # CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
 _ASSEMBLY_S: Final = 3600.0
 # Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
@@ -140,9 +144,10 @@ class UploadTask:
         await self._read_once()
         for earlier in await to_thread.run_sync(running.ending, self._order, self._upload):
             await earlier.ended()  # it still holds the journal
-        self._mark = mark = await to_thread.run_sync(self._order.fingerprint, self._source)
+        few, order = _beginning.get(), self._order
+        self._mark = mark = await to_thread.run_sync(order.fingerprint, self._source, limiter=few)
         self._upload.path = mark.source
-        self._journal = await to_thread.run_sync(self._opened_journal, mark)
+        self._journal = await to_thread.run_sync(self._opened_journal, mark, limiter=few)
         self._upload.id = self._order.upload_id or mark.key
         self._upload.feed.listen(self._journal.record, first=True)
 
