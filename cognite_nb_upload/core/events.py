@@ -106,12 +106,15 @@ class PartStored(Event):
 
     `unproven` says why no checksum agreed where one was computed: "silent" (the store gave none),
     or "etag" (its ETag looks like an MD5 and differs, as where a bucket encrypts with its own key).
+    `taken` is checksums of the bytes that were sent, as (algorithm, hex), where all of them make
+    one of the whole.
     """
 
     no: int
     size: int
     checksums: tuple[tuple[str, str], ...] = ()
     unproven: str = ""
+    taken: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class PartState:
     wait_s: float | None = None
     checksums: tuple[tuple[str, str], ...] = ()
     unproven: str = ""
+    taken: tuple[tuple[str, str], ...] = ()
     where: str = ""
 
 
@@ -202,7 +203,7 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             return _part(
                 state, no, size=event.size, sent=0, phase=PartPhase.SENDING,
                 attempts=state.parts[no].attempts + 1, reason="", wait_s=None,
-                checksums=(), unproven="", where="",
+                checksums=(), unproven="", taken=(), where="",
             )  # fmt: skip
         case ev.PartPlaced(no=no, where=where):
             return _part(state, no, where=where)
@@ -214,11 +215,12 @@ def _applied(state: UploadState, event: ev.Event) -> UploadState:
             return _part(
                 state, no, size=size, sent=size, phase=PartPhase.STORED,
                 reason="", wait_s=None, checksums=event.checksums, unproven=event.unproven,
+                taken=event.taken,
             )  # fmt: skip
         case ev.PartRefuted(no=no, reason=reason):
             return _part(
                 state, no, sent=0, phase=PartPhase.LOST, lost=state.parts[no].lost + 1,
-                reason=reason, wait_s=None, checksums=(), unproven="",
+                reason=reason, wait_s=None, checksums=(), unproven="", taken=(),
             )  # fmt: skip
         case ev.Waiting(reason=reason):
             return replace(state, waiting_for=reason)

@@ -230,7 +230,8 @@ def _event(kind: str, fact: dict[str, Any]) -> ev.Event:
             fact["urls"] = tuple(Secret(url) for url in fact["urls"])
             fact["sizes"] = tuple(fact["sizes"])
         case "PartStored":
-            fact["checksums"] = tuple((name, value) for name, value in fact["checksums"])
+            for item in ("checksums", "taken"):
+                fact[item] = tuple((name, value) for name, value in fact.get(item, ()))
     return KEPT[kind](**fact)
 
 

@@ -23,7 +23,7 @@ from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.objects.address import Address
 from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable
-from cognite_nb_upload.objects.web import retry_after_at
+from cognite_nb_upload.objects.web import WebWay, retry_after_at
 
 _S3: Final = frozenset({"s3", "s3a"})
 _GOOGLE: Final = frozenset({"gs", "gcs"})
@@ -100,9 +100,21 @@ class CloudWay:
     def _asks_to_wait(self) -> str | None:
         """How long a busy store wants to be left alone, which obstore does not tell."""
         with suppress(Exception):  # its credentials cannot sign
-            url = self._obstore.sign(self._store, "GET", self._key, _SIGNED)
-            return retry_after_at(url)
+            return retry_after_at(self._signed())
         return None
+
+    def sums(self) -> ObjectFacts | None:
+        """What it tells at a signed address, checksums among it, which obstore passes over."""
+        with suppress(Exception):  # its credentials cannot sign
+            way = WebWay(self._signed())
+            try:
+                return way.look()
+            finally:
+                way.close()
+        return None
+
+    def _signed(self) -> str:
+        return str(self._obstore.sign(self._store, "GET", self._key, _SIGNED))
 
     def close(self) -> None:
         """Connections end with the store."""
@@ -118,14 +130,7 @@ def facts_of_meta(meta: Mapping[str, Any]) -> ObjectFacts:
         version=meta["version"] or "",
         modified=moment.isoformat(),
         modified_ns=round(moment.timestamp() * 1e6) * 1000,
-        md5=_md5_in(etag),
     )
-
-
-def _md5_in(etag: str) -> bytes:
-    """What an ETag of 32 hex digits may be: the MD5, where no key of the bucket encrypts."""
-    plain = etag.strip('"')
-    return bytes.fromhex(plain) if re.fullmatch(r"[0-9a-f]{32}", plain) else b""
 
 
 def store_of(address: Address, options: Mapping[str, Any]) -> Any | None:

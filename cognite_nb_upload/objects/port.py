@@ -7,10 +7,13 @@ is passed on, because it may hold a signed address.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,12 @@ class ObjectFacts:
     def strong_etag(self) -> str:
         """The ETag where a request may demand it (`If-Match`); "" where there is none."""
         return "" if self.etag.startswith("W/") else self.etag
+
+    @property
+    def etag_md5(self) -> bytes:
+        """The MD5 that an ETag of 32 hex digits is, unless a key of the bucket encrypts."""
+        plain = self.etag.strip('"')
+        return bytes.fromhex(plain) if _HEX.fullmatch(plain) else b""
 
     def difference(self, now: ObjectFacts) -> str:
         """How the object differs from what it was, in words; "" where it is the same."""

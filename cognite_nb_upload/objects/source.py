@@ -124,6 +124,22 @@ class ObjectSource:
         part = f"#{self._start}" if self._start else ""
         return SourceFacts(f"{self.address}{part}", self.size, 0, 0, self.told.token)
 
+    def sums(self) -> tuple[tuple[str, bytes, bool], ...]:
+        """Checksums of all of it that its store tells: (algorithm, digest, whether it surely is).
+
+        An ETag that looks like an MD5 may be something else. Some stores are asked for them.
+        """
+        if not self.whole:
+            return ()
+        ask = getattr(self._way, "sums", None)
+        more = ask() if ask is not None and not (self.told.crc32c or self.told.md5) else None
+        same = more is not None and not self.told.difference(more)
+        facts = more if more is not None and same else self.told
+        found = [("CRC32C", facts.crc32c, True), ("MD5", facts.md5, True)]
+        if not facts.md5:
+            found.append(("MD5", self.told.etag_md5, False))
+        return tuple(one for one in found if one[1])
+
     def close(self) -> None:
         """Close what was opened for it."""
         self._way.close()

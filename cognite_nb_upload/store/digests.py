@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any, Final
 
 from cognite_nb_upload.core.plan import KIB
 
 _CACHED: Final = 64 * KIB
+# CRC32C's polynomial, its lowest power in the highest bit.
+_CASTAGNOLI: Final = 0x82F63B78
 
 
 class Computed:
@@ -74,6 +76,39 @@ def _makers() -> dict[str, Callable[[], Any]]:
             return bytes(self._value.digest())
 
     return {"MD5": _md5, "CRC32C": CRC32C}
+
+
+def joined_crc32c(parts: Iterable[tuple[bytes, int]]) -> bytes:
+    """The CRC32C of all parts, of the (CRC32C, size in bytes) of each in order."""
+    whole = 0
+    for digest, size in parts:
+        whole = _after_zeros(whole, size) ^ int.from_bytes(digest, "big")
+    return whole.to_bytes(4, "big")
+
+
+def _after_zeros(crc: int, size: int) -> int:
+    """What a CRC becomes where `size` bytes of zero follow: a matrix over bits, squared again."""
+    # Of one bit of zero: what each bit of the CRC becomes.
+    step = [_CASTAGNOLI, *(1 << no for no in range(31))]
+    for _ in range(3):
+        step = _squared(step)  # of a byte
+    while size:
+        if size & 1:
+            crc = _times(step, crc)
+        step, size = _squared(step), size >> 1
+    return crc
+
+
+def _times(matrix: Sequence[int], vector: int) -> int:
+    found = 0
+    for row in matrix:
+        found ^= row if vector & 1 else 0
+        vector >>= 1
+    return found
+
+
+def _squared(matrix: Sequence[int]) -> list[int]:
+    return [_times(matrix, row) for row in matrix]
 
 
 MAKERS: Final = _makers()

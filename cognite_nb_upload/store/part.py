@@ -63,7 +63,7 @@ class PartSender:
         check = job.digest.judge(verdict.checksums) if job.digest else Check()
         if check.problem:
             return Verdict(False, check.problem, retry=True, status=verdict.status)
-        job.emit(ev.PartStored(job.no, job.size, check.agreed, check.unproven))
+        job.emit(ev.PartStored(job.no, job.size, check.agreed, check.unproven, check.taken))
         return verdict
 
     def _wait_after(self, verdict: Verdict) -> None:

@@ -73,11 +73,13 @@ class Check:
         problem: what differs, in words; "" where nothing does.
         agreed: the checksums that are the same, as (algorithm, the store's name for it).
         unproven: why none is, as in `PartStored`.
+        taken: of the bytes that were sent, as in `PartStored`.
     """
 
     problem: str = ""
     agreed: Checksums = ()
     unproven: str = ""
+    taken: Checksums = ()
 
 
 class Digest(Protocol):

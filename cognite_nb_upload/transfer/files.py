@@ -209,8 +209,9 @@ class AsyncFiles(FileEndpoints):
                   2 MiB/s, and halves when the store asks for less.
                 - `overwrite`: replace the file that has this external id.
                 - `resume`: False begins anew, whatever is known of an earlier call.
-                - `verify`: "size" asks the store; "checksum" compares MD5 or CRC32C of each part;
-                  "download" reads everything back; "none".
+                - `verify`: "size" asks the store; "checksum" compares MD5 or CRC32C of each part,
+                  and that of the whole where the content's own store tells it; "download" reads
+                  everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.
                 - `engine`: a Dask `Client`, its scheduler's address, or an Executor: its workers

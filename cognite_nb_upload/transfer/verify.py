@@ -90,6 +90,7 @@ class PartDigest:
         known: what the store answers with.
         etags_are_md5: says whether the ETag of another part agrees.
         likely: the algorithms of earlier answers to such a request; empty where there is none.
+        taken: algorithms that are taken whatever the store answers with, and told.
     """
 
     def __init__(
@@ -97,10 +98,13 @@ class PartDigest:
         known: KnownChecksums | None = None,
         etags_are_md5: Callable[[], bool] = lambda: False,
         likely: frozenset[str] = frozenset(),
+        taken: Sequence[str] = (),
     ) -> None:
         self._known = known or KnownChecksums()
         self._etags_are_md5 = etags_are_md5
-        self._mine: dict[str, Any] = {name: MAKERS[name]() for name in self._known.wanted(likely)}
+        self._taken = taken
+        names = dict.fromkeys((*self._known.wanted(likely), *taken))
+        self._mine: dict[str, Any] = {name: MAKERS[name]() for name in names}
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -134,7 +138,10 @@ class PartDigest:
             return Check(REFUTED)
         self._known.learn(frozenset(algorithm for _, algorithm, _ in given))
         silent = "late" if given else "silent"
-        return Check("", tuple(agreed), "" if agreed else "etag" if differs else silent)
+        taken = tuple(
+            (name, self._mine[name].digest().hex()) for name in self._taken if name in self._mine
+        )
+        return Check("", tuple(agreed), "" if agreed else "etag" if differs else silent, taken)
 
 
 def algorithms_in(checksums: Checksums) -> frozenset[str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import anyio
@@ -59,6 +61,7 @@ from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
+from cognite_nb_upload.transfer.source_proof import SourceProof
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
@@ -97,6 +100,7 @@ class UploadTask:
         self._source = SteadySource(order.source)
         self._began_s = time.monotonic()
         self._opening = False
+        self._proof: SourceProof | None = None
         self._restored_id: int | None = None
         self._furthest = -1
         self._after = order.after if order.node is None else self._node_follows
@@ -343,7 +347,10 @@ class UploadTask:
 
     async def _send_missing(self, session: FileMultipartUploadSession, stop: CancelToken) -> None:
         missing = set(session.missing_parts)
-        new_digest = self._digest if self._order.verify == "checksum" else None
+        new_digest = None
+        if self._order.verify == "checksum":
+            taken = (await self._source_proof()).algorithms
+            new_digest = partial(self._digest, taken)
 
         def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
             session.send(
@@ -368,16 +375,26 @@ class UploadTask:
                 await engine.run(parts, stop, pause)
             # What was read must still be what was planned, or nothing is completed.
             await to_thread.run_sync(self._source.check_last)
+            if self._proof is not None and not self._state.missing_parts:
+                self._proof.of_sent(self._state)
         finally:
             unlisten()
 
-    def _digest(self, url: Secret) -> checks.PartDigest:
+    def _digest(self, taken: Sequence[str], url: Secret) -> checks.PartDigest:
         given = self._files.network.checksums_of(url) or ()
         return checks.PartDigest(
             self._limits.checksums,
             lambda: checks.etags_are_md5(self._state),
             checks.algorithms_in(given),
+            taken,
         )
+
+    async def _source_proof(self) -> SourceProof:
+        """What the source's own store tells of the whole; it is asked once."""
+        if self._proof is None:
+            source, parts = self._order.source, len(self._plan.parts)
+            self._proof = await to_thread.run_sync(SourceProof.of, source, parts)
+        return self._proof
 
     def _refute(self) -> None:
         """Parts whose checksum was in doubt are sent again, once others show that it counts."""
@@ -433,16 +450,23 @@ class UploadTask:
         try:
             if order.verify == "download":
                 return await self._read_back(file)
-            proof = checks.by_checksum(self._state) if order.verify == "checksum" else ""
-            if order.verify == "checksum" and not proof:
-                self._note(checks.why_unproven(self._state))
-            size = checks.by_size(await self._size(file), self._plan.size)
-            return "; ".join(one for one in (proof, size) if one)
+            proofs = await self._checksums() if order.verify == "checksum" else []
+            proofs.append(checks.by_size(await self._size(file), self._plan.size))
+            return "; ".join(filter(None, proofs))
         except (VerifyError, UploadStopped, SourceChanged):
             raise
         except UploadToolkitError as error:  # a link that does not work proves nothing
             self._note(f"It is in CDF, but could not be verified: {error}")
             return ""
+
+    async def _checksums(self) -> list[str]:
+        """What the checksums of both stores prove."""
+        source, proof = await self._source_proof(), checks.by_checksum(self._state)
+        if not proof:
+            self._note(checks.why_unproven(self._state))
+        if source.why_not:
+            self._note(f"Not compared was {source.why_not}.")
+        return [proof, source.of_sent(self._state)]
 
     async def _size(self, file: CDFFile) -> int | None:
         size = await self._files.size(id=file.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import logging
 import threading
@@ -10,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import google_crc32c
 import pytest
 from upath import UPath
-from upload_rig import PART, asked, content_of, environment_of, program, until_true
+from upload_rig import PART, asked, content_of, program, until_true
 from web_store import WebStore, web_store
 
 from cognite_nb_upload import (
@@ -21,6 +24,7 @@ from cognite_nb_upload import (
     SourceChanged,
     TransferError,
     UsageError,
+    VerifyError,
     resume,
     running_uploads,
     uploads,
@@ -306,16 +310,16 @@ from cognite_nb_upload.core import events as ev
 class Cdf:
     base_url, project, token = (os.environ[f"CDF_{n}"] for n in ("URL", "PROJECT", "TOKEN"))
 client = CogniteClient(upload_rig.config_for(Cdf))
-upload = client.files.start_upload(sys.argv[1], part_size=upload_rig.PART, max_concurrency=1)
+how = dict(part_size=upload_rig.PART, max_concurrency=1, verify=sys.argv[2])
+upload = client.files.start_upload(sys.argv[1], **how)
 upload.listen(lambda state, event: os._exit(9) if isinstance(event, ev.PartStored) else None)
 upload.result()
 """
 
 
-def interrupted(cdf: Emulator, address: str) -> None:
+def interrupted(cdf: Emulator, address: str, verify: str = "size") -> None:
     """An upload in another process, which died after its first part."""
-    assert environment_of(cdf)
-    assert program(cdf, INTERRUPTED, address).returncode == 9
+    assert program(cdf, INTERRUPTED, address, verify).returncode == 9
 
 
 def test_another_process_goes_on_with_the_same_version(
@@ -358,6 +362,69 @@ def test_what_tells_no_version_begins_from_its_first_byte(
     done = upload.result()
     assert cdf.content(done.id) == OTHER
     assert "not pinned" in repr(upload)
+
+
+# --- what the source's own store tells ------------------------------------------------------------
+
+
+def google(web: WebStore, path: str, of: bytes, kind: str = "crc32c") -> dict[str, str]:
+    """What Google's store says of a whole object, beside other checksums."""
+    md5 = base64.b64encode(hashlib.md5(of).digest()).decode()
+    crc32c = base64.b64encode(google_crc32c.Checksum(of).digest()).decode()
+    headers = {"x-goog-hash": f"crc32c={crc32c},md5={md5}" if kind == "crc32c" else f"md5={md5}"}
+    web.headers[path] = headers
+    return headers
+
+
+def test_the_sources_checksum_of_the_whole_is_compared(
+    client: CogniteClient, cdf: Emulator, web: WebStore
+) -> None:
+    address = web.put("a", CONTENT)
+    google(web, "a", CONTENT)
+    done = client.files.upload(address, part_size=PART, verify="checksum")
+    assert "CRC32C of the whole, by the source's store" in done.verified
+    assert "MD5 of every part, by the store's answers" in done.verified
+
+
+def test_bytes_that_are_not_those_of_the_sources_checksum_are_not_completed(
+    client: CogniteClient, cdf: Emulator, web: WebStore
+) -> None:
+    address = web.put("a", CONTENT)
+    google(web, "a", OTHER)
+    with pytest.raises(VerifyError, match="What was read of the source has the CRC32C"):
+        client.files.upload(address, part_size=PART, verify="checksum")
+    assert not asked(cdf, "complete")
+
+
+def test_parts_of_an_earlier_process_count_in_the_sources_checksum(
+    client: CogniteClient, cdf: Emulator, web: WebStore
+) -> None:
+    address = web.put("a", CONTENT)
+    google(web, "a", CONTENT)
+    interrupted(cdf, address, "checksum")
+    done = client.files.upload(address, part_size=PART, verify="checksum")
+    assert "Went on with 1 of 3 parts" in done.notes[0]
+    assert "CRC32C of the whole, by the source's store" in done.verified
+
+
+def test_an_etag_proves_something_where_it_agrees_alone(
+    client: CogniteClient, web: WebStore
+) -> None:
+    right, wrong = hashlib.md5(b"content").hexdigest(), hashlib.md5(b"other").hexdigest()
+    proofs = []
+    for etag in (right, wrong):
+        address = web.put("a", b"content", etag=f'"{etag}"')
+        proofs.append(client.files.upload(address, name=etag, verify="checksum").verified)
+    assert ["by the source's store" in one for one in proofs] == [True, False]
+
+
+def test_an_md5_of_a_whole_in_parts_is_said_not_to_be_compared(
+    client: CogniteClient, web: WebStore
+) -> None:
+    address = web.put("a", CONTENT)
+    google(web, "a", CONTENT, "md5")
+    done = client.files.upload(address, part_size=PART, verify="checksum")
+    assert "Not compared was the MD5 that its source's store tells" in done.notes[0]
 
 
 # --- what is refused, and what is written nowhere -------------------------------------------------
