@@ -181,9 +181,9 @@ class Files(_Face[AsyncManyFiles]):
         """Start many uploads and return their handle at once; as `AsyncFiles.start_many`."""
         return self._twin.start_many(files, **how)
 
-    def resume_many(self, job_id: str) -> Batch:
+    def resume_many(self, job_id: str, storage_options: Mapping[str, Any] | None = None) -> Batch:
         """Go on with an unfinished job by its id; as `AsyncFiles.resume_many`."""
-        return self._twin.resume_many(job_id)
+        return self._twin.resume_many(job_id, storage_options)
 
     @keywords_of(ManyFields, MANY_DEFAULTS, FIELDS)
     def check_many(self, files: object, **how: Unpack[ManyFields]) -> pd.DataFrame:

@@ -107,14 +107,14 @@ def resume(
         upload: a row of `uploads()` or `unfinished_jobs()`, or its id.
         client: ours or an official one, blocking or async; from the environment when None.
         content: the file, where it is not at its old path or address any more.
-        storage_options: for the address of a file in another store, as in `upload`.
+        storage_options: for files in other stores, as in `upload`.
 
     Raises:
         UsageError: there is no such unfinished upload, or it belongs to another project.
     """
     upload_id = upload_id_of(upload)
     if path_of_job(upload_id, journal_folder.state_folder()) is not None:
-        return as_async_client(client).files.resume_many(upload_id)
+        return as_async_client(client).files.resume_many(upload_id, storage_options)
     return resume_upload(upload_id, client, content, storage_options)
 
 

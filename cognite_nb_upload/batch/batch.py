@@ -260,7 +260,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         with self._lock:
             was = self._active.get(row.no)
             if was is None or was.sent != sent:
-                name = row.path.rpartition("/")[2]
+                name = row.name
                 self._active[row.no] = InFlight(name, sent, row.size or 0)
                 self._sent += sent - (was.sent if was else 0)
                 self._changed = True

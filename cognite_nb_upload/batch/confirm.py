@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from anyio import to_thread
 
+from cognite_nb_upload.batch.rows import BatchRow
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import UploadToolkitError, VerifyError
 from cognite_nb_upload.models import CDFFile
-from cognite_nb_upload.sources import FileSource
+from cognite_nb_upload.sources import FileSource, Source
 from cognite_nb_upload.store.download import ObjectReader, size_of
 from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -145,7 +147,7 @@ class Confirming:
         network, retry = self._files.network, self._files.config.retry
         try:
             if self._verify == "download":
-                row.verified = await self._read_back(ObjectReader(network, retry, fresh), row.path)
+                row.verified = await self._read_back(ObjectReader(network, retry, fresh), row)
             else:
                 if self._verify == "checksum":
                     row.add_note("the store gave no checksum that can be compared")
@@ -157,9 +159,14 @@ class Confirming:
             row.add_note(f"It is in CDF, but could not be verified: {problem}")
         await self._ended(task, file, error)
 
-    async def _read_back(self, reader: ObjectReader, path: str) -> str:
-        source = FileSource.open(Path(path))
+    async def _read_back(self, reader: ObjectReader, row: BatchRow) -> str:
+        source = await to_thread.run_sync(self._source_of, row)
         try:
             return await checks.by_download(reader, source, self._stop)
         finally:
             source.close()
+
+    def _source_of(self, row: BatchRow) -> Source:
+        if row.place is not None:
+            return row.place.open(self._files.config.retry)
+        return FileSource.open(Path(row.path))

@@ -8,7 +8,6 @@ compared only where the user keeps them in metadata.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -77,6 +76,8 @@ class Existing:
         if options.size_key:
             keys[options.size_key] = str(row.size)
         if options.sha256_key:
+            if row.place is not None:
+                raise UsageError(f"{row.path}: sha256_key is for files on this machine.")
             keys[options.sha256_key] = await to_thread.run_sync(_sha256, row.path)
         if keys:
             fields["metadata"] = {**fields.get("metadata", {}), **keys}
@@ -236,7 +237,7 @@ def _node_task(
     """A file of the data model: its node says what a classic file says of itself."""
     item = nodes.item(row.path, fields)
     said = item["sources"][-1]["properties"]
-    name = os.path.basename(row.path)[:256]
+    name = row.name[:256]
     about = FileMetadata.of(name=name, mime_type=said.get("mimeType"))
     return RowTask(row, about, overwrite, known, node=item)
 

@@ -17,7 +17,7 @@ from cognite_nb_upload.batch.options import MANY_DEFAULTS, JobOptions, ManyField
 from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import read_table
-from cognite_nb_upload.batch.task import look_at
+from cognite_nb_upload.batch.task import look_at_all
 from cognite_nb_upload.batch.work import BatchWork
 from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.models import FIELDS
@@ -48,14 +48,18 @@ class AsyncManyFiles(AsyncFiles):
         """
         return begin_many(self, files, how)
 
-    def resume_many(self, job_id: str) -> Batch:
+    def resume_many(self, job_id: str, storage_options: Mapping[str, Any] | None = None) -> Batch:
         """Go on with an unfinished job by its id, as `unfinished_jobs()` lists it.
+
+        Args:
+            job_id: the id.
+            storage_options: for its files in other stores, as in `upload_many`.
 
         Raises:
             UsageError: there is no such job, or it belongs to another project.
         """
         known = Recalled(job_id, self.config)
-        return begin_many(self, known, known.how)
+        return begin_many(self, known, {**known.how, "storage_options": storage_options})
 
     async def manifest(
         self, filter: Mapping[str, Any] | None = None, limit: int | None = None
@@ -108,8 +112,7 @@ class AsyncManyFiles(AsyncFiles):
             files, options.defaults, options.walk, naming=options.naming, keep=options.keep,
             nodes=nodes,
         )  # fmt: skip
-        for row in table.rows:
-            look_at(row, options.part_size)
+        look_at_all(table.rows, options.part_size, self.config.retry)
         return table.frame()
 
 

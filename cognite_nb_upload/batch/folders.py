@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cognite_nb_upload.batch.patterns import MAGIC, Choice, chooser, matcher
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import UploadToolkitError, UsageError
+from cognite_nb_upload.objects.address import WEB, Address, is_address
+from cognite_nb_upload.objects.given import path_in
+from cognite_nb_upload.objects.many import Place, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +27,25 @@ class Found:
     Attributes:
         folder: the folder it is in, from that top; "" in the top itself, and for a single path.
         error: why there is no file, in words.
+        place: where it is, in another store.
     """
 
     path: str
     relative: str
     folder: str = ""
     error: str = ""
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How folders are walked."""
+    """How folders are walked, and what knows those of other stores."""
 
     recursive: bool = False
     hidden: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    stores: Stores = field(default_factory=Stores, repr=False, compare=False)
 
     @property
     def choice(self) -> Choice:
@@ -56,6 +62,14 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
     for one in given:
         if hasattr(one, "columns"):
             raise UsageError("Tables that come one after another need result='....csv'.")
+        if is_address(one) and (local := path_in(str(one))) is not None:
+            one = local
+        elif is_address(one) and _names_several(str(one)):
+            yield from _elsewhere(Address(str(one)), walk)
+            continue
+        elif (place := walk.stores.place(one)) is not None:
+            yield Found(place.address.shown, place.address.shown, place=place)
+            continue
         if not isinstance(one, str | os.PathLike):
             raise UsageError(f"A path is text or a Path, not a {type(one).__name__}.")
         yield from _found(os.fspath(one), isinstance(one, str), walk)
@@ -95,6 +109,42 @@ def _found(given: str, may_be_glob: bool, walk: Walk) -> Iterator[Found]:
         yield from _glob(path, walk)
     else:
         yield Found(path, written(path))  # what is wrong with it is said in its row
+
+
+def _names_several(text: str) -> bool:
+    """True for a prefix, which ends in a slash, and for a pattern; the web lists nothing."""
+    address = Address(text)
+    key = address.key
+    return address.scheme not in WEB and (
+        not key or key.endswith("/") or MAGIC.search(key) is not None
+    )
+
+
+def names_several(text: str) -> bool:
+    """True for an address that names several files: a prefix or a pattern."""
+    return is_address(text) and path_in(text) is None and _names_several(text)
+
+
+def _elsewhere(address: Address, walk: Walk) -> Iterator[Found]:
+    """The files of another store below a prefix, or those that fit a pattern."""
+    names = address.key.split("/")
+    fixed = next((no for no, name in enumerate(names) if MAGIC.search(name)), len(names) - 1)
+    top, rest, choice = "/".join(names[:fixed]), names[fixed:], walk.choice
+    pattern = "/".join(rest)
+    fits = matcher(pattern) if pattern else lambda _: True
+    hidden = walk.hidden or any(name.startswith(".") for name in rest)
+    deep = len(rest) > 1 or "**" in rest if pattern else walk.recursive
+    try:
+        for relative, place in walk.stores.below(address, top, deep=deep):
+            folders = relative.split("/")[:-1]
+            above = ["/".join(folders[:no]) for no in range(1, len(folders) + 1)]
+            if not hidden and any(name.startswith(".") for name in relative.split("/")):
+                continue
+            if fits(relative) and choice.takes(relative) and all(map(choice.enters, above)):
+                plain = unicodedata.normalize("NFC", relative)
+                yield Found(place.address.shown, plain, "/".join(folders), place=place)
+    except UploadToolkitError as error:
+        yield Found(address.shown, address.shown, error=str(error))
 
 
 def _glob(pattern: str, walk: Walk) -> Iterator[Found]:

@@ -20,6 +20,7 @@ from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.models.ids import NodeId
 from cognite_nb_upload.models.node import NodeFields
 from cognite_nb_upload.models.views import FILE_VIEW, ViewId
+from cognite_nb_upload.objects.many import Stores
 from cognite_nb_upload.transfer.files import DEFAULTS, SendingFields
 from cognite_nb_upload.transfer.hooks import checked_hook
 from cognite_nb_upload.transfer.upload import Uploaded, checked_concurrency
@@ -104,6 +105,7 @@ class JobOptions:
         sending: dict[str, Any] = {name: left.pop(name) for name in _SENDING if name in left}
         walk: dict[str, Any] = {name: left.pop(name) for name in _WALK if name in left}
         job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
+        walk["stores"] = Stores(left.pop("storage_options", None))
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
         job |= _of_nodes(left.pop("space", None), left.pop("view", None), job)
         overwrite = as_flag(OVERWRITE, left.pop(OVERWRITE, False))

@@ -29,6 +29,9 @@ from cognite_nb_upload.models import FileMetadata, guess_mime_type
 from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.models.file import to_json
 from cognite_nb_upload.models.parse import missing
+from cognite_nb_upload.objects.address import is_address
+from cognite_nb_upload.objects.given import path_in, shown_address
+from cognite_nb_upload.objects.many import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +67,7 @@ class BatchRow:
         verified: what was verified, and by what.
         note: what a reader should know.
         error: why it did not work.
+        place: where the file is, in another store; None: on this machine.
     """
 
     no: int
@@ -78,6 +82,12 @@ class BatchRow:
     verified: str = ""
     note: str = ""
     error: str = ""
+    place: Place | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return self.place.address.name if self.place else os.path.basename(self.path)
 
     def fail(self, why: str, status: str = "failed") -> None:
         """It did not work, said in a sentence."""
@@ -106,6 +116,7 @@ class Table:
         errors: Mapping[int, str] | None = None,
         first: int = 0,
         nodes: NodeColumns | None = None,
+        places: Sequence[Place | None] = (),
     ) -> None:
         """Check every row.
 
@@ -117,8 +128,10 @@ class Table:
             errors: rows that are known to be bad.
             first: the number of the first row.
             nodes: what the rows are, where the files are in the data model.
+            places: of each row, where its file is in another store.
         """
         self._nodes = nodes
+        self._places = places
         self._frame = frame
         self._defaults = dict(defaults)
         self._cells: dict[str, Sequence[Any]] = dict(derived or {})
@@ -151,6 +164,8 @@ class Table:
                 raise UsageError(f"{field} cannot be read: {error}.") from None
             if value is not None:
                 found[field] = value
+        if row.place is not None and not found.get("name"):
+            found["name"] = row.name
         return found
 
     def frame(self) -> pd.DataFrame:
@@ -176,28 +191,42 @@ class Table:
                 row.fail(clash, INVALID)
 
     def _row(self, at: int, path: object) -> BatchRow:
-        no = self._first + at
+        no, place = self._first + at, self._places[at] if self._places else None
+        if place is not None:
+            row = BatchRow(no, place.address.shown, place=place)
+            self._check(row)
+            return row
         if missing(path) or not isinstance(path, str | os.PathLike) or not str(path):
             row = BatchRow(no, "")
             row.fail("The path is missing.", INVALID)
             return row
         text = os.fspath(path)
+        if is_address(text) and (local := path_in(text)) is not None:
+            text = str(local)
         row = BatchRow(no, text)
         try:
             if error := unreadable(text):
                 row.path = shown(text)
                 raise UsageError(error)
             row.path = absolute(text)
+        except UploadToolkitError as error:
+            row.fail(str(error), INVALID)
+            return row
+        self._check(row)
+        return row
+
+    def _check(self, row: BatchRow) -> None:
+        """See that its request can be made, and give it its key."""
+        try:
             fields = self.fields(row)
             if self._nodes is not None:
                 self._nodes.item(row.path, fields)
                 row.key = self._keys.of(row.path, {**fields, **self._nodes.identity})
             else:
-                normalised("name", fields.get("name") or os.path.basename(row.path))
+                normalised("name", fields.get("name") or row.name)
                 row.key = self._keys.of(row.path, fields)
         except UploadToolkitError as error:
             row.fail(str(error), INVALID)
-        return row
 
     def _recognise(self) -> None:
         """Rows that an earlier call has told to be done."""
@@ -267,7 +296,7 @@ def about(row: BatchRow, fields: Mapping[str, Any]) -> FileMetadata:
     Raises:
         UsageError: CDF would refuse it.
     """
-    name = fields.get("name") or os.path.basename(row.path)
+    name = fields.get("name") or row.name
     given: Any = {key: value for key, value in fields.items() if key != OVERWRITE}
     given.setdefault("mime_type", guess_mime_type(name))
     return FileMetadata.of(**{**given, "name": name})
@@ -309,21 +338,38 @@ def read_table(
         columns = columns_of(given, keep, nodes)
         if nodes and naming is None and EXTERNAL_ID not in columns:
             naming = PATH
+        places = _places(given[columns[PATH]].tolist(), walk or Walk())
         relative = [
-            written(os.fspath(one)) if isinstance(one, str | os.PathLike) else ""
-            for one in given[columns[PATH]].tolist()
-        ]
-        return _checked(given, columns, fields, {}, relative, {}, naming, first, nodes)
+            place.address.shown if place else written(os.fspath(one))
+            if isinstance(one, str | os.PathLike) else ""
+            for one, place in zip(given[columns[PATH]].tolist(), places, strict=True)
+        ]  # fmt: skip
+        return _checked(
+            given, columns, fields, {}, relative, {}, naming, first, nodes, places=places
+        )
     found = list(find(_several(given), walk or Walk()))
     if not found:
-        raise UsageError(f"No file was found at {given!r}.")
+        raise UsageError(f"No file was found at {shown_of(given)}.")
     frame = pd.DataFrame({PATH: pd.Series([one.path for one in found], dtype=object)})
     derived = {"directory": _directories(found, fields.get("directory"))}
     errors = {no: one.error for no, one in enumerate(found) if one.error}
     return _checked(
         frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors,
         PATH if nodes and naming is None else naming, nodes=nodes,
+        places=[one.place for one in found],
     )  # fmt: skip
+
+
+def shown_of(given: object) -> str:
+    """What was given, for people; no secret of an address is in it."""
+    if isinstance(given, list | tuple):
+        return f"[{', '.join(map(shown_of, given))}]"
+    return shown_address(given) or repr(given)
+
+
+def _places(paths: Sequence[object], walk: Walk) -> list[Place | None]:
+    """Where each file is, in another store; None where it is on this machine."""
+    return [None if missing(one) else walk.stores.place(one) for one in paths]
 
 
 def columns_of(frame: pd.DataFrame, keep: Keep, nodes: NodeColumns | None = None) -> dict[str, Any]:
@@ -350,13 +396,17 @@ def _checked(
     naming: Naming,
     first: int = 0,
     nodes: NodeColumns | None = None,
+    places: Sequence[Place | None] = (),
 ) -> Table:
     if naming is not None:
         if "external_id" in columns:
             raise UsageError("external_id is a column and a keyword; use one of them.")
         names, bad = _named(naming, relative)
         derived, errors = {**derived, "external_id": names}, {**bad, **errors}
-    table = Table(frame, columns, fields, derived=derived, errors=errors, first=first, nodes=nodes)
+    table = Table(
+        frame, columns, fields, derived=derived, errors=errors, first=first, nodes=nodes,
+        places=places,
+    )  # fmt: skip
     table.refuse_repeated(Seen())
     return table
 
@@ -380,7 +430,7 @@ def _named(naming: Naming, relative: Sequence[str]) -> tuple[list[str | None], d
 
 
 def _several(given: object) -> Iterable[object]:
-    if isinstance(given, str | os.PathLike):
+    if isinstance(given, str | os.PathLike) or shown_address(given):
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(

@@ -26,7 +26,8 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.jobs import JobRecord, Known
 from cognite_nb_upload.models import CDFFile, NodeId
-from cognite_nb_upload.sources import BytesSource, shown_path
+from cognite_nb_upload.objects.many import Place
+from cognite_nb_upload.sources import BytesSource, is_pinned, shown_path
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Checksums, PartJob
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -181,6 +182,8 @@ class SmallFiles:
         Raises:
             SourceChanged: somebody keeps writing to it.
         """
+        if task.row.place is not None:
+            return self._read_elsewhere(task.row, task.row.place)
         path = task.row.path
         for _ in range(_READS):
             try:
@@ -194,6 +197,20 @@ class SmallFiles:
                 self._is_planned(task.row, before)
                 return data
         raise _changed(path, "it is written to all the time")
+
+    def _read_elsewhere(self, row: BatchRow, place: Place) -> bytes:
+        """The whole object, of the version that was looked at."""
+        source = place.open(self._files.config.retry)
+        try:
+            data = bytes(source.read_at(0, source.size))
+            source.check()
+        finally:
+            source.close()
+        if len(data) != row.size:
+            raise _changed(row.path, f"it was {row.size} bytes and is {len(data)}")
+        if not is_pinned(source):
+            row.add_note("its store tells no version of it")
+        return data
 
     def _is_planned(self, row: BatchRow, found: os.stat_result) -> None:
         """What CDF was told of the file must be that of what is sent."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cognite_nb_upload.batch.rows import INVALID, WAITING, BatchRow
 from cognite_nb_upload.core.plan import plan_parts
+from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal.jobs import Known
 from cognite_nb_upload.models import CDFFile, FileMetadata
 from cognite_nb_upload.sources import shown_path
+
+# Of how many files other stores are asked at a time.
+_LOOKS_AT_ONCE: Final = 16
 
 
 @dataclass(slots=True)
@@ -40,15 +46,29 @@ class RowTask:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def look_at(row: BatchRow, part_size: int | None) -> None:
-    """Take a file's size and time; what is wrong with it is said in the row."""
-    if row.status != WAITING or row.size is not None:
-        return
+def look_at_all(rows: Iterable[BatchRow], part_size: int | None, retry: Retry) -> None:
+    """Take each file's size and time; what is wrong with one is said in its row.
+
+    Other stores are asked of several files at a time.
+    """
+    new = [row for row in rows if row.status == WAITING and row.size is None]
+    elsewhere = [row for row in new if row.place is not None]
+    for row in new:
+        if row.place is None:
+            _look_at(row, part_size, retry)
+    if elsewhere:
+        with ThreadPoolExecutor(min(_LOOKS_AT_ONCE, len(elsewhere))) as threads:
+            list(threads.map(lambda row: _look_at(row, part_size, retry), elsewhere))
+
+
+def _look_at(row: BatchRow, part_size: int | None, retry: Retry) -> None:
     try:
-        row.size, row.mtime_ns = _size_and_time(row.path)
-        plan_parts(row.size, part_size)
+        found = row.place.look(retry) if row.place else _size_and_time(row.path)
+        plan_parts(found[0], part_size)
     except UploadToolkitError as error:
         row.fail(str(error), INVALID)
+    else:
+        row.size, row.mtime_ns = found
 
 
 def _size_and_time(path: str) -> tuple[int, int]:

@@ -45,7 +45,8 @@ def upload_many(
         client: ours or an official one, blocking or async.
         files: a DataFrame with a column `path` and one for each metadata field that differs between
             files, by our names or CDF's; or paths, a glob, a folder, which keeps its shape as
-            `directory`. Symlinks are never followed.
+            `directory`. Symlinks are never followed. Addresses of other stores are paths too:
+            `s3://bucket/key`, a prefix that ends in a slash, a glob such as `s3://bucket/**/*.las`.
         dry_run: check every row, send nothing, and return the frame.
         progress: show a bar.
         **how: the metadata of `upload` for all files, how they are sent, and:
@@ -65,6 +66,8 @@ def upload_many(
               time with CDF's `sourceModifiedTime`, "overwrite" replaces it.
             - `size_key`, `sha256_key`: metadata keys that keep a file's size and SHA-256 in CDF,
               which has neither of its own; "changed" then compares them.
+            - `storage_options`: what the stores of addresses want to know, as in `upload`; it is
+              written nowhere, and given again to go on.
             - `again`: also send what an earlier run of this job has sent.
             - `result`: a CSV file that each row is written to: for jobs larger than memory, whose
               `files` are an iterator of DataFrames, or the path of a CSV or Parquet table that

@@ -45,7 +45,7 @@ from cognite_nb_upload.batch.rows import (
     table_of_counts,
 )
 from cognite_nb_upload.batch.small import SmallFiles, is_small
-from cognite_nb_upload.batch.task import RowTask, look_at
+from cognite_nb_upload.batch.task import RowTask, look_at_all
 from cognite_nb_upload.cluster.cluster import Cluster
 from cognite_nb_upload.cluster.engine import EngineRun
 from cognite_nb_upload.core import events as ev
@@ -55,6 +55,7 @@ from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageErr
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
 from cognite_nb_upload.models import CDFFile, NodeId
+from cognite_nb_upload.objects.given import shown_address
 from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.files import AsyncFiles, engine_run
 from cognite_nb_upload.transfer.hooks import call_hook
@@ -179,8 +180,7 @@ class BatchWork:
             self._list_rows(self._record, table)
         elif new:
             self._recorded(table)
-        for row in table.rows[:_LOOKED_AT]:
-            look_at(row, options.part_size)
+        self._look_at(table.rows[:_LOOKED_AT])
         return table
 
     def _read(self) -> Table:
@@ -355,8 +355,7 @@ class BatchWork:
         return tasks
 
     def _look_at(self, rows: Sequence[BatchRow]) -> None:
-        for row in rows:
-            look_at(row, self._options.part_size)
+        look_at_all(rows, self._options.part_size, self._files.config.retry)
 
     def _journal_ended(self, task: RowTask) -> bool:
         """False where an upload's own journal goes on with it."""
@@ -390,6 +389,8 @@ class BatchWork:
                     await self._ended(row)
 
     async def _send_small(self, small_files: SmallFiles, task: RowTask) -> None:
+        if self._cluster is not None and task.row.place is not None:
+            raise UsageError(f"{task.row.path} is in another store: leave engine= out.")
         self._confirming.add(task, await small_files.send(task))
 
     async def _send_large(self, task: RowTask) -> None:
@@ -418,7 +419,8 @@ class BatchWork:
         await self._done(task, uploaded)
 
     def _started(self, task: RowTask, how: Any) -> Upload:
-        path = Path(task.row.path)
+        row = task.row
+        path = row.place.open(self._files.config.retry) if row.place else Path(row.path)
         if task.node is None:
             fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
             classic: Upload = self._files.upload(path, **fields)
@@ -542,12 +544,13 @@ def _title(given: object) -> str:
         return given.title
     if isinstance(given, Chunks):
         return f"tables, with their result in {given.result.name}"
-    if isinstance(given, str | Path):
-        return str(given)
+    if isinstance(given, str | Path) or shown_address(given):
+        return shown_address(given) or str(given)
     if hasattr(given, "columns"):
         return f"a table of {len(given)} rows"  # type: ignore[arg-type] # a frame has a length
     several = list(given) if isinstance(given, Sequence) else []
-    return f"{several[0]} and {len(several) - 1} more" if len(several) > 1 else str(*several[:1])
+    first = (shown_address(several[0]) or str(several[0])) if several else ""
+    return f"{first} and {len(several) - 1} more" if len(several) > 1 else first
 
 
 def _say_all_but_the_first() -> Callable[[str], None]:

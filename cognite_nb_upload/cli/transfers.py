@@ -18,10 +18,12 @@ from cognite_nb_upload import (
     uploads,
 )
 from cognite_nb_upload.batch.batch import Batch
+from cognite_nb_upload.batch.folders import names_several
 from cognite_nb_upload.batch.options import MODES
 from cognite_nb_upload.batch.upload_many import watch
 from cognite_nb_upload.core.numbers import as_size
 from cognite_nb_upload.core.plan import show_bytes
+from cognite_nb_upload.objects.address import is_address
 from cognite_nb_upload.progress import bars
 from cognite_nb_upload.say import say
 
@@ -46,7 +48,8 @@ def add_to(commands: _Commands) -> None:
     one = commands.add_parser("upload", help="upload files to the project of the environment")
     one.set_defaults(run=_upload)
     one.description = (
-        "Upload files, folders and globs. What was interrupted goes on with the same command."
+        "Upload files, folders, globs and addresses such as s3://bucket/key. "
+        "What was interrupted goes on with the same command."
     )
     _add_upload(one)
     listed = commands.add_parser("uploads", help="what is unfinished")
@@ -54,7 +57,9 @@ def add_to(commands: _Commands) -> None:
     listed.set_defaults(run=_uploads)
     again = commands.add_parser("resume", help="go on with an unfinished upload")
     again.add_argument("id", nargs="?", help="as `uploads` lists it; default: the only one")
-    again.add_argument("--file", type=Path, help="where the file is now, if it was moved")
+    again.add_argument(
+        "--file", type=_path_or_address, help="where the file is now, if it was moved"
+    )
     again.set_defaults(run=_resume)
     back = commands.add_parser("download", help="write a file's content to disk")
     back.add_argument("to", nargs="?", type=Path, default=Path(), help="a file or folder (.)")
@@ -66,7 +71,9 @@ def add_to(commands: _Commands) -> None:
 
 
 def _add_upload(upload: argparse.ArgumentParser) -> None:
-    upload.add_argument("paths", nargs="+", metavar="PATH", help="file, folder or glob; - is stdin")
+    upload.add_argument(
+        "paths", nargs="+", metavar="PATH", help="file, folder, glob or address; - is stdin"
+    )
     upload.add_argument("--recursive", "-r", action="store_true", help="also folders in folders")
     upload.add_argument("--hidden", action="store_true", help="also what begins with a dot")
     for name in ("--include", "--exclude"):
@@ -139,17 +146,23 @@ def _upload(options: argparse.Namespace) -> int:
 def _is_one_file(paths: list[str]) -> bool:
     if len(paths) != 1 or paths == [_STDIN]:
         return len(paths) == 1
+    if is_address(paths[0]):
+        return not names_several(paths[0])
     path = Path(paths[0])
     return not path.is_dir() and (path.exists() or not has_magic(paths[0]))
 
 
 def _upload_one(client: CogniteClient, path: str, dry_run: bool, how: dict[str, Any]) -> int:
-    content: Any = sys.stdin.buffer if path == _STDIN else Path(path)
+    content: Any = sys.stdin.buffer if path == _STDIN else _path_or_address(path)
     if dry_run:
         say(client.files.upload(content, dry_run=True, **how))
     else:
         watched(client.files.start_upload(content, **how))
     return 0
+
+
+def _path_or_address(text: str) -> str | Path:
+    return text if is_address(text) else Path(text)
 
 
 def watched(upload: Upload) -> Uploaded:

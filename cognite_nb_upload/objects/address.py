@@ -51,6 +51,11 @@ class Address:
         return self._text.reveal()
 
     @property
+    def has_secrets(self) -> bool:
+        """It has what is not shown: a signature, a password, or another query."""
+        return self.shown != self.reveal()
+
+    @property
     def container(self) -> str:
         """What stands between `//` and the next slash: bucket, container, host."""
         return self.reveal().partition("://")[2].partition("/")[0]
@@ -63,6 +68,9 @@ class Address:
     def beside(self, key: str) -> Address:
         """The address of another key of the same container."""
         return Address(f"{self.scheme}://{self.container}/{key}")
+
+    def __str__(self) -> str:
+        return self.shown
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from cognite_nb_upload import http
 from cognite_nb_upload.core.plan import KIB
+from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.objects.address import Address
 from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable
@@ -35,6 +37,8 @@ _BLOCK: Final = 64 * KIB
 # Nothing arrives for so long: then the read is begun again from where it stopped.
 _STALL: Final = timedelta(seconds=30)
 _WHOLE: Final = timedelta(hours=12)
+# How often a listing is tried.
+_LISTS: Final = 4
 _SIGNED: Final = timedelta(minutes=5)
 
 # What fsspec's filesystems call the options of obstore; None: not needed there.
@@ -161,6 +165,35 @@ def store_of(address: Address, options: Mapping[str, Any]) -> Any | None:
             f"{scheme}://{place}", config=config or None, client_options=client,
             retry_config={"max_retries": 0, "retry_timeout": _WHOLE}, **more,
         )  # fmt: skip
+
+
+def listed(store: Any, top: str, address: Address, *, deep: bool) -> list[tuple[ObjectFacts, str]]:
+    """The objects below a prefix, by their keys, with what the listing tells of each.
+
+    Raises:
+        UsageError: the store does not list them.
+    """
+    obstore, prefix = import_module("obstore"), top.rstrip("/") or None
+
+    def ask() -> list[Any]:
+        with _InWords():
+            if not deep:
+                return list(obstore.list_with_delimiter(store, prefix)["objects"])
+            return [one for several in obstore.list(store, prefix) for one in several]
+
+    retry = Retry(attempts=_LISTS)
+    for attempt in range(1, _LISTS + 1):
+        try:
+            found = [(facts_of_meta(one), one["path"]) for one in ask() if one["path"] != prefix]
+            return sorted(found, key=lambda one: one[1])
+        except Gone:
+            raise UsageError(f"{address.shown} is not there.") from None
+        except Unreadable as error:
+            wait_s = retry.wait_s(attempt, status=error.status, retry_after=error.retry_after)
+            if wait_s is None or not error.retry:
+                raise UsageError(f"{address.shown} cannot be listed: {error.reason}.") from None
+            time.sleep(wait_s)
+    raise AssertionError  # the last try gives up
 
 
 def _endpoint_of_env(address: Address) -> str:

@@ -123,6 +123,8 @@ def _decoded(value: object, size: int) -> bytes:
 
 
 def _time(value: object) -> tuple[str, int]:
+    with suppress(ValueError):
+        value = datetime.fromisoformat(value) if isinstance(value, str) else value
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
         return moment.isoformat(), round(moment.timestamp() * 1e6) * 1000

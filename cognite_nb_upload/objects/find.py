@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -32,12 +33,12 @@ class Spooled:
     Attributes:
         name: its own.
         pieces: all of its bytes.
-        why: in words, for a note.
+        size: bytes; None where only reading tells.
     """
 
     name: str
     pieces: Iterator[bytes]
-    why: str
+    size: int | None = None
 
 
 def open_address(
@@ -55,7 +56,7 @@ def open_address(
     """
     address = Address(text)
     with http.Sealed():
-        way = _way(address, _checked(options))
+        way = way_of(address, checked_options(options))
         return way if isinstance(way, Spooled) else opened(way, address, retry=retry)
 
 
@@ -102,9 +103,9 @@ def opened(
     """The source behind a way, once it was looked at."""
     retry = retry or Retry()
     try:
-        facts = _looked(way, address, replace(retry, attempts=min(_LOOKS, retry.attempts)))
+        facts = looked_at(way, address, retry)
         if isinstance(way, WebWay) and not way.ranges:
-            return Spooled(address.name, _all(way, address), "its server gives no ranges")
+            return Spooled(address.name, _all(way, address), facts.size)
         if facts.size is None:
             raise UsageError(f"{address.shown} does not tell its size.")
     except BaseException:
@@ -119,8 +120,14 @@ def opened(
     )
 
 
-def _looked(way: Way, address: Address, retry: Retry) -> ObjectFacts:
+def looked_at(way: Way, address: Address, retry: Retry) -> ObjectFacts:
+    """What its store tells of it now; a few tries are enough before a person is told.
+
+    Raises:
+        UsageError: there is nothing, or it may not be read.
+    """
     shown, name = address.shown, address.name
+    retry = replace(retry, attempts=min(_LOOKS, retry.attempts))
     try:
         return ObjectSource(way, ObjectFacts(0), address=shown, name=name, retry=retry).looked()
     except Gone as error:
@@ -130,7 +137,12 @@ def _looked(way: Way, address: Address, retry: Retry) -> ObjectFacts:
         raise UsageError(str(error)) from None
 
 
-def _way(address: Address, options: Mapping[str, Any]) -> Way | Spooled:
+def way_of(address: Address, options: Mapping[str, Any]) -> Way | Spooled:
+    """What reads an address; asks nothing.
+
+    Raises:
+        UsageError: nothing can.
+    """
     if address.scheme in WEB:
         return WebWay(address.reveal(), _headers(options))
     if address.scheme in cloud.SCHEMES and cloud.installed():
@@ -139,7 +151,7 @@ def _way(address: Address, options: Mapping[str, Any]) -> Way | Spooled:
             return cloud.CloudWay(store, address.key)
     fs, path = filesystem_of(address, options)
     if is_archive(fs):
-        return Spooled(address.name, _member(fs, path, address), "it is packed in an archive")
+        return _packed(fs, path, address)
     return FilesystemWay(fs, path)
 
 
@@ -208,6 +220,13 @@ def _protocols(fs: Any) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given) or ("file",)
 
 
+def _packed(fs: Any, path: str, address: Address) -> Spooled:
+    size = None
+    with suppress(Exception):  # what is wrong with it is said when it is read
+        size = fs.info(path).get("size")
+    return Spooled(address.name, _member(fs, path, address), size)
+
+
 def _member(fs: Any, path: str, address: Address) -> Iterator[bytes]:
     try:
         with fs.open(path, "rb") as file:
@@ -226,7 +245,12 @@ def _all(way: WebWay, address: Address) -> Iterator[bytes]:
         way.close()
 
 
-def _checked(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def checked_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """`storage_options`; none are an empty mapping.
+
+    Raises:
+        UsageError: it is no mapping by name.
+    """
     if options is None:
         return {}
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):

@@ -44,10 +44,10 @@ def open_elsewhere(
     Raises:
         UsageError: there is nothing, it may not be read, or options are given to what takes none.
     """
-    text, more = _address_in(content)
+    text, more = address_in(content)
     if text:
         given = options if more is None else {**more, **(options or {})}
-        return _path_in(text) or _waited(lambda: open_address(text, given, retry))
+        return path_in(text) or _waited(lambda: open_address(text, given, retry))
     if options is not None:
         raise UsageError("storage_options are for an address, such as s3://bucket/key.")
     if _is_local_path(content):
@@ -62,8 +62,8 @@ def open_elsewhere(
 
 def name_of(content: object) -> str:
     """The name that content has by itself; no query of an address is in it."""
-    text, _ = _address_in(content)
-    if (local := _path_in(text) if text else None) is not None:
+    text, _ = address_in(content)
+    if (local := path_in(text) if text else None) is not None:
         return local.name
     fs, path = (None, "") if text else _in_filesystem(content)
     if fs is not None:
@@ -73,11 +73,11 @@ def name_of(content: object) -> str:
 
 def shown_address(content: object) -> str:
     """The address in what was given, without its secrets; "" where there is none."""
-    text, _ = _address_in(content)
+    text, _ = address_in(content)
     return Address(text).shown if text else ""
 
 
-def _address_in(content: object) -> tuple[str, Mapping[str, Any] | None]:
+def address_in(content: object) -> tuple[str, Mapping[str, Any] | None]:
     """An address as text, and the options that come with it; "" where it is none."""
     if is_address(content):
         return str(content), None
@@ -95,7 +95,7 @@ def _is_local_path(content: object) -> bool:
     )
 
 
-def _path_in(text: str) -> Path | None:
+def path_in(text: str) -> Path | None:
     """The path in `file:///a/b`."""
     scheme = text.partition(":")[0].lower()
     if scheme not in _LOCAL or "::" in text:

@@ -48,9 +48,16 @@ class ObjectFacts:
         return f"modified {self.modified}" if self.modified else ""
 
     @property
+    def is_exact(self) -> bool:
+        """Each content has an ETag or a version of its own; a time alone has whole seconds."""
+        return bool(self.strong_etag or self.version)
+
+    @property
     def strong_etag(self) -> str:
         """The ETag where a request may demand it (`If-Match`); "" where there is none."""
-        return "" if self.etag.startswith("W/") else self.etag
+        if not self.etag or self.etag.startswith("W/"):
+            return ""
+        return self.etag if self.etag.startswith('"') else f'"{self.etag}"'  # of some listings
 
     @property
     def etag_md5(self) -> bytes:

@@ -64,8 +64,8 @@ class ObjectSource:
 
     @property
     def vouched(self) -> bool:
-        """Its store gives each content an ETag or a version; a time alone has whole seconds."""
-        return bool(self.told.strong_etag or self.told.version)
+        """Its store gives each content an ETag or a version of its own."""
+        return self.told.is_exact
 
     @property
     def whole(self) -> bool:

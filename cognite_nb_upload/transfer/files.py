@@ -85,13 +85,13 @@ class SendingFields(TypedDict, total=False):
     max_bandwidth: float | str | None
     engine: Any
     trust_network: bool
+    storage_options: Mapping[str, Any] | None
 
 
 class UploadFields(MetadataFields, NodeFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
     node: FileNodeLike | None
-    storage_options: Mapping[str, Any] | None
     on_done: Callable[[Uploaded], Awaitable[None] | None] | None
     progress: bool
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support import seen
+from web_store import web_store
 
 from cognite_nb_upload import CogniteClient, uploads
 from cognite_nb_upload.__main__ import main
@@ -140,6 +141,21 @@ def test_a_name_is_for_one_file(folder: Path, capsys: pytest.CaptureFixture[str]
         (folder / name).write_bytes(b"x")
     assert main(["upload", str(folder), "--name", "x", "--external-id", "y"]) == 1
     assert "--name and --external-id is for one file" in capsys.readouterr().err
+
+
+def test_an_address_is_uploaded_as_a_path_is(
+    cdf: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "here.bin").write_bytes(b"here")
+    with web_store() as web:
+        address = web.put("a.bin", b"there")
+        assert main(["upload", address, "--verify", "checksum"]) == 0
+        assert main(["upload", address, str(folder / "here.bin"), "--external-id", "path"]) == 0
+        assert "2 of 2 files are in CDF, 9 bytes." in capsys.readouterr().out
+        assert main(["upload", f"{web.url}/none.bin"]) == 1
+        assert "is not there" in capsys.readouterr().err
+    contents = [cdf.content(one["id"]) for one in cdf.files() if one["name"] == "a.bin"]
+    assert contents == [b"there", b"there"]
 
 
 def test_what_comes_from_a_pipe_is_uploaded(cdf: Emulator, run: Run) -> None:

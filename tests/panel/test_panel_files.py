@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import until
+from web_store import WebStore, web_store
 
 from cognite_nb_upload.widgets.panel.chooser import FileChooser, look_at
 
@@ -177,3 +178,42 @@ def test_a_link_is_chosen_by_its_own_name(chooser: FileChooser, folder: Path) ->
     assert chooser.file is not None
     assert chooser.file.name == "link.segy"
     assert chooser.file.real == str(folder / "notes.txt")
+
+
+# --- addresses of other stores --------------------------------------------------------------------
+
+
+@pytest.fixture
+def web() -> Iterator[WebStore]:
+    with web_store() as running:
+        yield running
+
+
+def test_an_address_is_looked_up(chooser: FileChooser, web: WebStore) -> None:
+    type_in(chooser, web.put("wells/a.las", b"1234"))
+    assert chooser.file is not None
+    assert (chooser.file.name, chooser.file.size, chooser.reason) == ("a.las", 4, "")
+    assert chooser.file.real == f"{web.url}/wells/a.las"
+    type_in(chooser, f"{web.url}/wells/none.las")
+    assert chooser.file is None
+    assert chooser.reason == f"{web.url}/wells/none.las is not there."
+
+
+def test_an_address_of_a_file_here_is_that_file(chooser: FileChooser, folder: Path) -> None:
+    type_in(chooser, (folder / "notes.txt").as_uri())
+    assert chooser.file is not None
+    assert chooser.file.content == folder / "notes.txt"
+
+
+def test_a_signature_does_not_stay_in_the_box(chooser: FileChooser, web: WebStore) -> None:
+    """What is in a box is saved with the notebook."""
+    type_in(chooser, web.put("a.las", b"1234") + "?X-Amz-Signature=planted")
+    assert chooser.input.value == f"{web.url}/a.las"
+    assert chooser.file is not None
+    assert "planted" not in repr(chooser.file)
+    assert web.asked[-1][0] == "/a.las?X-Amz-Signature=planted"
+
+
+def test_a_prefix_is_several_files_which_code_takes(chooser: FileChooser) -> None:
+    type_in(chooser, "memory://wells/")
+    assert "upload_many" in chooser.reason

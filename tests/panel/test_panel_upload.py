@@ -13,6 +13,7 @@ from cognite.client.config import ClientConfig as OfficialConfig
 from cognite.client.credentials import Token as OfficialToken
 from paneling import all_html, choose, ended, press, widget_state
 from support import fired, seen, sha256, until
+from web_store import web_store
 
 from cognite_nb_upload import CogniteClient, Uploaded, UsageError
 from cognite_nb_upload.core.state import Phase
@@ -209,6 +210,25 @@ def test_files_of_ones_own_computer_are_taken_like_others(panel: UploadPanel) ->
         _ = panel.code
     panel.files.browser.remove(panel.files.browser.files[0])
     until(lambda: panel.reason == "Choose a file.")
+
+
+def test_a_file_of_another_store_is_uploaded_by_its_address(
+    panel: UploadPanel, cdf: Emulator, data: bytes
+) -> None:
+    with web_store() as web:
+        address = web.put("big.segy", data)
+        panel.files.input.value = f"{address}?X-Amz-Signature=planted"
+        until(lambda: panel.files.file is not None)
+        with pytest.raises(UsageError, match="has a signature"):
+            _ = panel.code
+        panel.files.input.value = ""
+        panel.files.input.value = address
+        until(lambda: panel.files.file is not None)
+        until(lambda: not panel.start.disabled)
+        assert f'start_upload(\n    "{address}",' in panel.code
+        done = press(panel).result(60)
+        assert cdf.content(done.id) == data
+    assert "planted" not in widget_state()
 
 
 def test_a_view_that_is_over_can_be_taken_away(ready: UploadPanel) -> None:

@@ -20,8 +20,14 @@ import ipywidgets
 import traitlets
 from anyio import to_thread
 
+from cognite_nb_upload.batch.folders import names_several
 from cognite_nb_upload.core.plan import show_bytes
+from cognite_nb_upload.core.retry import Retry
+from cognite_nb_upload.errors import UploadToolkitError
 from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.objects.address import Address, is_address
+from cognite_nb_upload.objects.given import path_in
+from cognite_nb_upload.objects.many import Stores
 from cognite_nb_upload.transfer.upload import Upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.files import BrowserFiles
@@ -38,6 +44,8 @@ _PAUSE_S: Final = 0.1
 _UP: Final = "../"
 # A list of more files than this is no work for a panel, but for `upload_many`.
 _MOST_FILES: Final = 1000
+# Nobody's store is asked for half an address, as far as that can be told.
+_ADDRESS_PAUSE_S: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +53,15 @@ class ChosenFile:
     """A file that can be uploaded: a regular file here, or one in a browser.
 
     Attributes:
-        content: what `client.files.upload` takes: a path, or a `BrowserFile`.
+        content: a path, an address of another store, or a `BrowserFile`.
         name: its name, without a folder.
         size: bytes.
         modified_ns: when it was last written, in nanoseconds since 1970.
-        real: what the journal knows it by: the path without links.
+        real: what the journal knows it by: the path without links, the address without secrets.
         folder: where it lies below the folder that was chosen, parted by "/"; "" where in it.
     """
 
-    content: Path | BrowserFile
+    content: Path | Address | BrowserFile
     name: str
     size: int
     modified_ns: int
@@ -275,6 +283,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             return
         page = self._page
         self.looking = True
+        if after_s and is_address(text):
+            after_s = _ADDRESS_PAUSE_S
         self.tasks.start("look", lambda: self._look_at(text, page), after_s)
 
     async def _look_at(self, text: str, page: int) -> None:
@@ -289,7 +299,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _recent_entries(self) -> list[Entry]:
         """Those that are still there, each once."""
-        looks = (look_at(path, 0).file for path in dict.fromkeys(self._recent()))
+        paths = [path for path in dict.fromkeys(self._recent()) if not is_address(path)]
+        looks = (look_at(path, 0).file for path in paths)
         found = (
             Entry(file.content, False, file.size)
             for file in looks
@@ -327,6 +338,9 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._list(look)
         self._say("" if found or (look.entries and self._open) else look.said)
         self.reason = "" if found else look.said
+        if look.file is not None and isinstance(look.file.content, Address):
+            self._set_text(str(look.file.content))  # a box is saved with the notebook
+            self._say(f"{look.file.name}, of another store", "info")
         self.files = look.files
         self.file = look.file
         self.looking = False
@@ -381,6 +395,8 @@ def look_at(text: str, page: int = 0) -> Look:
 
     A folder is what ends in a slash; else the last word is the beginning of a name.
     """
+    if is_address(text):
+        return _elsewhere(text)
     folder, begins = _split(text)
     try:
         found = _file_at(text, folder / begins) if begins else None
@@ -389,6 +405,22 @@ def look_at(text: str, page: int = 0) -> Look:
         return found or _folder_at(text, folder, begins, page)
     except (OSError, ValueError) as error:
         return Look(text, said=f"{plain(folder / begins)} cannot be read: {_why(error)}.")
+
+
+def _elsewhere(text: str) -> Look:
+    """What another store tells of an address."""
+    try:
+        if (local := path_in(text)) is not None:
+            return look_at(str(local))
+        if names_several(text):
+            return Look(text, said="That is several files; in code, `upload_many` takes them.")
+        place = Stores().place(text)
+        assert place is not None  # noqa: S101 # it is an address, and of no file here
+        size, modified_ns = place.look(Retry(attempts=2))
+    except UploadToolkitError as error:
+        return Look(text, said=plain(error))
+    where = place.address
+    return Look(text, ChosenFile(where, where.name, size, max(0, modified_ns), where.shown))
 
 
 def files_below(folder: Path) -> Look:

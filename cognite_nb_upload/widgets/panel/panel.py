@@ -27,6 +27,7 @@ from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models import InvalidMetadata, guess_mime_type
 from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.objects.address import Address, is_address
 from cognite_nb_upload.progress.notebook import live_bundle
 from cognite_nb_upload.progress.outcome import Outcome, error_html, fusion_link
 from cognite_nb_upload.progress.view import Steered, UploadView
@@ -171,8 +172,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         file, fields = self._said()
         if self.client is None:
             raise UsageError("Sign in first.")
-        if not isinstance(file.content, Path):
+        if isinstance(file.content, BrowserFile):
             raise UsageError("A file of your own computer has no path that code could name.")
+        if isinstance(file.content, Address) and file.content.has_secrets:
+            raise UsageError("The address has a signature or a password; code is shown without.")
         return upload_code(self.client.config, str(file.content), fields)
 
     # --- what it is made of ------------------------------------------------------------------
@@ -263,7 +266,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _file_chosen(self, change: dict[str, Any]) -> None:
         file: ChosenFile | None = change["new"]
         if file is not None:
-            at = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+            ns = file.modified_ns  # 0 where another store tells no time
+            at = datetime.fromtimestamp(ns / 1e9, UTC) if ns else None
             path = file.content if isinstance(file.content, Path) else file.name
             self.form.set_file(path, size=file.size, modified=at)
             if self._node_form is not None:
@@ -468,25 +472,28 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.unfinished.refresh()
         self._save()
 
-    def _call(self, content: Path | BrowserFile, fields: dict[str, Any]) -> Upload:
+    def _call(self, content: Path | Address | BrowserFile, fields: dict[str, Any]) -> Upload:
         if self.client is None:
             raise UsageError("Sign in first.")
         if isinstance(content, BrowserFile):
             return content.upload(self.client, **fields)
-        upload: Upload = self.client.files.upload(content, **fields)
+        given = content.reveal() if isinstance(content, Address) else content
+        upload: Upload = self.client.files.upload(given, **fields)
         return upload
 
     def _resume(self, row: JournalRow) -> None:
         chosen, known = self.files.file, row.source
-        content: str | Path | BrowserFile = row.source
-        if chosen is not None and not os.path.exists(row.source):
+        content: str | Path | Address | BrowserFile = row.source
+        moved = not is_address(row.source) and not os.path.exists(row.source)
+        if chosen is not None and (moved or chosen.real == row.source):
             content, known = chosen.content, chosen.real
         self._begin(lambda: self._gone_on_with(row, content), known)
 
-    def _gone_on_with(self, row: JournalRow, content: str | Path | BrowserFile) -> Upload:
+    def _gone_on_with(self, row: JournalRow, content: str | Path | Address | BrowserFile) -> Upload:
         if isinstance(content, BrowserFile):
             return content.resume(self.client, row.id)
-        return resume_upload(row.id, self.client, content)
+        given = content.reveal() if isinstance(content, Address) else content
+        return resume_upload(row.id, self.client, given)
 
     def _begin(self, call: Callable[[], Upload], path: str, said: _Said | None = None) -> None:
         """Start an upload and show it; where that cannot be, say why. `call` again goes on.
@@ -517,7 +524,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         for upload in running_uploads():
             if upload in listed:
                 continue
-            path = os.path.realpath(upload.path) if upload.path else ""
+            path = upload.path
+            if path and not is_address(path):
+                path = os.path.realpath(path)
             self._add(upload, path, partial(self._begin, partial(self._again, upload), path))
 
     def _again(self, upload: Upload) -> Upload:

@@ -22,6 +22,7 @@ from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.objects.address import is_address
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.words import clean, show_count, show_duration, show_percent
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make
@@ -139,7 +140,9 @@ def _unfinished(folder: Path) -> tuple[tuple[JournalRow, ...], frozenset[str]]:
     """What is unfinished and not sent by this very process, and the ids of those without a file."""
     mine = f"process {os.getpid()} (this one)"
     rows = tuple(row for row in journal_folder.unfinished(folder) if mine not in row.held_by)
-    return rows, frozenset(row.id for row in rows if not os.path.exists(row.source))
+    return rows, frozenset(
+        row.id for row in rows if not (is_address(row.source) or os.path.exists(row.source))
+    )
 
 
 class Item:
