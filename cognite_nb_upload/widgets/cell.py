@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-
-class Closes(Protocol):
-    """What can be closed."""
-
-    def close(self) -> None:
-        """Close it."""
-        ...
-
-
-# By the cell's id: which run of it made them, and what it made.
-_made: dict[str, tuple[str, list[Closes]]] = {}
+# By the cell's id: which run of it made widgets, and how each of them is closed.
+_made: dict[str, tuple[str, dict[object, Callable[[], None]]]] = {}
 _lock = threading.Lock()
 
 
@@ -31,23 +23,30 @@ def close_last_run() -> None:
         return
     name, run = cell
     with _lock:
-        known, widgets = _made.get(name, (run, []))
-        old = widgets if known != run else []
+        known, widgets = _made.get(name, (run, {}))
+        old = widgets if known != run else {}
         if old:
             del _made[name]
-    for one in old:
-        one.close()
+    for close in old.values():
+        close()
 
 
-def made_here(widget: Closes) -> None:
-    """Remember that this run of the running cell made `widget`."""
+def made_here(widget: object, close: Callable[[], None]) -> None:
+    """Remember that this run of the running cell made `widget`; the next run calls `close()`."""
     cell = _running()
     if cell is None:
         return
     name, run = cell
     with _lock:
-        _, widgets = _made.get(name, (run, []))
-        _made[name] = run, [*widgets, widget]
+        _, widgets = _made.get(name, (run, {}))
+        _made[name] = run, {**widgets, widget: close}
+
+
+def shown_elsewhere(widget: object) -> None:
+    """Another cell shows `widget`, too: its own cell does not close it any more."""
+    with _lock:
+        for _, widgets in _made.values():
+            widgets.pop(widget, None)
 
 
 def _running() -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ class Page(anywidget.AnyWidget):
     Attributes:
         root: the model within which typed text is sent ahead of a press; "" is none.
         more_css: rules for this widget alone.
+        told: what this widget did is told below it, also in a saved notebook.
     """
 
     _esm = _STATIC / "page.js"
@@ -28,6 +29,7 @@ class Page(anywidget.AnyWidget):
 
     root = traitlets.Unicode("").tag(sync=True)
     more_css = traitlets.Unicode("").tag(sync=True)
+    told = traitlets.Bool(False).tag(sync=True)
 
     def guard(self, root: ipywidgets.Widget) -> None:
         """Send text that is typed within `root` ahead of a press."""

@@ -33,6 +33,7 @@ from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.watch import in_notebook
 from cognite_nb_upload.unfinished import as_async_client
+from cognite_nb_upload.widgets.cell import close_last_run, made_here
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.remembered import FIELDS, recall, remember
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
@@ -167,6 +168,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     code: CodeBox
 
     def __init__(self, why: str = "", *, config: ClientConfig | None = None) -> None:
+        close_last_run()
         self.tasks = Tasks()
         self._inputs: ipywidgets.VBox
         self._secret: ipywidgets.VBox
@@ -196,6 +198,7 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._wanted = config.project
             hide(self._inputs, True)
             self._begin(config)
+        made_here(self, self.close)
 
     def _make(self, last: dict[str, str]) -> None:
         env = os.environ

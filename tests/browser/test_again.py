@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
 OpenNotebook = Callable[[list[str]], Notebook]
 Screenshot = Callable[[str], Path]
+# A notebook with a panel that has uploaded something, as a file: bytes.
+MOST_SAVED = 60_000
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,17 @@ def test_the_ending_can_be_copied_and_leads_to_fusion(
     for theme in ("Light", "Dark"):
         use_theme(page, f"JupyterLab {theme}")
         screenshot(f"ending-{theme.lower()}")
+
+    expect(panel.at.locator("[class^=cnbu-saved]")).to_contain_text("Uploaded told.bin")
+    panel.notebook.save()
+    saved = panel.notebook.saved_text()
+    assert "widget-state" in saved
+    assert len(saved) < MOST_SAVED
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    panel.notebook.reload()  # with the saved widgets, and a kernel that knows nothing of them
+    for words in ("An upload panel; run this cell to see it.", "Uploaded told.bin"):
+        expect(panel.at).to_contain_text(words)
+    expect(panel.at.locator(".jp-OutputArea input")).to_have_count(0)
 
 
 @both

@@ -15,6 +15,10 @@ from cognite_nb_upload.widgets.style import make
 
 MOST_MODELS = 120
 PANEL = "from cognite_nb_upload.widgets import UploadPanel\npanel = UploadPanel()\npanel"
+PARTS = """
+from cognite_nb_upload.widgets import BrowserFiles, MetadataForm, SignIn
+shown = MetadataForm(), BrowserFiles(), SignIn()
+"""
 COUNT = """
 panel.tasks.wait(); panel.form.tasks.wait(); panel.files.tasks.wait()
 from ipywidgets.widgets import widget
@@ -64,6 +68,15 @@ def test_a_panel_is_few_models_and_its_cell_leaves_none_behind(page: Page) -> No
     for _ in range(9):
         page.run(PANEL, "one")
     assert int(page.run(COUNT, "count")) == idle
+    page.run(PARTS, "parts")
+    few = int(page.run(COUNT, "count"))
+    for _ in range(9):
+        page.run(PARTS, "parts")
+    assert int(page.run(COUNT, "count")) == few
+    page.run("signing = SignIn()", "sign in")
+    page.run("UploadPanel(signing)", "holder")
+    page.run("SignIn()", "sign in")
+    assert page.run("print(panel.comm is None, signing.comm is None)", "see") == "False False\n"
     page.run("first = panel", "name")
     page.run(PANEL, "two")
     assert page.run("print(first.comm is None, panel.comm is None)", "see") == "False False\n"

@@ -22,6 +22,7 @@ from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
+from cognite_nb_upload.widgets.cell import close_last_run, made_here
 from cognite_nb_upload.widgets.style import keep_order
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -63,6 +64,7 @@ class BrowserFiles(anywidget.AnyWidget):
         direct: bool = False,
         label: str = "Choose files of this computer",
     ) -> None:
+        close_last_run()
         self.link = Link(self._send_message)
         self.direct = direct
         self._numbers = count(1)
@@ -71,6 +73,7 @@ class BrowserFiles(anywidget.AnyWidget):
         super().__init__(multiple=multiple, label=label)
         keep_order(self)
         self.on_msg(self._heard)
+        made_here(self, self._close_unless_chosen)
 
     def remove(self, file: BrowserFile) -> None:
         """Take a file off the list; what still reads it is told that it was removed."""
@@ -86,7 +89,13 @@ class BrowserFiles(anywidget.AnyWidget):
         """Let go of all files, and close the widget."""
         for file in self.files:
             self.remove(file)
+        self.layout.close()
         super().close()
+
+    def _close_unless_chosen(self) -> None:
+        """Its cell was run again: files that were chosen stay readable for what reads them."""
+        if not self.files:
+            self.close()
 
     def __repr__(self) -> str:
         names = ", ".join(plain(file.name) for file in self.files)

@@ -27,6 +27,7 @@ from cognite_nb_upload.models import (
 from cognite_nb_upload.models.parse import emptied_by, fields_of
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.unfinished import as_async_client
+from cognite_nb_upload.widgets.cell import close_last_run, made_here
 from cognite_nb_upload.widgets.form import picker_spec as kinds
 from cognite_nb_upload.widgets.form.choices import ChoiceLists
 from cognite_nb_upload.widgets.form.external_id import ExternalIdField
@@ -78,6 +79,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self.tasks = Tasks()
         self.client: AsyncCogniteClient | None = None
         self._filling = 0
+        if styled:
+            close_last_run()
         self._named: str | None = None  # the name that the MIME type was guessed from
         self._make_fields()
         page = Page() if styled else None
@@ -94,6 +97,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             self.use(client)
         if value is not None:
             self.value = value
+        if styled:
+            made_here(self, self.close)
 
     # --- what it holds -----------------------------------------------------------------------
 

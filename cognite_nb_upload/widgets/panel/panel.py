@@ -36,7 +36,7 @@ from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
-from cognite_nb_upload.widgets.cell import close_last_run, made_here
+from cognite_nb_upload.widgets.cell import close_last_run, made_here, shown_elsewhere
 from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.form.node import NodeForm
 from cognite_nb_upload.widgets.page import Page
@@ -129,7 +129,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._watch()
         self._connect(client)
         self._find_running()
-        made_here(self)
+        made_here(self, self.close)
 
     # --- what it holds -----------------------------------------------------------------------
 
@@ -240,6 +240,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._use(found)
             return
         self.sign_in, self._was_given = found, found is client
+        if self._was_given:
+            shown_elsewhere(found)
         self._signing.children = (found,)
         found.observe(lambda change: self._use(change["new"]), "client")
         if found.client is not None:
@@ -623,6 +625,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _save(self) -> None:
         if self._saved is not None:
+            self._page.told = True
             self._saved.update(self._saved_bundle(), raw=True)
 
     def _saved_bundle(self) -> dict[str, str]:

@@ -38,12 +38,46 @@ function onPress(event, root) {
   }
 }
 
-async function sendAhead(model, signal) {
+async function rootOf(model) {
   const id = model.get("root");
-  if (!id || !model.widget_manager) return;
-  const root = await model.widget_manager.get_model(id.replace("IPY_MODEL_", ""));
+  if (id && model.widget_manager) return model.widget_manager.get_model(id.replace("IPY_MODEL_", ""));
+}
+
+function sendAhead(root, signal) {
   const press = (event) => onPress(event, root);
   for (const name of PRESSES) document.addEventListener(name, press, { capture: true, signal });
+}
+
+// --- a saved notebook is small -------------------------------------------------------------------
+//
+// A notebook may be saved with the state of its widgets. Most of it would be our code and style
+// sheets, which a page without the kernel has no use for. Once an upload has ended (`told`), what is
+// below the panel tells how, and words take the place of fields that nobody can use.
+
+const NO_CODE = "export default {};";
+const WORDS = `export default {render({el}) {
+  el.className = "cnbu-words-alone";
+  el.textContent = "An upload panel; run this cell to see it.";
+  const style = el.appendChild(document.createElement("style"));
+  style.textContent = ":has(> .cnbu-words-alone)::before, .cnbu-words-alone::before {display: none}";
+}};`;
+const light = new WeakSet();
+
+function saveLightly(model, root, page) {
+  if (!light.has(model)) {
+    light.add(model);
+    const whole = model.get_state;
+    model.get_state = function (...how) {
+      const told = page.get("told");
+      if (model === root) return { ...whole.apply(this, how), ...(told && { children: [page] }) };
+      const coded = model.get("_esm");
+      const state = told && model !== page ? {} : { ...whole.apply(this, how) };
+      if (coded) state._esm = told && model === page ? WORDS : NO_CODE;
+      if (model !== page || told) delete state._css;
+      return state;
+    };
+  }
+  for (const child of model.get("children") ?? []) saveLightly(child, root, page);
 }
 
 // --- the focus -----------------------------------------------------------------------------------
@@ -73,8 +107,9 @@ const isFree = () => !document.activeElement || document.activeElement === docum
 const isLost = (element) => !element.isConnected || element.disabled || !element.checkVisibility();
 
 class Focus {
-  constructor(el) {
+  constructor(el, drawn) {
     this.el = el;
+    this.drawn = drawn; // called when something else is shown
     this.trail = []; // what has the focus, and what is around it
     this.place = document.createRange(); // where that is; it stays when the element is removed
     this.pressed = null;
@@ -143,6 +178,7 @@ class Focus {
     this.describing ??= requestAnimationFrame(() => {
       this.describing = null;
       if (this.top) describe(this.top);
+      this.drawn();
     });
     this.recover();
     // What a style sheet hides is no change in the tree: the page notices in its next frame.
@@ -287,8 +323,15 @@ function render({ model, el }) {
   style.textContent = model.get("more_css");
   el.classList.add("cnbu-none");
   el.append(style);
-  sendAhead(model, ending.signal);
-  new Focus(el).watch(ending.signal);
+  let drawn = () => {};
+  new Focus(el, () => drawn()).watch(ending.signal);
+  rootOf(model).then((root) => {
+    if (!root || ending.signal.aborted) return;
+    sendAhead(root, ending.signal);
+    const page = root.get("children").find((one) => one.get("root") === model.get("root"));
+    drawn = () => saveLightly(root, root, page);
+    drawn();
+  });
   return () => ending.abort();
 }
 export default { render };
