@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--port", type=int, default=0, help="0: any free port")
     made.add_argument(
-        "--root", type=Path, default=None, help="keep the state here; without it, it is gone"
+        "--root", type=Path, default=None, help="keep the state here; else it is gone at the end"
     )
     explained = dict(
         re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", inspect.getdoc(Settings) or "", re.M)

@@ -1,8 +1,10 @@
 """Endpoints that families share: to list, name, count, search and change their documents.
 
-class Labels(Collection):
-    kind = "labels"
-    byids = byids("labels_byids", "/labels/byids", ids("externalId"))
+    class Labels(Collection):
+        kind = "labels"
+        byids = byids("labels_byids", "/labels/byids", ids("externalId"))
+
+Each function makes one endpoint, with its route and the check of its body, for such a class.
 """
 
 from __future__ import annotations

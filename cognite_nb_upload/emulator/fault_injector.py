@@ -144,9 +144,10 @@ class FaultInjector:
     def _response(self) -> Response:
         """The answer that takes the place of the right one."""
         fault = self.fault
-        status, text = ANSWERS.get(fault.kind, (503, None))
-        if text is None:
-            text = json.dumps(Refused("A fault that was asked for", status=fault.code).to_json())
+        status, text = ANSWERS.get(fault.kind, (503, ""))
+        status = status if fault.status is None else fault.status
+        if fault.kind not in ANSWERS:
+            text = json.dumps(Refused("A fault that was asked for", status=status).to_json())
         text = text if fault.body is None else fault.body
         headers = {"location": "/_elsewhere"} if fault.kind == "redirect" else {}
         if fault.retry_after is not None:
@@ -154,10 +155,10 @@ class FaultInjector:
         kind = "application/xml" if text.lstrip().startswith("<") else "application/json"
         kind = "text/html" if fault.kind == "html" else kind
         headers = {"content-type": kind} | headers | (fault.headers or {})
-        return self._dress(Response(text, fault.status or status, headers))
+        return self._dress(Response(text, status, headers))
 
 
-def _head(start: Message | Mapping[str, Any]) -> bytes:
+def _head(start: Mapping[str, Any]) -> bytes:
     """Status line and headers as they go over the wire."""
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in start["headers"])
     status = f"HTTP/1.1 {start['status']} ".encode() + phrase(start["status"])

@@ -69,11 +69,6 @@ class Fault:
         if self.kind == "slow" and not self.bytes_per_s:
             raise ValueError("A slow fault needs bytes_per_s.")
 
-    @property
-    def code(self) -> int:
-        """The status of the answer, 503 unless given."""
-        return 503 if self.status is None else self.status
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

