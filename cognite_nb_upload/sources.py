@@ -679,13 +679,14 @@ def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
     return memoryview(source.read_at(offset, len(room)))
 
 
-class _AnyPlace:
+class AnyPlace:
     """Reads a source that is read from any place at the same cost."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, from `offset`."""
         return read_piece(self._source, offset, room)
 
     def close(self) -> None:
@@ -731,7 +732,7 @@ def reader_of(source: Source, start: int, size: int, cancel: CancelToken) -> Pie
     """
     own = getattr(source, "reader", None)
     found = own(start, size, cancel) if own is not None else None
-    return cast("PieceReader", found) if found is not None else _AnyPlace(source)
+    return cast("PieceReader", found) if found is not None else AnyPlace(source)
 
 
 def check_last(source: Source) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.facts import SourceFacts
@@ -203,6 +203,19 @@ class ObjectSource:
         return SourceChanged(f"{self.address} changed during the upload: it {how}.").hint(_HINT)
 
 
+class Blocks(Protocol):
+    """What is read in order, block by block."""
+
+    @property
+    def name(self) -> str:
+        """For who looks at the threads."""
+        ...
+
+    def blocks(self, at: int, end: int, stop: CancelToken) -> Iterator[bytes | memoryview]:
+        """Bytes `[at, end)`, until `stop` is set."""
+        ...
+
+
 class PartReader:
     """Reads a span of an object in order, one block ahead, in a thread of its own.
 
@@ -210,7 +223,7 @@ class PartReader:
     with it.
     """
 
-    def __init__(self, source: ObjectSource, start: int, end: int, cancel: CancelToken) -> None:
+    def __init__(self, source: Blocks, start: int, end: int, cancel: CancelToken) -> None:
         self._source, self._end, self._cancel = source, end, cancel
         self._changed = threading.Condition()
         self._run: _Run | None = None
@@ -218,7 +231,8 @@ class PartReader:
         self._rest = memoryview(b"")
 
     def read_piece(self, at: int, room: memoryview) -> memoryview:
-        """As many bytes as `room` has, from `at`, in it; fewer only at the end, or if cancelled.
+        """As many bytes as `room` has, from `at`, in it or where they are; they stay until the
+        next call. Fewer only at the end, or if cancelled.
 
         Raises:
             SourceChanged, TransferError: as the source's own reads.
@@ -226,6 +240,10 @@ class PartReader:
         if at != self._at or self._run is None:
             self._begin(at)
         wanted, came = min(len(room), self._end - at), 0
+        if len(block := self._next()) >= wanted:  # without a copy
+            self._at, self._rest = at + wanted, block[wanted:]
+            return block[:wanted]
+        self._rest = block
         while came < wanted and (block := self._next()):
             piece = block[: wanted - came]
             room[came : came + len(piece)] = piece
@@ -233,6 +251,10 @@ class PartReader:
             came += len(piece)
         self._at = at + came
         return room[:came]
+
+    def begin(self) -> None:
+        """Begin to read now, and not only when the first bytes are asked for."""
+        self._begin(self._at)
 
     def close(self) -> None:
         """End the reading; a second call does nothing."""
@@ -290,6 +312,6 @@ class _Run:
 
     def __init__(self) -> None:
         self.stop = CancelToken()
-        self.block: bytes | None = None
+        self.block: bytes | memoryview | None = None
         self.over = False
         self.error: BaseException | None = None

@@ -17,7 +17,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.congestion import Congestion
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import SourceChanged, UploadStopped
-from cognite_nb_upload.sources import reader_of, region_of
+from cognite_nb_upload.sources import AnyPlace, reader_of, region_of
 from cognite_nb_upload.store.answer import Answer, NoAnswer
 from cognite_nb_upload.store.connect import Route
 from cognite_nb_upload.store.connection import (
@@ -28,6 +28,7 @@ from cognite_nb_upload.store.connection import (
     piece_size,
 )
 from cognite_nb_upload.store.port import Checksums, PartJob, Verdict
+from cognite_nb_upload.store.read_ahead import ReadAhead
 from cognite_nb_upload.store.traffic import Seen, Traffic
 from cognite_nb_upload.store.url import SignedURL, checked_upload_url
 from cognite_nb_upload.store.verdict import judge, unanswered
@@ -183,6 +184,8 @@ def _body_of(job: PartJob, cancel: CancelToken) -> Iterator[Body]:
     """What a connection sends of a job; what reads it ends with the block."""
     source, throttle, watched = job.source, job.throttle, job.is_watched
     reader = reader_of(source, job.start, job.size, cancel)
+    if isinstance(reader, AnyPlace):
+        reader = ReadAhead(source, reader, job.start + job.size, cancel)
 
     def read(at: int, room: memoryview) -> memoryview:
         data = reader.read_piece(job.start + at, room)

@@ -1,0 +1,90 @@
+"""The bytes of one part, in order; where reading them is slow, the next ones are read meanwhile.
+
+Rules of this file: what is quick is read by the thread that sends, since handing over costs more;
+what is slow has a thread of its own, which is one block ahead and no more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.objects.source import PartReader
+from cognite_nb_upload.sources import PieceReader, Source
+
+# Slower than a disk: a network folder, a tape, a file that is unpacked as it is read.
+_SLOW_S_PER_MIB: Final = 0.003
+# It is said of at least so many reads, which took so long together: a busy machine delays a few.
+_READS: Final = 3
+# A slow connection asks for little at a time; a slow source should not be.
+_SMALLEST: Final = 128 * KIB
+_TOOK_S: Final = 0.02
+
+
+@dataclass(slots=True)
+class ReadPace:
+    """How reading went so far."""
+
+    reads: int = 0
+    size: int = 0
+    took_s: float = 0.0
+
+    def took(self, size: int, seconds: float) -> bool:
+        """After one more read of so many bytes: is it slow?"""
+        self.reads, self.size, self.took_s = self.reads + 1, self.size + size, self.took_s + seconds
+        known = self.reads >= _READS and self.took_s >= _TOOK_S
+        return known and self.took_s > _SLOW_S_PER_MIB * self.size / MIB
+
+
+class _Blocks:
+    """A source as blocks in order, for who reads them in a thread."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self.name = source.name
+        self._source, self._size = source, size
+
+    def blocks(self, at: int, end: int, stop: CancelToken) -> Iterator[bytes | memoryview]:
+        """Bytes from `at` to `end`, until `stop` is set; fewer where the source ends."""
+        while at < end and not stop:
+            block = self._source.read_at(at, min(self._size, end - at))
+            if not block:
+                return
+            yield block
+            at += len(block)
+
+
+class ReadAhead:
+    """Reads a source in order, up to its byte `end`, while the calling thread sends.
+
+    Args:
+        source: where the bytes are.
+        reader: reads them from any place, at the same cost.
+        end: nothing is read from there on.
+        cancel: ends the waiting for a read.
+    """
+
+    def __init__(self, source: Source, reader: PieceReader, end: int, cancel: CancelToken) -> None:
+        self._source, self._reader, self._end, self._cancel = source, reader, end, cancel
+        self._pace: ReadPace | None = ReadPace()
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, from `offset`: in it, or where they are already."""
+        if self._pace is None:
+            return self._reader.read_piece(offset, room)
+        began_s = time.monotonic()
+        data = self._reader.read_piece(offset, room)
+        if self._pace.took(len(data), time.monotonic() - began_s):
+            self._pace = None
+            blocks = _Blocks(self._source, max(_SMALLEST, len(room)))
+            reader = PartReader(blocks, offset + len(data), self._end, self._cancel)
+            reader.begin()
+            self._reader = reader
+        return data
+
+    def close(self) -> None:
+        """End the reading."""
+        self._reader.close()

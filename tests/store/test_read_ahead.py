@@ -1,0 +1,122 @@
+"""Where reading is slow, the next block is read while one is sent."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+import pytest
+
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.errors import SourceChanged
+from cognite_nb_upload.sources import AnyPlace, BytesSource
+from cognite_nb_upload.store.read_ahead import ReadAhead, ReadPace
+
+CONTENT = random.Random(1).randbytes(3 * MIB + 17)
+
+
+class Slow(BytesSource):
+    """Takes 10 ms for each read; keeps who read what."""
+
+    def __init__(self, content: bytes = CONTENT, ends: int | None = None) -> None:
+        super().__init__(content, "slow")
+        self.reads: list[tuple[str, int]] = []
+        self.read = threading.Condition()
+        self._ends = ends
+
+    def read_at(self, offset: int, size: int) -> bytes | memoryview:
+        time.sleep(0.01)
+        if self._ends is not None and offset >= self._ends:
+            raise SourceChanged("It has ended.")
+        with self.read:
+            self.reads.append((threading.current_thread().name, offset))
+            self.read.notify_all()
+        return super().read_at(offset, size)
+
+    def until_read(self, count: int) -> None:
+        with self.read:
+            assert self.read.wait_for(lambda: len(self.reads) >= count, 30)
+
+
+def ahead(source: BytesSource, cancel: CancelToken | None = None) -> ReadAhead:
+    return ReadAhead(
+        source, AnyPlace(source), source.size, CancelToken() if cancel is None else cancel
+    )
+
+
+def test_slow_is_what_takes_long_more_than_a_few_times() -> None:
+    quick, slow, late = ReadPace(), ReadPace(), ReadPace()
+    assert not any(quick.took(MIB, 0.0005) for _ in range(1000))
+    assert [slow.took(MIB, 0.01) for _ in range(4)] == [False, False, True, True]
+    assert not any([late.took(MIB, 0.1), *(late.took(MIB, 0.0005) for _ in range(100))][40:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bytes_are_the_same_whatever_is_asked_for_at_a_time(seed: int) -> None:
+    draw, source = random.Random(seed), Slow()
+    reader, came = ahead(source), bytearray()
+    while len(came) < source.size:
+        room = memoryview(
+            bytearray(min(draw.choice((100, 64 * KIB, MIB)), source.size - len(came)))
+        )
+        data = reader.read_piece(len(came), room)
+        assert len(data) == len(room)
+        came += data
+    assert came == CONTENT
+    assert len({name for name, _ in source.reads}) == 2  # some by a thread of their own
+    reader.close()
+
+
+def test_the_next_block_is_read_before_it_is_asked_for_and_no_more() -> None:
+    source, room = Slow(), memoryview(bytearray(128 * KIB))
+    reader, sender = ahead(source), threading.current_thread().name
+    for no in range(3):
+        reader.read_piece(no * len(room), room)
+    source.until_read(4)  # nobody has asked for it
+    reader.read_piece(3 * len(room), room)
+    source.until_read(5)
+    names = [name for name, _ in source.reads]
+    assert names[:3] == [sender] * 3
+    assert sender not in names[3:]
+    assert [at for _, at in source.reads] == [no * len(room) for no in range(5)]
+    reader.close()
+
+
+def test_what_is_quick_is_read_by_the_thread_that_sends() -> None:
+    source = BytesSource(CONTENT)
+    before = threading.active_count()
+    reader, room = ahead(source), memoryview(bytearray(4 * KIB))
+    for at in range(0, MIB, len(room)):
+        assert bytes(reader.read_piece(at, room)) == CONTENT[at : at + len(room)]
+    assert threading.active_count() <= before
+    reader.close()
+
+
+def test_what_goes_wrong_ahead_is_told_when_its_bytes_are_asked_for() -> None:
+    source, room = Slow(ends=5 * 128 * KIB), memoryview(bytearray(128 * KIB))
+    reader = ahead(source)
+    for no in range(5):
+        assert len(reader.read_piece(no * len(room), room)) == len(room)
+    with pytest.raises(SourceChanged, match="It has ended"):
+        reader.read_piece(5 * len(room), room)
+    reader.close()
+
+
+def test_a_read_that_hangs_is_waited_for_until_it_is_cancelled() -> None:
+    go, cancel = threading.Event(), CancelToken()
+
+    class Hangs(Slow):
+        def read_at(self, offset: int, size: int) -> bytes | memoryview:
+            if offset >= 4 * 128 * KIB:
+                cancel.set("paused")
+                go.wait(30)
+            return super().read_at(offset, size)
+
+    reader, room = ahead(Hangs(), cancel=cancel), memoryview(bytearray(128 * KIB))
+    for no in range(4):
+        reader.read_piece(no * len(room), room)
+    assert len(reader.read_piece(4 * len(room), room)) == 0
+    reader.close()
+    go.set()
