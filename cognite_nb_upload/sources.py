@@ -1041,13 +1041,11 @@ class _Spool:
         self._file.close()  # the source has a descriptor of its own
 
     def write(self, piece: object) -> None:
-        if not isinstance(piece, bytes | bytearray | memoryview):
-            raise UsageError(f"{self._name} gave a {type(piece).__name__}; it has to give bytes.")
-        self._size += memoryview(piece).nbytes
+        self._size += _bytes_of(piece, self._name).nbytes
         if self._length is not None and self._size > self._length:
             raise UsageError(f"{self._name} gave more than the {self._length} bytes of `length`.")
         try:
-            self._file.write(piece)
+            self._file.write(cast("bytes", piece))
         except OSError as error:
             raise UsageError(
                 f"{self._name} does not fit into the temporary folder after "
@@ -1062,6 +1060,133 @@ class _Spool:
         self._file.flush()
         fd = os.dup(self._file.fileno())
         return FileSource(fd, name=self._name, path=None, start=0, size=self._size)
+
+
+class PassingSource:
+    """Bytes that come once, of known length, sent as they come.
+
+    What came of the part that is sent now is kept in a temporary file, so that it can be sent
+    again; what came before it is gone.
+
+    Attributes:
+        one_at_a_time: parts are read in order.
+        pinned: after a restart nothing tells whether the same bytes come again.
+        passes_once: an earlier part cannot be read again.
+    """
+
+    one_at_a_time = True
+    pinned = False
+    passes_once = True
+
+    def __init__(self, pieces: Iterable[object], size: int, name: str) -> None:
+        self.name, self.size = name, size
+        self._pieces, self._left = iter(pieces), memoryview(b"")
+        self._file = tempfile.TemporaryFile(prefix="cognite_nb_upload-")
+        self._lock = threading.Lock()
+        self._start = self._came = 0  # of the part that is kept, and of all
+        self._once = uuid.uuid4().hex
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}: {show_bytes(self.size)} as they come>"
+
+    def reader(self, start: int, size: int, cancel: CancelToken) -> PieceReader:
+        """What reads a part: the one that is kept once more, or the next."""
+        with self._lock:
+            if start == self._came and start != self._start:
+                self._file.seek(0)
+                self._file.truncate()
+                self._start = start
+        return AnyPlace(self)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`, which is not before the part that is kept.
+
+        Raises:
+            SourceChanged: these bytes have passed, or fewer come than were told.
+            UsageError: what comes is not bytes.
+        """
+        size = max(0, min(size, self.size - offset))
+        with self._lock:
+            if offset < self._start:
+                raise SourceChanged(
+                    f"{self.name} comes once: byte {offset} has passed, and cannot be sent again."
+                ).hint("Upload it again without spool=False, which keeps all of it.")
+            while self._came < offset + size:
+                self._take(offset + size - self._came)
+            self._file.seek(offset - self._start)
+            return self._file.read(size)
+
+    def _take(self, most: int) -> None:
+        """Keep some of what comes next."""
+        if not self._left:
+            self._left = self._next()
+        if not self._left:
+            raise SourceChanged(f"{self.name} gave {self._came} bytes; length is {self.size}.")
+        self._file.seek(self._came - self._start)
+        self._file.write(self._left[:most])
+        self._came += len(self._left[:most])
+        self._left = self._left[most:]
+
+    def _next(self) -> memoryview:
+        """The next piece that is not empty; empty at the end."""
+        for piece in self._pieces:
+            if view := _bytes_of(piece, self.name):
+                return view
+        return memoryview(b"")
+
+    def check(self) -> None:
+        """What comes cannot change."""
+
+    def check_last(self) -> None:
+        """See that nothing comes after the last byte.
+
+        Raises:
+            SourceChanged: there is more.
+        """
+        with self._lock:
+            if self._came == self.size and (self._left or self._next()):
+                raise SourceChanged(
+                    f"{self.name} gave more than the {self.size} bytes of `length`."
+                )
+
+    def facts(self) -> SourceFacts:
+        """Nothing is the same content again."""
+        return SourceFacts("", self.size, 0, 0, self._once)
+
+    def close(self) -> None:
+        """Drop what was kept; a second call does nothing."""
+        self._file.close()
+
+
+def passes_once(source: Source) -> bool:
+    """True where a part that was sent cannot be read again once a later one was begun."""
+    return bool(getattr(source, "passes_once", False))
+
+
+def as_it_comes(content: object, length: int, name: str) -> Source:
+    """A source of what comes once: an iterable of bytes, or a file that cannot seek.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if hasattr(content, "read"):
+        return PassingSource(_pieces(cast("IO[bytes]", content), None), length, name)
+    if isinstance(content, Iterable):
+        return PassingSource(content, length, name)
+    raise UsageError(
+        f"spool=False is for a plain iterable of bytes, not for a {type(content).__name__}."
+    )
+
+
+def _bytes_of(piece: object, name: str) -> memoryview:
+    """What an iterable gave, as bytes.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise UsageError(f"{name} gave a {type(piece).__name__}; it has to give bytes.")
+    return memoryview(piece).cast("B")
 
 
 def _spool(pieces: Iterable[object], length: int | None, name: str) -> Source:

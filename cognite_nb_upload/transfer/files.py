@@ -39,11 +39,13 @@ from cognite_nb_upload.objects.source import NOT_PINNED, ObjectSource
 from cognite_nb_upload.sources import (
     FileSource,
     Source,
+    as_it_comes,
     as_source,
     at_its_end,
     goes_alone,
     is_pinned,
     is_spooled,
+    passes_once,
     unpacks,
 )
 from cognite_nb_upload.store.download import AT_ONCE
@@ -92,6 +94,8 @@ class UploadFields(MetadataFields, NodeFields, SendingFields, total=False):
     """The keywords of `upload`: the file's metadata, how it is sent, and whether it is shown."""
 
     node: FileNodeLike | None
+    spool: bool
+    length: int | str | None
     on_done: Callable[[Uploaded], Awaitable[None] | None] | None
     progress: bool
 
@@ -104,6 +108,7 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "verify": "size",
     "progress": True,
     "trust_network": False,
+    "spool": True,
 }
 
 
@@ -222,6 +227,10 @@ class AsyncFiles(FileEndpoints):
                   `{"key": ..., "secret": ..., "endpoint_url": ...}` by the names of fsspec or
                   obstore, or `{"headers": {...}}` for http(s); without it, what the environment
                   says. It is written nowhere.
+                - `spool`: what comes once, such as an iterator, is kept in a temporary file before
+                  it is sent; False sends it as it comes, one part at a time. Then `length` is
+                  needed, and once it has stopped it cannot be gone on with.
+                - `length`: the bytes that will come, with `spool=False`.
                 - `on_done`: is called with the `Uploaded` when the file is in CDF; may be async. If
                   it fails, the result has a note.
                 - `progress`: False shows no bars while it is awaited; they are shown in a notebook
@@ -409,7 +418,11 @@ class AsyncFiles(FileEndpoints):
         name = fields.pop("name", None) or _name_of_node(node) or name_of(source)
         if not name and not isinstance(source, str | os.PathLike):
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
-        content = _opened(source, str(name), options, self.config.retry)
+        spool, length = as_flag("spool", fields.pop("spool", True)), fields.pop("length", None)
+        if (coming := _coming(source, spool, length, str(name), how["verify"])) is not None:
+            content = coming
+        else:
+            content = _opened(source, str(name), options, self.config.retry)
         with _closed_on_error(content):
             plan = plan_parts(
                 content.size, how["asked"].get("part_size"), rate=self.limits.lanes.per_connection
@@ -606,6 +619,36 @@ def _refuse_many(source: object) -> None:
         )
 
 
+def _coming(
+    content: Uploadable, spool: bool, length: object, name: str, verify: str
+) -> Source | None:
+    """A source of what is sent as it comes; None where it is read in another way.
+
+    Raises:
+        UsageError: that cannot be.
+    """
+    comes_once = is_spooled(content) and not isinstance(content, str)
+    if spool or not comes_once:
+        if length is not None:
+            raise UsageError(
+                "length is for what comes once, such as an iterator, with spool=False."
+            )
+        return None
+    if length is None:
+        raise UsageError("spool=False needs length=..., the bytes that will come.").hint(
+            "Leave it out, and what comes is kept in a temporary file first."
+        )
+    if verify == "download":
+        raise UsageError(
+            "verify='download' compares with the content, which comes once with spool=False: use "
+            "verify='checksum'."
+        )
+    size = as_size("length", length)
+    if size < 0:
+        raise UsageError(f"length is a number of bytes, not {length!r}.")
+    return as_it_comes(content, size, name)
+
+
 def _opened(
     content: Uploadable,
     name: str,
@@ -677,9 +720,11 @@ def _notes(given: object, source: Source, about: FileMetadata | None) -> tuple[s
         notes.append(f"{_kind(given)} gave no bytes: the file is empty.")
     if shown_address(given) and isinstance(source, FileSource) and source.path is None:
         notes.append("It was copied to this disk first: its store gives no part of it alone.")
-    if not is_pinned(source):
+    if passes_once(source):
+        notes.append("It is sent as it comes: if it stops, it has to begin again.")
+    elif not is_pinned(source):
         notes.append(f"The source is {NOT_PINNED}.")
-    if goes_alone(source):
+    if goes_alone(source) and not passes_once(source):
         notes.append("One part goes at a time: all are read through one file object.")
     if about and about.geo_location and about.geo_location.doubt:
         notes.append(f"geo_location: {about.geo_location.doubt}")

@@ -54,7 +54,7 @@ from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.sources import Source, goes_alone
+from cognite_nb_upload.sources import Source, goes_alone, passes_once
 from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
@@ -352,10 +352,14 @@ class UploadTask:
             taken = (await self._source_proof()).algorithms
             new_digest = partial(self._digest, taken)
 
+        # What comes once is read in order: no other part may begin while one waits.
+        in_order = passes_once(self._order.source)
+
         def sink(part: Part, source: Source, own: CancelToken, rest: BackoffWait) -> None:
             session.send(
                 part.no, source, part.start, part.size,
-                stop=own, throttle=self._limits.bandwidth, backoff_wait=rest, new_digest=new_digest,
+                stop=own, throttle=self._limits.bandwidth,
+                backoff_wait=None if in_order else rest, new_digest=new_digest,
             )  # fmt: skip
 
         engine = Engine(
