@@ -11,13 +11,14 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from weakref import WeakSet
 
 from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.congestion import Congestion
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import SourceChanged, UploadStopped
-from cognite_nb_upload.sources import AnyPlace, reader_of, region_of
+from cognite_nb_upload.sources import AnyPlace, Source, reader_of, region_of
 from cognite_nb_upload.store.answer import Answer, NoAnswer
 from cognite_nb_upload.store.connect import Route
 from cognite_nb_upload.store.connection import (
@@ -111,6 +112,7 @@ class NetworkStore:
         self.connections = process.PerProcess(lambda: Connections(congestion))
         self._with_etag: set[object] = set()
         self._checksums: dict[object, Checksums] = {}
+        self._slow: WeakSet[Source] = WeakSet()  # to read
         http.quiet_logs()
 
     def put(self, job: PartJob, cancel: CancelToken) -> Verdict:
@@ -119,13 +121,48 @@ class NetworkStore:
             url = checked_upload_url(job.url, self.base_url)
             headers = {"content-type": job.content_type} if job.content_type else {}
             try:
-                with self._connection(url) as connection, _body_of(job, cancel) as body:
+                with (
+                    self._connection(url) as connection,
+                    self._body_of(job, connection.piece, cancel) as body,
+                ):
                     answer = connection.put(url, headers, body, cancel)
             except NoAnswer as error:
                 _log.debug("PUT %s: %s", url, error)
                 return unanswered(error)
             _log.debug("PUT %s: %d", url, answer.status)
         return self.judge(answer, url)
+
+    @contextmanager
+    def _body_of(self, job: PartJob, piece: int, cancel: CancelToken) -> Iterator[Body]:
+        """What a connection sends of a job; what reads it ends with the block."""
+        source, throttle, watched = job.source, job.throttle, job.is_watched
+        reader = reader_of(source, job.start, job.size, cancel)
+        if isinstance(reader, AnyPlace):
+            span = (job.start, job.start + job.size)
+            reader = ReadAhead(source, reader, span, piece, self._slow, cancel)
+
+        def read(at: int, room: memoryview) -> memoryview:
+            data = reader.read_piece(job.start + at, room)
+            if len(data) != len(room):
+                if cancel:
+                    raise UploadStopped(f"Part {job.no} was not sent: {cancel.reason}.")
+                left = job.size - at - len(data)
+                raise SourceChanged(f"{source.name or 'The content'} ended {left} bytes early.")
+            if watched:
+                job.watch(data)
+            return data
+
+        region = None if watched else region_of(source)
+        try:
+            yield Body(
+                job.size,
+                read,
+                file=(region[0], region[1] + job.start) if region else None,
+                throttle=(lambda wanted: throttle.take(wanted, cancel)) if throttle else None,
+                on_sent=job.sent,
+            )
+        finally:
+            reader.close()
 
     def judge(self, answer: Answer, url: SignedURL) -> Verdict:
         """What an answer means, in the light of the other answers to such URLs."""
@@ -177,35 +214,3 @@ class NetworkStore:
     def close(self) -> None:
         """Close the connections that are idle."""
         self.connections.get().close()
-
-
-@contextmanager
-def _body_of(job: PartJob, cancel: CancelToken) -> Iterator[Body]:
-    """What a connection sends of a job; what reads it ends with the block."""
-    source, throttle, watched = job.source, job.throttle, job.is_watched
-    reader = reader_of(source, job.start, job.size, cancel)
-    if isinstance(reader, AnyPlace):
-        reader = ReadAhead(source, reader, job.start + job.size, cancel)
-
-    def read(at: int, room: memoryview) -> memoryview:
-        data = reader.read_piece(job.start + at, room)
-        if len(data) != len(room):
-            if cancel:
-                raise UploadStopped(f"Part {job.no} was not sent: {cancel.reason}.")
-            left = job.size - at - len(data)
-            raise SourceChanged(f"{source.name or 'The content'} ended {left} bytes early.")
-        if watched:
-            job.watch(data)
-        return data
-
-    region = None if watched else region_of(source)
-    try:
-        yield Body(
-            job.size,
-            read,
-            file=(region[0], region[1] + job.start) if region else None,
-            throttle=(lambda wanted: throttle.take(wanted, cancel)) if throttle else None,
-            on_sent=job.sent,
-        )
-    finally:
-        reader.close()

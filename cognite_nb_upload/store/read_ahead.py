@@ -7,12 +7,13 @@ what is slow has a thread of its own, which is one block ahead and no more.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.objects.source import PartReader
 from cognite_nb_upload.sources import PieceReader, Source
 
@@ -20,8 +21,6 @@ from cognite_nb_upload.sources import PieceReader, Source
 _SLOW_S_PER_MIB: Final = 0.003
 # It is said of at least so many reads, which took so long together: a busy machine delays a few.
 _READS: Final = 3
-# A slow connection asks for little at a time; a slow source should not be.
-_SMALLEST: Final = 128 * KIB
 _TOOK_S: Final = 0.02
 
 
@@ -58,18 +57,31 @@ class _Blocks:
 
 
 class ReadAhead:
-    """Reads a source in order, up to its byte `end`, while the calling thread sends.
+    """Reads bytes of a source in order, while the calling thread sends.
 
     Args:
         source: where the bytes are.
         reader: reads them from any place, at the same cost.
-        end: nothing is read from there on.
+        span: the first byte, and where nothing is read any more.
+        block: bytes that are read at once, where reading is slow.
+        slow: the sources that are known to be slow; this one is added where it is.
         cancel: ends the waiting for a read.
     """
 
-    def __init__(self, source: Source, reader: PieceReader, end: int, cancel: CancelToken) -> None:
-        self._source, self._reader, self._end, self._cancel = source, reader, end, cancel
+    def __init__(
+        self,
+        source: Source,
+        reader: PieceReader,
+        span: tuple[int, int],
+        block: int,
+        slow: MutableSet[Source],
+        cancel: CancelToken,
+    ) -> None:
+        self._source, self._reader, self._slow, self._cancel = source, reader, slow, cancel
+        self._end, self._block = span[1], block
         self._pace: ReadPace | None = ReadPace()
+        if source in slow:
+            self._go_ahead(span[0])
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
         """As many bytes as `room` has, from `offset`: in it, or where they are already."""
@@ -78,12 +90,16 @@ class ReadAhead:
         began_s = time.monotonic()
         data = self._reader.read_piece(offset, room)
         if self._pace.took(len(data), time.monotonic() - began_s):
-            self._pace = None
-            blocks = _Blocks(self._source, max(_SMALLEST, len(room)))
-            reader = PartReader(blocks, offset + len(data), self._end, self._cancel)
-            reader.begin()
-            self._reader = reader
+            with suppress(TypeError):  # somebody's own class, which cannot be remembered
+                self._slow.add(self._source)
+            self._go_ahead(offset + len(data))
         return data
+
+    def _go_ahead(self, at: int) -> None:
+        self._pace = None
+        blocks = _Blocks(self._source, self._block)
+        self._reader = reader = PartReader(blocks, at, self._end, self._cancel)
+        reader.begin()
 
     def close(self) -> None:
         """End the reading."""

@@ -11,7 +11,7 @@ import pytest
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.errors import SourceChanged
-from cognite_nb_upload.sources import AnyPlace, BytesSource
+from cognite_nb_upload.sources import AnyPlace, BytesSource, Source
 from cognite_nb_upload.store.read_ahead import ReadAhead, ReadPace
 
 CONTENT = random.Random(1).randbytes(3 * MIB + 17)
@@ -40,10 +40,31 @@ class Slow(BytesSource):
             assert self.read.wait_for(lambda: len(self.reads) >= count, 30)
 
 
-def ahead(source: BytesSource, cancel: CancelToken | None = None) -> ReadAhead:
+def ahead(
+    source: BytesSource, cancel: CancelToken | None = None, slow: set[Source] | None = None
+) -> ReadAhead:
     return ReadAhead(
-        source, AnyPlace(source), source.size, CancelToken() if cancel is None else cancel
+        source,
+        AnyPlace(source),
+        (0, source.size),
+        128 * KIB,
+        set() if slow is None else slow,
+        CancelToken() if cancel is None else cancel,
     )
+
+
+def test_a_source_that_was_slow_is_read_ahead_from_the_first_byte_of_its_next_part() -> None:
+    source, slow = Slow(), set[Source]()
+    reader, room = ahead(source, slow=slow), memoryview(bytearray(64 * KIB))
+    for no in range(4):
+        reader.read_piece(no * len(room), room)
+    reader.close()
+    assert slow == {source}
+    before = len(source.reads)
+    again = ahead(source, slow=slow)
+    source.until_read(before + 1)  # nobody has asked for it
+    assert bytes(again.read_piece(0, room)) == CONTENT[: len(room)]
+    again.close()
 
 
 def test_slow_is_what_takes_long_more_than_a_few_times() -> None:
