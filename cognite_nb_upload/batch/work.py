@@ -300,7 +300,7 @@ class BatchWork:
                     self._batch.looked_at(task.row)
                     if task.facts.get("arrived") and self._journal_ended(task):
                         await self._arrived(task)
-                    elif is_small(task):
+                    elif is_small(task) and not (self._cluster and task.row.place):
                         await small.send(task)
                     elif (task.row.size or 0) <= LARGEST_CHOSEN:
                         await middle.send(task)
@@ -394,8 +394,6 @@ class BatchWork:
                     await self._ended(row)
 
     async def _send_small(self, small_files: SmallFiles, task: RowTask) -> None:
-        if self._cluster is not None and task.row.place is not None:
-            raise UsageError(f"{task.row.path} is in another store: leave engine= out.")
         self._confirming.add(task, await small_files.send(task))
 
     async def _send_large(self, task: RowTask) -> None:
