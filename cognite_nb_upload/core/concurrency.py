@@ -24,6 +24,9 @@ START: Final = 4
 # Seconds after a change that say nothing, and the seconds that are measured then.
 SETTLE_S: Final = 0.5
 WINDOW_S: Final = 1.0
+# A new connection takes three round trips to be there, and some more to get to its rate.
+_SETTLE_TRIPS: Final = 8
+_WINDOW_TRIPS: Final = 5
 # Seconds without a change after a halving, and until all is measured again.
 CALM_S: Final = 5.0
 REST_S: Final = 60.0
@@ -66,6 +69,7 @@ class Concurrency:
         base_rate: their rate in bytes/s; 0 before anything was measured.
         held: the most until `held_until_s`, since a store has asked for less.
         lossy: packets are lost on the way, and not because there are too many.
+        trip_s: the shortest round trip; 0 where it is not known.
     """
 
     limit: int = START
@@ -80,21 +84,27 @@ class Concurrency:
     held: int = MOST
     held_until_s: float = -math.inf
     lossy: bool = False
+    trip_s: float = 0.0
 
     @property
     def per_connection(self) -> float:
         """Bytes/s that each of those at once carried; 0 before anything was measured."""
         return self.base_rate / self.base
 
-    def look(self, now_s: float, moved: int, busy: int, *, lossy: bool = False) -> Concurrency:
-        """The limit after `moved` bytes in all, with `busy` connections at work."""
-        seen = replace(self, looked_s=now_s, lossy=lossy)
-        if now_s - self.looked_s > _GAP_S or busy < self.limit:
-            return replace(seen, began=None, opens_s=max(self.opens_s, now_s + SETTLE_S))
+    def look(
+        self, now_s: float, moved: int, busy: int, *, lossy: bool = False, trip_s: float = 0.0
+    ) -> Concurrency:
+        """The limit after `moved` bytes in all, with `busy` connections at work.
+
+        Other ones than `limit` say nothing of it: parts that were begun before are still sent.
+        """
+        seen = replace(self, looked_s=now_s, lossy=lossy, trip_s=trip_s)
+        if now_s - self.looked_s > _GAP_S or busy != self.limit:
+            return replace(seen, began=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
         if self.began is None:
             return replace(seen, began=(now_s, moved)) if now_s >= self.opens_s else seen
         since_s, before = self.began
-        if now_s - since_s < WINDOW_S:
+        if now_s - since_s < max(WINDOW_S, _WINDOW_TRIPS * trip_s):
             return seen
         rate = (moved - before) / (now_s - since_s)
         return seen._judged(rate, now_s) if rate > 0 else replace(seen, began=None)
@@ -119,6 +129,11 @@ class Concurrency:
     def changed(self, now_s: float) -> Concurrency:
         """The way is another one now: what was measured says nothing of it."""
         return self._tried(self.limit, Step.MEASURE, now_s)
+
+    @property
+    def _settle_s(self) -> float:
+        """Seconds after a change that say nothing."""
+        return max(SETTLE_S, _SETTLE_TRIPS * self.trip_s)
 
     # --- the steps --------------------------------------------------------------------------
 
@@ -191,9 +206,9 @@ class Concurrency:
         return replace(self, base=self.limit, base_rate=rate)
 
     def _tried(self, limit: int, step: Step, now_s: float) -> Concurrency:
-        opens_s = now_s + SETTLE_S
+        opens_s = now_s + self._settle_s
         return replace(self, limit=limit, step=step, began=None, opens_s=opens_s)
 
     def _rest(self, now_s: float) -> Concurrency:
-        opens_s = now_s + SETTLE_S
+        opens_s = now_s + self._settle_s
         return replace(self, step=Step.REST, began=None, opens_s=opens_s, settled_s=now_s)

@@ -31,12 +31,14 @@ class Seen:
         lossy: packets are lost on the way at random.
         changes: how often the way of sending was changed for it.
         tells: the kernel does tell.
+        trip_s: the shortest round trip, in seconds; 0 where nothing is on its way.
     """
 
     confirmed: int = 0
     lossy: bool = False
     changes: int = 0
     tells: bool = False
+    trip_s: float = 0.0
 
 
 class Traffic:
@@ -57,6 +59,7 @@ class Traffic:
         self._bbr = congestion == "bbr"
         self._changes = 0
         self.tells = False
+        self._trip_s = 0.0
         self._looked_s = 0.0
 
     def begins(self, sock: socket.socket) -> None:
@@ -82,10 +85,13 @@ class Traffic:
             self._open = {sock: tcp_counts(sock) or last for sock, last in self._open.items()}
             if now_s - self._looked_s >= _LOOK_S:
                 self._looked_s = now_s
-                self._loss = self._loss.look(now_s, self._counts())
+                counts = self._counts()
+                self._loss, self._trip_s = self._loss.look(now_s, counts), counts.shortest_ms / 1e3
                 if self._congestion == "auto" and self._loss.lossy and not self._bbr:
                     self._use_bbr()
-            return Seen(int(self._sums()[0]), self._loss.lossy, self._changes, self.tells)
+            return Seen(
+                int(self._sums()[0]), self._loss.lossy, self._changes, self.tells, self._trip_s
+            )
 
     def _use_bbr(self) -> None:
         self._bbr = True

@@ -129,7 +129,11 @@ class Slots:
         if self._seen.changes != before.changes:
             self._adapt = self._adapt.changed(now_s)
         self._adapt = self._adapt.look(
-            now_s, moved + self._seen.confirmed, self.busy, lossy=self._seen.lossy
+            now_s,
+            moved + self._seen.confirmed,
+            self.busy,
+            lossy=self._seen.lossy,
+            trip_s=self._seen.trip_s,
         )
         self._wake()
 

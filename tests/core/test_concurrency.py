@@ -21,13 +21,13 @@ def driven(
     seconds: float,
     *,
     busy: int = MOST,
-    lossy: bool = False,
     began_s: float = 0.0,
+    **way: Any,
 ) -> Iterator[Concurrency]:
     """What each look comes to, on a link that says its rate by number at once and time."""
     now_s, moved = began_s, 0.0
     while now_s < began_s + seconds:
-        adapt = adapt.look(now_s, round(moved), min(busy, adapt.limit), lossy=lossy)
+        adapt = adapt.look(now_s, round(moved), min(busy, adapt.limit), **way)
         yield adapt
         moved += _LOOK_S * link(min(busy, adapt.limit), now_s)
         now_s += _LOOK_S
@@ -87,6 +87,23 @@ def test_after_a_change_of_the_way_all_is_measured_again() -> None:
 def test_a_link_that_one_connection_fills_gets_few() -> None:
     limits = drive(Concurrency(), shared(2.5 * MIB, 2.5 * MIB), 15)
     assert limits[-1] <= 2
+
+
+def test_a_far_link_that_is_slow_to_begin_gets_few_all_the_same() -> None:
+    """Connections are made and get to their rate within eight round trips of 200 ms each."""
+
+    def link(n: int, now_s: float) -> float:
+        return 2.5 * MIB * min(1.0, now_s / 1.5)
+
+    assert drive(Concurrency(), link, 15, trip_s=0.2)[-1] <= 2
+    assert drive(Concurrency(), link, 15)[-1] > 2  # judged while it begins
+
+
+def test_parts_that_were_begun_before_say_nothing_of_fewer() -> None:
+    few = Concurrency(limit=4, base=8, base_rate=8.0 * MIB, step=Step.FEWER)
+    for look in range(100):
+        few = few.look(look * _LOOK_S, round(look * _LOOK_S * 8 * MIB), 8)
+    assert (few.limit, few.step) == (4, Step.FEWER)
 
 
 def test_a_link_that_more_connections_slow_down_gets_few() -> None:
