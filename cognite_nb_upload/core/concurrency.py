@@ -99,6 +99,8 @@ class Concurrency:
         Other ones than `limit` say nothing of it: parts that were begun before are still sent.
         """
         seen = replace(self, looked_s=now_s, lossy=lossy, trip_s=trip_s)
+        if (longer := seen._settle_s - self._settle_s) > 0:  # the way is known only now
+            return replace(seen, began=None, opens_s=self.opens_s + longer)
         if now_s - self.looked_s > _GAP_S or busy != self.limit:
             return replace(seen, began=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
         if self.began is None:
@@ -125,6 +127,10 @@ class Concurrency:
         most = max(1, min(MOST, most))
         limit = min(self.limit, most)
         return replace(self, most=most, limit=limit, base=limit, step=Step.MEASURE, began=None)
+
+    def begins(self, now_s: float) -> Concurrency:
+        """The first connection begins after none was at work."""
+        return replace(self, began=None, opens_s=max(self.opens_s, now_s + self._settle_s))
 
     def changed(self, now_s: float) -> Concurrency:
         """The way is another one now: what was measured says nothing of it."""

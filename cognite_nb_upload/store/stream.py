@@ -33,6 +33,8 @@ _SHORTEST: Final = 148
 _PACKETS: Final = 156
 _TIMES: Final = 168
 _KNOWN: Final = 192
+# So many us are no round trip, but none yet.
+_UNKNOWN_US: Final = 2**32 - 1
 # SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
 _DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -299,7 +301,8 @@ def tcp_counts(sock: socket.socket) -> TCPCounts | None:
     busy, window, buffer = struct.unpack_from("=QQQ", info, _TIMES)
     return TCPCounts(
         number(_ACKED, "=Q"), number(_UNACKED), number(_PACKETS), number(_AGAIN),
-        number(_RTT) / 1e3, number(_SHORTEST) / 1e3, busy / 1e6, (window + buffer) / 1e6,
+        number(_RTT) / 1e3, number(_SHORTEST) % _UNKNOWN_US / 1e3,
+        busy / 1e6, (window + buffer) / 1e6,
     )  # fmt: skip
 
 

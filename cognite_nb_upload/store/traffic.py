@@ -7,6 +7,7 @@ nobody is told.
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -31,7 +32,7 @@ class Seen:
         lossy: packets are lost on the way at random.
         changes: how often the way of sending was changed for it.
         tells: the kernel does tell.
-        trip_s: the shortest round trip, in seconds; 0 where nothing is on its way.
+        trip_s: the shortest round trip that was seen, in seconds; 0 before there was one.
     """
 
     confirmed: int = 0
@@ -86,7 +87,9 @@ class Traffic:
             if now_s - self._looked_s >= _LOOK_S:
                 self._looked_s = now_s
                 counts = self._counts()
-                self._loss, self._trip_s = self._loss.look(now_s, counts), counts.shortest_ms / 1e3
+                self._loss = self._loss.look(now_s, counts)
+                if 0 < counts.shortest_ms < 1e3 * (self._trip_s or math.inf):
+                    self._trip_s = counts.shortest_ms / 1e3
                 if self._congestion == "auto" and self._loss.lossy and not self._bbr:
                     self._use_bbr()
             return Seen(

@@ -114,6 +114,8 @@ class Slots:
                 raise
             if self.busy < self.limit:
                 break
+        if not self.busy:
+            self._adapt = self._adapt.begins(time.monotonic())
         self.busy += 1
         self._wake()
 
