@@ -122,6 +122,7 @@ def test_the_ending_can_be_copied_and_leads_to_fusion(
     file_id = [one["id"] for one in lab_cdf.files() if one["name"] == "told.bin"][-1]
     link = panel.view.get_by_role("link", name="Open the file in Fusion")
     expect(link).to_have_attribute("href", pattern.replace("{id}", str(file_id)))
+    expect(link).to_have_css("text-decoration-line", "underline")
     panel.button("Show the code").click()
     for name, text in {
         "Copy the file id": str(file_id),
