@@ -193,8 +193,9 @@ class AsyncFiles(FileEndpoints):
             content: a path, bytes, an array, a binary file object from its current position, or
                 a file in another store: its address (`s3://`, `gs://`, `abfs://`, `az://`,
                 `http(s)://`, or what fsspec knows), a `UPath`, or a file of fsspec. It is read
-                where it is, without a disk; its version is compared at each read, and another one
-                is `SourceChanged`. By position only: the keyword `source` is the metadata field.
+                where it is, without a disk. Its store is asked for size and version before this
+                call returns; the version is compared at each read, and another one is
+                `SourceChanged`. By position only: the keyword `source` is the metadata field.
                 Memory that can be written to is copied where it has up to 16 MiB; above that it
                 is read where it is, and a write to it ends the upload with `SourceChanged`.
             dry_run: return the plan and the request bodies, and send nothing.
