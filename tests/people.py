@@ -26,7 +26,7 @@ class Person:
         self.shown.put(prompt)
 
     def next(self) -> SignInPrompt:
-        prompt = self.shown.get(timeout=30)
+        prompt = self.shown.get(timeout=60)
         assert prompt is not None
         return prompt
 

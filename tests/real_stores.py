@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from cognite_nb_upload.emulator import bucket
 from cognite_nb_upload.emulator.s3 import answers, free_port
@@ -58,6 +57,8 @@ def seaweed() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An Azure store that checks shared access signatures, their expiry and block lists."""
+    from filelock import FileLock  # of the extra `test`; other tests need nothing of it
+
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("Azurite needs npm")

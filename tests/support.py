@@ -64,7 +64,7 @@ def fired(cdf: Emulator) -> list[tuple[str, str]]:
     return [(row["kind"], row["route"]) for row in cdf.fired()]
 
 
-def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
     """Look again and again until it holds; for what only another process or thread can tell."""
     end_s = time.monotonic() + within_s
     while not condition():

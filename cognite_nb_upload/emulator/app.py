@@ -76,7 +76,8 @@ class App:
             return
         fired = partial(self.faults.record, *planted, record)
         dress = partial(self._dressed, Request(scope))
-        await FaultInjector(planted[1], scope, (receive, send), dress, fired).act(work)
+        is_over = partial(self.faults.is_over, planted[0])
+        await FaultInjector(planted[1], scope, (receive, send), dress, fired, is_over).act(work)
 
     def _find(self, scope: Scope) -> tuple[Route | None, Answer]:
         """The route of a request, and what answers it; a last slash of the path does not count."""

@@ -13,6 +13,7 @@ import math
 import select
 import socket
 import struct
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -216,13 +217,13 @@ class Connection:
         with contextlib.suppress(OSError):
             self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
 
-    async def hold(self, seconds: float | None) -> None:
-        """Reads nothing for `seconds`, or without end; raises Gone if the client leaves."""
+    async def hold(self, seconds: float | None, is_over: Callable[[], bool]) -> None:
+        """Reads nothing for `seconds`, or until it is over; raises Gone if the client leaves."""
         loop = asyncio.get_running_loop()
         transport: Any = self._writer.transport
         end = math.inf if seconds is None else loop.time() + seconds
         transport.pause_reading()
-        while (left := end - loop.time()) > 0:
+        while (left := end - loop.time()) > 0 and not is_over():
             if self._client_left():
                 transport.abort()
                 raise Gone

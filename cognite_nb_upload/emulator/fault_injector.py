@@ -33,7 +33,7 @@ class FaultInjector:
     """One fault, done to one request.
 
     `dress` gives an answer the headers that all have; `fired` is told when it has really happened,
-    and after how many bytes of the body.
+    and after how many bytes of the body; once `is_over`, nothing is held any more.
     """
 
     def __init__(
@@ -43,11 +43,12 @@ class FaultInjector:
         channel: tuple[Receive, Send],
         dress: Dress,
         fired: Callable[[int], None],
+        is_over: Callable[[], bool],
     ) -> None:
         self.fault = fault
         self.connection = Connection.of(scope)
         self._receive, self._send = channel
-        self._dress, self._fired = dress, fired
+        self._dress, self._fired, self._is_over = dress, fired, is_over
         self._scope = scope
         self._read = 0
         self._done = False
@@ -83,7 +84,7 @@ class FaultInjector:
         message = await self.receive()
         if self._read >= self._at or not message.get("more_body"):
             await self._happen(min(self._read, self._at))
-        if self.fault.kind == "slow" and self.fault.bytes_per_s:
+        if self.fault.kind == "slow" and self.fault.bytes_per_s and not self._is_over():
             await asyncio.sleep(len(message.get("body", b"")) / self.fault.bytes_per_s)
         return message
 
@@ -108,7 +109,7 @@ class FaultInjector:
             case "close_before" | "close_mid" | "close_after" | "close_answer":
                 self.connection.close()
             case "stall" | "stall_answer":
-                await self.connection.hold(self.fault.seconds)
+                await self.connection.hold(self.fault.seconds, self._is_over)
             case "early_status":
                 response = self._response()
                 response.headers["connection"] = "close"
@@ -129,9 +130,8 @@ class FaultInjector:
             case "drip":
                 for byte in b"".join(self._whole()):
                     await self.connection.write_raw(bytes((byte,)))
-                    await self.connection.hold(
-                        1 if self.fault.seconds is None else self.fault.seconds
-                    )
+                    seconds = 1 if self.fault.seconds is None else self.fault.seconds
+                    await self.connection.hold(seconds, self._is_over)
                 self.connection.close()
             case "status" | "html" | "xml_error" | "redirect":
                 await self._response()(self._scope, self._receive, self._send)

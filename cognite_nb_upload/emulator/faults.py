@@ -33,8 +33,9 @@ class Fault:
     - `close_before`, `close_mid`, `close_after`: the same with a plain close.
     - `lost_answer`, `close_answer`, `half_answer`: the work is done, then a reset, a close, or
       half an answer and a close.
-    - `stall`: after `after_bytes` nothing is read for `seconds`; None: until the client leaves.
-    - `stall_answer`: the work is done, then silence for `seconds`, or until the client leaves.
+    - `stall`: after `after_bytes` nothing is read for `seconds`; None: until the client leaves,
+      or the faults are cleared.
+    - `stall_answer`: the work is done, then silence as long.
     - `slow`: the body is read at `bytes_per_s`. `drip`: the answer comes a byte per `seconds` (1).
     - `redirect`: 307 to `headers["location"]`. `garbage`: not HTTP. `html`: the 200 of a captive
       portal. `xml_error`: 200 with the `<Error>` of a store.
@@ -109,7 +110,12 @@ class FaultBox:
         return planted.no
 
     def clear(self) -> None:
+        """None waits any more, and none holds a request."""
         self._planted.clear()
+
+    def is_over(self, no: int) -> bool:
+        """Whether this one was cleared."""
+        return all(each.no != no for each in self._planted)
 
     def take(self, route: str, part: int | None) -> tuple[int, Fault] | None:
         """The fault that this request meets: the oldest one that takes it; the others wait."""

@@ -157,7 +157,7 @@ class Emulator:
         self._ask("POST", "faults", fault.to_json())
 
     def clear_faults(self) -> None:
-        """No fault waits any more; what fired stays on record."""
+        """No fault waits any more, none holds a request; what fired stays on record."""
         self._ask("DELETE", "faults")
 
     def fired(self) -> list[dict[str, Any]]:

@@ -131,7 +131,7 @@ def test_36_an_answer_that_never_ends_is_given_up_in_time(speak, speaking) -> No
         client.files.list()
     assert len(there.heard) == 1  # waiting as long again would help nobody
     assert "asked to list files" in str(caught.value)
-    assert there.gone.wait(5)  # it was still speaking
+    assert there.gone.wait(60)  # it was still speaking
 
 
 @pytest.mark.parametrize(("speak", "words"), TOO_MUCH)
@@ -205,7 +205,7 @@ def test_36_a_provider_that_never_ends_is_given_up_in_time(speak, speaking) -> N
     there = speaking(speak)
     with pytest.raises(CDFUnreachable, match=r"identity provider at 127\.0\.0\.1 " + LATE):
         oauth_of(there.url).authorization_header()
-    assert there.gone.wait(5)
+    assert there.gone.wait(60)
     assert len(there.heard) == 1
 
 
@@ -262,7 +262,7 @@ def test_36_those_who_need_a_token_wait_for_one_fetch_together(speaking) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(errors) == 12
     assert len({id(error) for error in errors}) == 12  # each has its own traceback
     assert len(there.heard) < 4  # those who came later ask once more, not each on their own

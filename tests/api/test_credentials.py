@@ -84,7 +84,7 @@ class Slow:
 
     def authorization_header(self) -> tuple[str, str]:
         self.threads.append(threading.current_thread().name)
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         return "Authorization", f"Bearer {self.token}"
 
 

@@ -63,7 +63,7 @@ def test_parts_may_be_sent_in_any_order(cdf: Emulator, begin: Open) -> None:
 
 def test_parts_may_be_sent_by_several_threads_at_once(cdf: Emulator, begin: Open) -> None:
     parts = [some_bytes(seed=no) for no in range(4)]
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=60)
 
     def meet(state: object, event: ev.Event) -> None:
         if isinstance(event, ev.PartStarted):
@@ -170,9 +170,9 @@ def test_leaving_with_an_exception_stops_what_other_threads_are_sending(
     session.listen(lambda state, event: under_way.set() if state.sent else None)
     sender = threading.Thread(target=send, args=(session,))
     sender.start()
-    assert under_way.wait(10)
+    assert under_way.wait(60)
     leave_with_an_exception(session)
-    sender.join(10)
+    sender.join(60)
     assert [type(error) for error in ended] == [UploadStopped]
     assert fired(cdf) == [("stall", "part")]
     assert "complete" not in routes(cdf)
@@ -283,11 +283,11 @@ def test_a_part_that_is_being_sent_is_refused(cdf: Emulator, begin: Open) -> Non
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert under_way.wait(10)
+    assert under_way.wait(60)
     with pytest.raises(UsageError, match="Part 0 is being sent already"):
         session.upload_part(0, some_bytes())
     session.stop()
-    sender.join(10)
+    sender.join(60)
     assert not sender.is_alive()
 
 

@@ -13,14 +13,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyter_app import JupyterApp, Notebook, chromium_options
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from cognite_nb_upload.emulator import Emulator, emulator
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """What the page shows belongs to the report of a test that failed."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    shown = getattr(item, "funcargs", {}).get("page")
+    if report.when == "call" and report.failed and shown is not None:
+        try:
+            text = shown.locator("body").inner_text(timeout=5000)
+        except PlaywrightError as error:
+            text = f"nothing that can be read: {error}"
+        report.sections.append(("What the page shows", text[-5000:]))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +70,7 @@ def lab(
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page, 1280 by 900, with a profile of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
 

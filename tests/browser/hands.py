@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 PANEL = "from cognite_nb_upload.widgets import UploadPanel\npanel = UploadPanel()\npanel"
 # A part may be as small as this, in MiB: files of a few parts stay small.
@@ -199,4 +199,3 @@ def use_theme(page: Page, theme: str) -> None:
         "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme
     )
     page.wait_for_selector(f'body[data-jp-theme-name="{theme}"]', state="attached")
-    page.wait_for_selector("#jupyterlab-splash", state="detached")  # it dims all meanwhile

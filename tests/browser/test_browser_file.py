@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from cognite_nb_upload.emulator import Emulator
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDGET = """
 from cognite_nb_upload import AsyncCogniteClient, uploads

@@ -60,7 +60,7 @@ def test_a_page_loaded_anew_is_said_and_the_same_file_is_read_on(
     with reading(file) as read:
         until(lambda: "loaded anew; drop the same file again" in file.waiting_for)
         page.choose(DATA)
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
     assert file.waiting_for == ""
 
 
@@ -71,7 +71,7 @@ def test_a_lost_connection_is_said_and_costs_nothing_but_the_wait(
     with reading(file) as read:
         until(lambda: "does not answer; is its tab closed" in file.waiting_for)
         page.deaf = False  # what was asked meanwhile is lost
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
 
 
 def test_a_page_that_was_given_up_and_comes_back_is_read_on_from(
@@ -83,7 +83,7 @@ def test_a_page_that_was_given_up_and_comes_back_is_read_on_from(
     with reading(file) as read:
         until(lambda: "closed or loaded anew" in file.waiting_for)
         page.deaf = False
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_any_more_is_said(
         until(lambda: words in file.waiting_for)
         page.unreadable = ""  # the disk is back
         page.choose(DATA)
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
 
 
 def test_a_file_that_was_written_to_is_not_read_on(file: BrowserFile, page: Page) -> None:
@@ -107,7 +107,7 @@ def test_a_file_that_was_written_to_is_not_read_on(file: BrowserFile, page: Page
         until(lambda: bool(file.waiting_for))
         page.choose(DATA, modified=1_800_000_000_000)
         with pytest.raises(SourceChanged, match=r"big\.segy changed during the upload"):
-            read.result(10)
+            read.result(30)
     with pytest.raises(SourceChanged):
         file.check()
 
@@ -125,7 +125,7 @@ def test_a_file_of_another_time_or_size_is_not_taken_for_the_same(
         assert "not the same big.segy" in files.note
         assert files.files == (file,)
         page.choose(DATA)
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
     assert files.note == ""
 
 
@@ -138,7 +138,7 @@ def test_other_bytes_under_the_same_name_size_and_time_are_noticed(
         page.choose(OTHER)
         until(lambda: "the bytes of the one that was dropped are others" in file.waiting_for)
         page.choose(DATA)
-        assert read.result(10) == DATA[3 * MIB : 7 * MIB]
+        assert read.result(30) == DATA[3 * MIB : 7 * MIB]
 
 
 def test_the_same_file_picked_twice_is_one_file(
@@ -162,7 +162,7 @@ def test_who_waits_is_stopped_at_once(file: BrowserFile, page: Page) -> None:
         until(lambda: bool(file.waiting_for))
         stop.set("paused")
         with pytest.raises(UploadStopped, match="paused"):
-            waiting.result(1)
+            waiting.result(30)
 
 
 def test_who_cannot_be_stopped_does_not_wait_for_ever(file: BrowserFile, page: Page) -> None:
@@ -180,7 +180,7 @@ def test_closing_ends_a_wait_that_nobody_can_stop(
         until(lambda: bool(file.waiting_for))
         file.close()
         with pytest.raises(UploadStopped, match="its upload has ended"):
-            waiting.result(1)
+            waiting.result(30)
 
 
 def test_a_file_that_is_removed_is_not_waited_for(
@@ -191,5 +191,5 @@ def test_a_file_that_is_removed_is_not_waited_for(
         until(lambda: bool(file.waiting_for))
         files.remove(file)
         with pytest.raises(TransferError, match="removed from the list"):
-            read.result(10)
+            read.result(30)
     assert files.files == ()

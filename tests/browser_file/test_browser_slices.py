@@ -138,7 +138,7 @@ def test_a_slice_that_takes_its_time_is_not_asked_for_again(file: BrowserFile, p
         while page.pings < 3:  # it is asked whether it is there, and says that it is at work
             threading.Event().wait(0.01)
         page.let_go()
-        assert reading.result(10) == DATA[:MIB]
+        assert reading.result(30) == DATA[:MIB]
     assert page.reads == [(0, MIB)]
 
 

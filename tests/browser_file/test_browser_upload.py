@@ -117,7 +117,7 @@ def test_an_upload_that_waits_is_stopped_and_the_same_file_goes_on_after_a_resta
     until(lambda: "drop the same" in first.state.waiting_for)
     first.stop()
     with pytest.raises(UploadStopped):
-        first.result(1)
+        first.result(30)
     assert uploads()["source"].tolist() == ["browser:big.segy"]
     files, again = make_files()  # a new kernel: another widget, and the same file dropped on it
     sent = len(seen(cdf, "part"))
@@ -160,7 +160,7 @@ def test_a_file_that_changes_is_not_completed(
     until(lambda: "changed on its disk" in upload.state.waiting_for)
     page.choose(DATA, modified=1)
     with pytest.raises(SourceChanged, match="changed during the upload"):
-        upload.result(10)
+        upload.result(30)
     assert seen(cdf, "complete") == []
 
 

@@ -42,7 +42,6 @@ def all_well(outcomes: dict[str, str], least: int) -> bool:
     return len(outcomes) >= least
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("client", "least"),
     [(environments.SDK_8, 80), (environments.SDK_7, 80), (environments.SDK_JS, 25)],

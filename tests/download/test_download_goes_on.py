@@ -79,7 +79,7 @@ def test_stopped_and_called_again_it_goes_on_where_it_was(
     until(lambda: download.state.sent > 3 * MIB)
     download.stop()
     with pytest.raises(UploadStopped, match=r"The download of data.bin was stopped"):
-        download.result(10)
+        download.result(30)
     assert download.state.phase is Phase.PAUSED
     assert path.read_bytes() == b"older"
     there = kept(tmp_path)
@@ -153,7 +153,7 @@ def test_interrupted_it_says_how_it_goes_on(
     with started(cdf, tmp_path / "data.bin") as process:
         assert halt.reached.wait(20)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=90)
     assert said.splitlines() == ["Stopped data.bin: the same call goes on with it.", "interrupted"]
     assert kept(tmp_path) > 0
     assert linked.files.download(tmp_path / "data.bin", id=1).read_bytes() == DATA

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import httpx
@@ -221,6 +222,18 @@ def test_a_stalled_answer_comes_late_or_never(api, session, put, eventually):
         put(1, timeout=httpx.Timeout(30, read=0.2))
     eventually(lambda: len(api.cdf.fired()) == 2)
     assert stored(api, session) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["stall", "stall_answer"])
+def test_faults_that_are_cleared_hold_nothing_any_more(api, session, put, eventually, kind):
+    api.cdf.inject(Fault(kind, "part"))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(put)
+        eventually(lambda: fired(api))
+        assert not answer.done()
+        api.cdf.clear_faults()
+        assert answer.result(60).status_code == 200
+    assert stored(api, session) == [0]
 
 
 def test_a_slow_store_reads_at_its_pace(api, session, put):

@@ -127,7 +127,6 @@ def content_of(cdf, name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_whatever_write_is_the_last_what_was_answered_stays_true(tmp_path):
     for dies_at in range(1, 200):
         root = tmp_path / str(dies_at)

@@ -183,6 +183,6 @@ def test_more_applies_at_once_than_the_project_may_are_refused(cdf):
         headers = {"authorization": f"Bearer {cdf.token}"}
         first.request("POST", where, body, headers)
         until(lambda: [row for row in cdf.requests() if row["route"] == "instances_apply"])
-        with httpx.Client(trust_env=False, timeout=20) as http:
+        with httpx.Client(trust_env=False, timeout=60) as http:
             second = http.post(cdf.base_url + where, content=body, headers=headers)
     assert second.status_code == 429

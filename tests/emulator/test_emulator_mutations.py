@@ -150,7 +150,6 @@ def everything_can_be_listed(cdf, http):
         json.dumps(answer.json(), ensure_ascii=False, allow_nan=False).encode()
 
 
-@pytest.mark.timeout(300)
 @given(requests())
 @settings(
     max_examples=2000,

@@ -40,7 +40,7 @@ def test_the_command_prints_one_line_and_ends_cleanly(number):
         answer = httpx.get(told["base_url"] + "/api/v1/token/inspect", headers=headers)
         assert answer.json()["projects"][0]["projectUrlName"] == "p"
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest, errors) == (0, "", "")
 
 

@@ -62,7 +62,6 @@ def check_nothing_is_left(folder: Path) -> None:
 
 @pytest.mark.kernel
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @each
 def test_it_runs_from_top_to_bottom_and_tells_no_secret(
     path: Path, shared: Emulator, tmp_path: Path
@@ -118,6 +117,5 @@ def test_these_are_all() -> None:
         "04_interrupt_and_resume",
         "05_many_files",
         "06_your_own_project",
-        "08_from_a_bucket",
         "09_many_machines",
     ]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "browser"))
 from build_notebooks import NOTEBOOKS, variables  # noqa: E402
 from jupyter_app import chromium_options  # noqa: E402
 
-pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.slow]
 PATIENCE_MS = 120_000
 
 

@@ -69,7 +69,7 @@ def test_it_runs_as_it_is_and_does_what_the_panel_does(
     by_panel = ready.upload.result(20)
     ready.form.fill(EVERYTHING)
     ready.form.tasks.wait()
-    by_code = run(ready.code)["upload"].result(1)
+    by_code = run(ready.code)["upload"].result(30)
     assert by_code.id != by_panel.id
     assert cdf.sha256(by_code.id) == sha256(data)
     assert by_code.parts == by_panel.parts
@@ -92,7 +92,7 @@ def test_a_token_that_is_not_in_the_environment_is_asked_for(
 
     monkeypatch.setattr(getpass, "getpass", answer)
     assert cdf.token not in ready.code
-    result = run(ready.code)["upload"].result(1)
+    result = run(ready.code)["upload"].result(30)
     assert asked == ["Token: "]
     assert cdf.sha256(result.id) == sha256(data)
 

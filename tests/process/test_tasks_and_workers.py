@@ -183,7 +183,7 @@ def _is_there(name: str) -> bool:
 
 
 def test_an_upload_may_be_started_by_a_listener(client: CogniteClient, cdf: Emulator) -> None:
-    cdf.inject(Fault("stall_answer", "part", seconds=0.5))  # until it listens
+    cdf.inject(Fault("stall_answer", "part"))  # until it listens
     followers: list[Any] = []
 
     def listener(state: object, event: object) -> None:
@@ -192,6 +192,7 @@ def test_an_upload_may_be_started_by_a_listener(client: CogniteClient, cdf: Emul
 
     first = client.files.start_upload(b"one", name="one")
     first.listen(listener)
+    cdf.clear_faults()
     first.result(20)
     until(lambda: followers)
     assert cdf.content(followers[0].result(20).id) == b"two"

@@ -178,7 +178,7 @@ def test_an_upload_that_goes_on_after_a_failure_is_drawn_again(feed: Feed) -> No
     tell(feed, opened([MIB] * 2), ev.Failed(reason="it broke"))
     paper.begun.clear()
     tell(feed, ev.Resumed())
-    assert paper.begun.wait(10)
+    assert paper.begun.wait(60)
     tell(feed, *stored(0, 1, size=MIB), ev.Completed())
     watching.close()
     assert [moment.state.phase for moment in paper.finished] == ["failed", "done"]
@@ -208,7 +208,7 @@ def test_a_listener_does_not_wait_for_a_slow_screen(feed: Feed) -> None:
     gate = threading.Event()
     paper = Paper(gate)
     watching = Bars(feed, paper)
-    assert paper.begun.wait(10)  # and now it hangs
+    assert paper.begun.wait(60)  # and now it hangs
     tell(feed, opened([100 * MIB]), ev.PartStarted(no=0, size=100 * MIB, attempt=1))
     for sent in range(2000):
         tell(feed, ev.PartSent(no=0, sent=sent))
@@ -224,7 +224,7 @@ def test_a_screen_that_fails_costs_the_drawing_only(
     caplog.set_level(logging.WARNING)
     paper = Paper(error=OSError("the screen is gone"))
     watching = Bars(feed, paper)
-    assert paper.begun.wait(10)
+    assert paper.begun.wait(60)
     tell(feed, opened([MIB]), *stored(0, size=MIB), ev.Completed())
     watching.close()
     assert feed.state.phase == "done"

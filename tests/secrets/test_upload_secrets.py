@@ -239,10 +239,11 @@ def until_stalled(faults: Faults) -> None:
 def test_what_holds_a_secret_is_not_pickled(
     cdf: Emulator, client: CogniteClient, planted: Planted, what: str
 ) -> None:
-    cdf.inject(Fault("stall_answer", "init", seconds=0.3))
+    cdf.inject(Fault("stall_answer", "init"))
     opened: list[ev.Event] = []
     upload = begin(client, planted, b"x")
     upload.listen(lambda _, event: opened.append(event))
+    cdf.clear_faults()
     upload.result(60)
     session = client.files.multipart_upload_session("s", 1)
     thing = {

@@ -576,7 +576,7 @@ def test_a_url_goes_out_letter_for_letter(cdf: Emulator, client: CogniteClient) 
         thread = threading.Thread(target=answer)
         thread.start()
         session.upload_part(0, b"")
-        thread.join(10)
+        thread.join(60)
     assert heard[0].split(b"\r\n")[0] == f"PUT {path} HTTP/1.1".encode()
 
 

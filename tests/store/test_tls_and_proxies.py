@@ -404,7 +404,7 @@ def test_20_a_part_behind_a_proxy_can_be_stopped(
         sender.start()
         until(safe.fired)
         session.stop()
-        sender.join(5)
+        sender.join(30)
         assert not sender.is_alive()
     assert len(ended) == 1
     assert routes(safe) == ["init", "part"]

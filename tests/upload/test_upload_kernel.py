@@ -70,12 +70,15 @@ def _file(cdf: Emulator, name: str) -> int:
 def test_an_upload_goes_on_while_a_cell_computes(
     kernel: Kernel, cdf: Emulator, tmp_path: Path
 ) -> None:
-    path, flag = file_of(tmp_path, 4, name="busy.segy"), tmp_path / "stop"
-    cdf.inject(Fault("stall_answer", "init", seconds=2.0))  # until the cell is busy
+    path, begun, flag = file_of(tmp_path, 4, name="busy.segy"), tmp_path / "go", tmp_path / "stop"
+    cdf.inject(Fault("stall_answer", "init"))  # until the cell is busy
     kernel.run(f"upload = client.files.upload({str(path)!r}, **how)")
     busy = kernel.begin(
+        f"open({str(begun)!r}, 'w').close()\n"
         f"import os\nn = 0\nwhile not os.path.exists({str(flag)!r}):\n    n += sum(range(2000))"
     )
+    until_true(begun.exists)
+    cdf.clear_faults()
     until_true(
         lambda: any(file["name"] == "busy.segy" and file["uploaded"] for file in cdf.files())
     )

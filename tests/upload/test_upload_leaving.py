@@ -91,7 +91,7 @@ def test_ctrl_c_during_the_wait_pauses_and_says_how_to_go_on(cdf: Emulator, tmp_
         assert script.stderr.readline().startswith("Waiting for ")
         until_true(lambda: len(puts(cdf)) > 3)
         script.send_signal(signal.SIGINT)
-        output, said = script.communicate(timeout=30)
+        output, said = script.communicate(timeout=90)
     assert script.returncode == 130
     assert output == "another handler\n"
     assert "The same call goes on with it" in said

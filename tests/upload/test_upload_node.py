@@ -265,9 +265,10 @@ def test_a_node_that_somebody_else_made_meanwhile_is_neither_used_nor_deleted(
             headers = {"authorization": f"Bearer {cdf.token}"}
             httpx.post(url, json={"items": [item]}, headers=headers).raise_for_status()
 
-    cdf.inject(Fault("stall_answer", "instances_byids", seconds=0.5))  # meddle listens by then
+    cdf.inject(Fault("stall_answer", "instances_byids"))  # meddle listens by then
     upload = client.files.start_upload(b"x", name="mine", node=NODE)
     upload.listen(meddle)
+    cdf.clear_faults()
     with pytest.raises(APIError, match="exists already"):
         upload.result()
     node = node_of(client)

@@ -83,14 +83,15 @@ def test_what_the_network_had_taken_is_taken_back_by_a_pause(
     client: CogniteClient, cdf: Emulator, tmp_path: Path
 ) -> None:
     # The store reads nothing more, so what is sent stays in buffers: it must not go out later.
-    cdf.inject(Fault("stall", "part", after_bytes=64 * 1024, seconds=0.5))
+    cdf.inject(Fault("stall", "part", after_bytes=64 * 1024))
     upload = client.files.start_upload(file_of(tmp_path, 1))
     until_true(cdf.fired)
-    until(upload, lambda state: state.sent > 128 * 1024)
+    until(upload, lambda state: state.sent > 0)
     upload.pause()
     until_phase(upload, Phase.PAUSED)
     seen = bytes_seen(cdf)
-    time.sleep(0.8)  # until the store reads on
+    cdf.clear_faults()  # the store reads on
+    time.sleep(0.3)  # that nothing comes can only be seen by waiting
     assert bytes_seen(cdf) <= seen + 64 * 1024  # what its kernel had acknowledged
     upload.resume()
     assert cdf.content(upload.result(30).id) == content_of(1)
@@ -169,7 +170,7 @@ def test_a_pause_while_everything_is_read_back_begins_the_reading_anew(
     client: CogniteClient, cdf: Emulator, tmp_path: Path
 ) -> None:
     cdf.inject(Fault("slow", "download", bytes_per_s=MIB, times=None))
-    cdf.inject(Fault("stall_answer", "downloadlink", seconds=0.2))
+    cdf.inject(Fault("stall_answer", "downloadlink"))
     upload = client.files.start_upload(file_of(tmp_path, 3), part_size=PART, verify="download")
     until_phase(upload, Phase.ASSEMBLING)
     until_true(cdf.fired)
@@ -486,13 +487,13 @@ def test_the_bandwidth_limit_is_kept_and_changes_live(
     upload = client.files.start_upload(file_of(tmp_path, 6), part_size=PART, max_bandwidth=MIB)
     until(upload, lambda state: state.moved > 0)
     before, since = upload.state.moved, time.monotonic()
-    time.sleep(1.0)  # a rate is bytes over time
+    until(upload, lambda state: state.moved > before + 2 * MIB)
     moved, took_s = upload.state.moved - before, time.monotonic() - since
-    assert 0.2 * MIB * took_s < moved < 1.6 * MIB * took_s
+    assert moved < 1.6 * MIB * took_s
     upload.set_limits(max_bandwidth=math.inf)  # at the old rate it would take half a minute
     since = time.monotonic()
-    upload.result(30)
-    assert time.monotonic() - since < 15
+    upload.result(60)
+    assert time.monotonic() - since < 20
     assert cdf.content(upload.result().id) == content_of(6)
 
 

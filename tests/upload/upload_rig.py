@@ -24,7 +24,7 @@ from cognite_nb_upload.sources import BytesSource
 # As small as CDF lets a part be.
 PART = 5 * MIB + 64 * KIB
 _BLOCK = random.Random(7).randbytes(PART)
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def parts_of(count: int, seed: int = 0) -> list[bytes]:

@@ -10,7 +10,7 @@ import pytest
 from cognite.client import ClientConfig as OfficialConfig
 from cognite.client import CogniteClient as OfficialClient
 from cognite.client.credentials import Token as OfficialToken
-from support import config_of, fired, quick, routes, seen
+from support import config_of, fired, quick, routes, seen, until
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, FileMetadata, background
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
@@ -55,18 +55,19 @@ def enter(picker: Picker) -> None:
 
 
 def test_lists_load_in_the_background_and_say_so(cdf: Emulator, client: CogniteClient) -> None:
-    cdf.inject(Fault("stall_answer", "any", times=None, seconds=0.3))
+    cdf.inject(Fault("stall_answer", "any", times=None))
     form = MetadataForm(client)
     assert form.loading
     assert "Loading data sets…" in form.data_set.note.value
     assert "cnbu-busy" in form.labels.note.value
     loaded = threading.Event()
     form.observe(lambda change: loaded.set(), "loading")
-    assert loaded.wait(10)
+    until(lambda: fired(cdf))
+    cdf.clear_faults()
+    assert loaded.wait(60)
     assert form.tasks.wait()
     assert not form.loading
     assert "Loading" not in form.data_set.note.value
-    assert ("stall_answer", "datasets_list") in fired(cdf)
     form.close()
 
 
@@ -97,14 +98,16 @@ def test_a_long_list_shows_its_first_page_and_then_all(
     many = [{"externalId": f"l{no:04}", "name": f"Layer {no:04}"} for no in range(1200)]
     create("labels", many[:1000])
     create("labels", many[1000:])
-    cdf.inject(Fault("stall_answer", "labels_list", skip=1, times=1, seconds=0.4))
+    cdf.inject(Fault("stall_answer", "labels_list", skip=1, times=1))
     form = MetadataForm(client)
     first = threading.Event()
     form.labels.listen(lambda: form.labels.loaded and first.set())
-    assert first.wait(10)
+    assert first.wait(60)
     assert "Loading more labels…" in form.labels.note.value
     form.labels.search.value = "Layer 0900"
     assert "Layer 0900" in titles(form.labels)
+    until(lambda: ("stall_answer", "labels_list") in fired(cdf))
+    cdf.clear_faults()
     assert form.tasks.wait()
     assert ("stall_answer", "labels_list") in fired(cdf)
     form.labels.search.value = "Layer 1199"
