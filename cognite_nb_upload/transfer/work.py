@@ -69,6 +69,10 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 # would fill all threads, each of which makes the caller's event loop wait for the interpreter.
 _BEGIN_AT_ONCE: Final = 4
 _beginning: Final = process.PerProcess(lambda: CapacityLimiter(_BEGIN_AT_ONCE))
+# So many uploads of a process are at work at once; the others wait for their turn. A paused one
+# gives its place to another.
+_AT_WORK: Final = 16
+_places: Final = process.PerProcess(lambda: asyncio.Semaphore(_AT_WORK))
 # CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
 _ASSEMBLY_S: Final = 3600.0
 # Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
@@ -99,7 +103,7 @@ class UploadTask:
         self._plan = order.plan
         self._source = SteadySource(order.source)
         self._began_s = time.monotonic()
-        self._opening = False
+        self._opening = self._has_place = False
         self._proof: SourceProof | None = None
         self._restored_id: int | None = None
         self._furthest = -1
@@ -114,8 +118,7 @@ class UploadTask:
         self._upload, self._emit = upload, upload.feed.emit
         signing_in.set(lambda reason: self._emit(ev.waits_for(reason)))
         try:
-            await self._take_in_hand()
-            return await self._told(await self._recorded())
+            return await self._told(await self._in_turn())
         except BaseException as error:
             self._tell_end(error)
             raise
@@ -125,6 +128,26 @@ class UploadTask:
                 if self._workers is not None:
                     await to_thread.run_sync(self._workers.close)
                 await to_thread.run_sync(self._source.close)
+
+    async def _in_turn(self) -> Uploaded:
+        """Wait for a place among those that are at work, and upload it."""
+        await self._take_place()
+        try:
+            await self._take_in_hand()
+            return await self._recorded()
+        finally:
+            if self._has_place:
+                _places.get().release()
+
+    async def _take_place(self) -> None:
+        places = _places.get()
+        if places.locked():
+            self._tell_wait(f"its turn, behind {_AT_WORK} other uploads")
+            await places.acquire()
+            self._tell_wait("")
+        else:
+            await places.acquire()
+        self._has_place = True
 
     async def _told(self, result: Uploaded) -> Uploaded:
         """Call the caller's own function; the file is in CDF, whatever becomes of that."""
@@ -428,8 +451,11 @@ class UploadTask:
                 missing_parts=self._state.missing_parts,
             )
         self._emit(ev.Paused(reason=stop.reason))
+        _places.get().release()
+        self._has_place = False
         await upload.until_resumed()
         if not upload.closing:
+            await self._take_place()
             self._emit(ev.Resumed())
 
     async def _complete(self, session: FileMultipartUploadSession, stop: CancelToken) -> CDFFile:

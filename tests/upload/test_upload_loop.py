@@ -25,13 +25,22 @@ from upload_rig import (
     until_true,
 )
 
-from cognite_nb_upload import CogniteClient, Upload, UploadToolkitError, background
+from cognite_nb_upload import (
+    CogniteClient,
+    Upload,
+    Uploaded,
+    UploadStopped,
+    UploadToolkitError,
+    background,
+    process,
+)
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import Phase
-from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.watch import Bars
+from cognite_nb_upload.transfer import work
 
 
 async def _nothing() -> None:
@@ -301,3 +310,29 @@ def test_a_file_that_changes_before_its_thread_opens_it_is_not_sent(
     with pytest.raises(UploadToolkitError, match=sentence):
         asyncio.run(cell())
     assert asked(cdf, "init") == []
+
+
+def test_an_upload_waits_for_its_turn_and_a_paused_one_gives_its_place(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "_places", process.PerProcess(lambda: asyncio.Semaphore(1)))
+    one, two = small_files(tmp_path, 2)
+    nested: list[Uploaded] = []
+    cdf.inject(Fault("stall", "part", part=1))
+    large = client.files.start_upload(file_of(tmp_path, 2), part_size=PART)
+    until(large, lambda state: state.missing_parts == (1,))
+    stopped = client.files.start_upload(one)
+    small = client.files.start_upload(
+        two, on_done=lambda _: nested.append(client.files.upload(b"x", name="nested.bin"))
+    )
+    for waiting in (stopped, small):
+        until(waiting, lambda state: "its turn" in state.waiting_for)
+    stopped.stop()
+    assert len(asked(cdf, "init")) == 1
+    large.pause()
+    assert small.result(30).size == 2  # and the one within its hook has had its turn, too
+    assert nested[0].size == 1
+    large.resume()
+    assert large.result(30).parts == 2
+    with pytest.raises(UploadStopped):
+        stopped.result(30)
