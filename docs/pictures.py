@@ -18,13 +18,12 @@ from cognite_nb_upload.emulator import Fault, emulator
 HERE: Final = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "browser"))
 
+from hands import use_theme  # noqa: E402
 from jupyter_app import JupyterApp, Notebook, chromium_options  # noqa: E402
 
 # CSS pixels around a widget.
 AIR: Final = 6
 WIDE: Final = "window.jupyterapp.commands.execute('application:toggle-left-area')"
-DARK: Final = """window.jupyterapp.commands.execute(
-    "apputils:change-theme", {theme: "JupyterLab Dark"})"""
 SETUP: Final = """
 import os
 from pathlib import Path
@@ -98,7 +97,7 @@ def main() -> None:
         notebook.run_cell(2)
         form = notebook.cell(2).locator(".cnbu-form").first
         take_form(page, form, "form")
-        page.evaluate(DARK)
+        use_theme(page, "JupyterLab Dark")
         take_form(page, form, "dark")
         for fault in FAULTS:
             cdf.inject(fault)

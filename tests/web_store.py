@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psutil
+
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 64 * 1024
 
@@ -26,6 +28,7 @@ class WebStore:
         ranges: False gives whole files alone.
         headers: further headers of each answer, by path.
         given: bytes of content that went out.
+        given_here: those of them that this very process has asked for.
         asked: (path, Range, headers) of each request.
         fault: is asked before each answer: None, a status with headers, or how many bytes of it
             go out before the connection breaks.
@@ -39,6 +42,7 @@ class WebStore:
     ranges: bool = True
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     given: int = 0
+    given_here: int = 0
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     fault: Callable[[str, str], tuple[int, dict[str, str]] | int | None] = lambda path, span: None
     fired: int = 0
@@ -99,6 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"content-length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        here = self.client_address[1] in {
+            one.laddr.port for one in psutil.Process().net_connections("tcp4") if one.raddr
+        }
         for at in range(0, len(data), _PIECE):
             piece = data[at : at + _PIECE]
             if breaks_at is not None and at + len(piece) > breaks_at:
@@ -111,6 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             with self.store.lock:
                 self.store.given += len(piece)
+                self.store.given_here += len(piece) if here else 0
 
 
 class _Server(ThreadingHTTPServer):

@@ -81,7 +81,6 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         self.stop_switch = CancelToken()
         self.job_id = ""
         self.notes: tuple[str, ...] = ()
-        self._table: Table | None = None
         self._home = Home()
         self._mutex = threading.RLock()
         self._counts = dict.fromkeys(("files", "size", "done", "skipped", "failed", "stopped"), 0)
@@ -238,7 +237,6 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
 
     def table_is(self, table: Table) -> None:
         """The rows are read and checked."""
-        self._table = table
         with self._lock:
             self._counts["files"] += sum(row.status != "invalid" for row in table.rows)
             self._planned_now = self._changed = True

@@ -12,7 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.batch.results import result_at
+from cognite_nb_upload.errors import TransferError, UsageError
+from cognite_nb_upload.sources import absolute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,40 +31,64 @@ class Chunks:
         """Look at what was given; nothing is read yet.
 
         Raises:
-            UsageError: it is neither tables nor the path of one, or the result is no CSV file.
+            UsageError: it is neither tables nor the path of one, or the result cannot be written.
         """
-        if not isinstance(result, str | os.PathLike) or Path(result).suffix.lower() != ".csv":
-            raise UsageError(
-                f"Tables that come one after another need result='....csv', where each row is "
-                f"written, not {result!r}."
-            )
-        self.result = Path(result).expanduser()
-        self._tables = _tables(given)
-        self._written = False
+        self.result = result_at(result)
+        self._tables = _tables(given, self.result.path)
+        self._columns: list[Any] | None = None
 
     def next(self) -> pd.DataFrame | None:
         """The next table; None after the last. Blocks.
 
         Raises:
-            UsageError: what came is no table.
+            UsageError: what came is no table, or does not fit to those before.
         """
         import pandas as pd
 
         table = next(self._tables, None)
-        if table is not None and not isinstance(table, pd.DataFrame):
+        if table is None:
+            return None
+        if not isinstance(table, pd.DataFrame):
             raise UsageError(f"The tables are DataFrames, not {type(table).__name__}.")
+        table = self._in_order(table)
+        self.result.check(table)
         return table
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Append rows to the result; the first ones replace what was there."""
-        mode: Any = "a" if self._written else "w"
-        frame.to_csv(self.result, mode=mode, header=not self._written, index=False)
-        self._written = True
+        """Append rows to the result; the first ones replace what was there.
+
+        Raises:
+            TransferError: the disk does not take them; what was sent is in CDF and remembered.
+        """
+        try:
+            self.result.write(frame)
+        except OSError as error:
+            raise TransferError(
+                f"The result cannot be written to {self.result.path}: {error.strerror or error}."
+            ).hint("What was sent is remembered: the same call writes the result again.") from None
+
+    def _in_order(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with its columns in the order of the first one."""
+        columns = list(table.columns)
+        if self._columns is None:
+            self._columns = columns
+        if columns == self._columns:
+            return table
+        if sorted(map(str, columns)) != sorted(map(str, self._columns)):
+            differing = sorted(map(str, {*columns} ^ {*self._columns}))
+            raise UsageError(
+                f"The tables have not all the same columns, which their result needs: "
+                f"{', '.join(differing)} is not in each of them."
+            )
+        return table[self._columns]
 
 
-def _tables(given: object) -> Iterator[Any]:
+def _tables(given: object, result: Path) -> Iterator[Any]:
     if isinstance(given, str | os.PathLike):
-        return _tables_of(Path(given).expanduser())
+        path = absolute(given)
+        if result.exists() and path.exists() and result.samefile(path):
+            raise UsageError(f"The result would replace the table {path}: give it another name.")
+        return _tables_of(path)
     if isinstance(given, Iterator):
         return given
     if isinstance(given, list | tuple):

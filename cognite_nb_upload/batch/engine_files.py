@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import Final
 
 from cognite_nb_upload.batch.rows import BatchRow
-from cognite_nb_upload.batch.small import Opened, SmallFiles, proof_of
+from cognite_nb_upload.batch.small import Opened, SmallFiles, SmallJob, proof_of
 from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.cluster.cluster import DEATHS, Cluster
 from cognite_nb_upload.cluster.orders import DONE, WHOLE, Order, Receipt, SourceRef
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, UploadStopped, UsageError
-from cognite_nb_upload.journal.jobs import JobRecord
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.sources import absolute, shown_path
 from cognite_nb_upload.store.port import Checksums
-from cognite_nb_upload.transfer.files import AsyncFiles
 from cognite_nb_upload.transfer.verify import PartDigest
 
 # A file whose workers are lost is given to so many.
@@ -33,18 +30,8 @@ _TRIES: Final = DEATHS
 class EngineFiles(SmallFiles):
     """Begins small files here, and has workers send them, many in one task."""
 
-    def __init__(
-        self,
-        files: AsyncFiles,
-        record: Callable[[], JobRecord],
-        stop: CancelToken,
-        moved: Callable[[RowTask, int], None],
-        *,
-        threads: int,
-        verify: str,
-        cluster: Cluster,
-    ) -> None:
-        super().__init__(files, record, stop, moved, threads=threads, verify=verify)
+    def __init__(self, job: SmallJob, cluster: Cluster) -> None:
+        super().__init__(job)
         self._cluster = cluster
         self._handed_out: dict[int, Opened] = {}
 

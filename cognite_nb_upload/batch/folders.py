@@ -61,7 +61,9 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
     """
     for one in given:
         if hasattr(one, "columns"):
-            raise UsageError("Tables that come one after another need result='....csv'.")
+            raise UsageError(
+                "Tables that come one after another need result=, a CSV or Parquet file."
+            )
         if is_address(one) and (local := path_in(str(one))) is not None:
             one = local
         elif is_address(one) and _names_several(str(one)):

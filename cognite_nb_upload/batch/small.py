@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from anyio import CapacityLimiter
@@ -52,24 +53,37 @@ def is_small(task: RowTask) -> bool:
     return fits and (task.row.size or 0) <= SMALLEST
 
 
+@dataclass(frozen=True, slots=True)
+class SmallJob:
+    """What small files are sent for.
+
+    Attributes:
+        files: CDF's endpoints.
+        record: gives the job's record, which is begun when the first file needs it.
+        stop: ends all of them.
+        moved: is told how many bytes of a file have gone.
+        threads: files at once, at most.
+        verify: as in `upload_many`.
+    """
+
+    files: AsyncFiles
+    record: Callable[[], JobRecord]
+    stop: CancelToken
+    moved: Callable[[RowTask, int], None]
+    threads: int
+    verify: str
+
+
 class SmallFiles:
     """Sends small files; the store's answer is compared with what was sent."""
 
-    def __init__(
-        self,
-        files: AsyncFiles,
-        record: Callable[[], JobRecord],
-        stop: CancelToken,
-        moved: Callable[[RowTask, int], None],
-        *,
-        threads: int,
-        verify: str,
-    ) -> None:
-        self._files, self._record, self._stop, self._moved = files, record, stop, moved
-        self._pace = Pace(threads)
+    def __init__(self, job: SmallJob) -> None:
+        self._files, self._record, self._stop = job.files, job.record, job.stop
+        self._moved = job.moved
+        self._pace = Pace(job.threads)
         self._threads = CapacityLimiter(self._pace.now)
-        known = files.limits.checksums
-        self._digests = None if verify == "none" else (lambda _: PartDigest(known))
+        known = job.files.limits.checksums
+        self._digests = None if job.verify == "none" else (lambda _: PartDigest(known))
 
     async def send(self, task: RowTask) -> CDFFile:
         """Send it; CDF may need a while to say `uploaded` after that.

@@ -69,9 +69,10 @@ def upload_many(
             - `storage_options`: what the stores of addresses want to know, as in `upload`; it is
               written nowhere, and given again to go on.
             - `again`: also send what an earlier run of this job has sent.
-            - `result`: a CSV file that each row is written to: for jobs larger than memory, whose
-              `files` are an iterator of DataFrames, or the path of a CSV or Parquet table that
-              is read in chunks. What is returned counts the files by `status`.
+            - `result`: a CSV or Parquet file that each row is written to: for jobs larger than
+              memory, whose `files` are an iterator of DataFrames with the same columns, or the
+              path of a CSV or Parquet table that is read in chunks. What is returned counts the
+              files by `status`. Parquet needs pyarrow, and is in its place when the job ends.
             - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
 
     Raises:

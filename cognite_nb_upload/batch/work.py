@@ -44,7 +44,7 @@ from cognite_nb_upload.batch.rows import (
     request_of,
     table_of_counts,
 )
-from cognite_nb_upload.batch.small import SmallFiles, is_small
+from cognite_nb_upload.batch.small import SmallFiles, SmallJob, is_small
 from cognite_nb_upload.batch.task import RowTask, look_at_all
 from cognite_nb_upload.cluster.cluster import Cluster
 from cognite_nb_upload.cluster.engine import EngineRun
@@ -131,26 +131,30 @@ class BatchWork:
     async def _in_chunks(self, chunks: Chunks) -> Table:
         """One table after another; gives the table that says how many ended how."""
         counts: Counter[str] = Counter()
-        first = 0
         try:
             while (frame := await to_thread.run_sync(chunks.next)) is not None:
-                self._chunk, self._first = frame, first
-                table = await to_thread.run_sync(self._planned)
-                self._batch.table_is(table)
-                await to_thread.run_sync(self._batch.until_begun, abandon_on_cancel=True)
-                await self._sent(table)
-                await to_thread.run_sync(chunks.write, await to_thread.run_sync(table.frame))
-                counts.update(row.status for row in table.rows)
-                first += len(table.rows)
-                self._left = self._left or _is_left(table)
+                self._chunk, self._first = frame, counts.total()
+                del frame  # one table at a time: this one goes before the next one comes
+                counts.update(await self._one_chunk(chunks))
                 if self._stop:
                     break
         finally:
             with CancelScope(shield=True):
                 await to_thread.run_sync(self._put_away, None)
-        if not first:
+                await to_thread.run_sync(chunks.result.close)
+        if not counts:
             raise UsageError("There is no row in what was given.")
         return await to_thread.run_sync(table_of_counts, counts)
+
+    async def _one_chunk(self, chunks: Chunks) -> Counter[str]:
+        table = await to_thread.run_sync(self._planned)
+        self._chunk = None
+        self._batch.table_is(table)
+        await to_thread.run_sync(self._batch.until_begun, abandon_on_cancel=True)
+        await self._sent(table)
+        await to_thread.run_sync(chunks.write, await to_thread.run_sync(table.frame))
+        self._left = self._left or _is_left(table)
+        return Counter(row.status for row in table.rows)
 
     async def _learn_view(self) -> None:
         """What files of the data model are written through decides what their columns are."""
@@ -266,14 +270,15 @@ class BatchWork:
             beside.cancel_scope.cancel()
 
     def _small_files(self, table: Table, at_once: int) -> SmallFiles:
-        verify, threads = self._options.verify, min(_THREADS, at_once)
-        given: Any = (
-            self._files, lambda: self._recorded(table), self._stop,
-            lambda task, sent: self._batch.moved(task.row, sent),
-        )  # fmt: skip
-        if self._cluster is None:
-            return SmallFiles(*given, threads=threads, verify=verify)
-        return EngineFiles(*given, threads=threads, verify=verify, cluster=self._cluster)
+        job = SmallJob(
+            files=self._files,
+            record=lambda: self._recorded(table),
+            stop=self._stop,
+            moved=lambda task, sent: self._batch.moved(task.row, sent),
+            threads=min(_THREADS, at_once),
+            verify=self._options.verify,
+        )
+        return SmallFiles(job) if self._cluster is None else EngineFiles(job, self._cluster)
 
     async def _begin_engine(self) -> None:
         """Begin with the engine, once for the whole job."""
@@ -295,7 +300,7 @@ class BatchWork:
                     self._batch.looked_at(task.row)
                     if task.facts.get("arrived") and self._journal_ended(task):
                         await self._arrived(task)
-                    elif is_small(task):
+                    elif is_small(task) and not (self._cluster and task.row.place):
                         await small.send(task)
                     elif (task.row.size or 0) <= LARGEST_CHOSEN:
                         await middle.send(task)
@@ -389,8 +394,6 @@ class BatchWork:
                     await self._ended(row)
 
     async def _send_small(self, small_files: SmallFiles, task: RowTask) -> None:
-        if self._cluster is not None and task.row.place is not None:
-            raise UsageError(f"{task.row.path} is in another store: leave engine= out.")
         self._confirming.add(task, await small_files.send(task))
 
     async def _send_large(self, task: RowTask) -> None:
@@ -543,7 +546,7 @@ def _title(given: object) -> str:
     if isinstance(given, Recalled):
         return given.title
     if isinstance(given, Chunks):
-        return f"tables, with their result in {given.result.name}"
+        return f"tables, with their result in {given.result.path.name}"
     if isinstance(given, str | Path) or shown_address(given):
         return shown_address(given) or str(given)
     if hasattr(given, "columns"):

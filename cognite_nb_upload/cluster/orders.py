@@ -1,7 +1,8 @@
 """What the coordinator asks of a worker, and what it hears: plain values, small and without tokens.
 
-Rules of this file: an order has the URL of one part and nothing else that is secret; it travels
-sealed, so that no log, task or dashboard of an engine shows it; a receipt has no URL at all.
+Rules of this file: an order has the URL of one part, and what opens a file in another store, and
+nothing else that is secret; it travels sealed, so that no log, task or dashboard of an engine shows
+it; a receipt has no URL at all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import REDACTED, Secret
 from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.journal.fingerprint import sample_hashes
-from cognite_nb_upload.sources import FileSource
+from cognite_nb_upload.objects.find import open_origin
+from cognite_nb_upload.sources import FileSource, Source
 from cognite_nb_upload.store.port import Verdict
 
 # What an order asks for.
@@ -46,22 +48,27 @@ class SourceRef:
         size: bytes.
         mtime_ns: nanoseconds since 1970.
         samples: SHA-256 of blocks of it, compared where a worker looks at it first.
+        version: of a file in another store, as that store tells it.
+        origin: what opens a file in another store; None: it is opened by its path.
     """
 
     path: str
     size: int
     mtime_ns: int
     samples: tuple[str, ...] = ()
+    version: str = ""
+    origin: Secret | None = None
 
-    def open(self) -> FileSource:
+    def open(self) -> Source:
         """Open it here, and compare.
 
         Raises:
             NotHere: it is not there, or cannot be read.
             SourceChanged: it is another file than the coordinator's.
         """
+        source: Source
         try:
-            source = FileSource.open(self.path)
+            source = open_origin(self.origin) if self.origin else FileSource.open(self.path)
         except UsageError as error:
             raise NotHere(str(error)) from None
         try:
@@ -71,13 +78,16 @@ class SourceRef:
             raise
         return source
 
-    def _compare(self, source: FileSource) -> None:
+    def _compare(self, source: Source) -> None:
         if source.size != self.size:
             raise SourceChanged(f"{self.path} has {source.size} bytes there, and {self.size} here.")
-        if source.facts().mtime_ns != self.mtime_ns:
+        facts = source.facts()
+        if self.origin and facts.version != self.version:
+            raise SourceChanged(f"{self.path} has another version there than here.")
+        if facts.mtime_ns != self.mtime_ns:
             raise SourceChanged(f"{self.path} has another modification time there than here.")
 
-    def look(self, source: FileSource) -> None:
+    def look(self, source: Source) -> None:
         """Compare the blocks as well; reads 448 KiB.
 
         Raises:
@@ -118,7 +128,8 @@ class Order:
         found = {item.name: getattr(self, item.name) for item in fields(self)}
         ref = self.source  # not asdict, which copies: there are many small files
         found["source"] = {
-            "path": ref.path, "size": ref.size, "mtime_ns": ref.mtime_ns, "samples": ref.samples
+            "path": ref.path, "size": ref.size, "mtime_ns": ref.mtime_ns, "samples": ref.samples,
+            "version": ref.version, "origin": ref.origin.reveal() if ref.origin else None,
         }  # fmt: skip
         found["url"] = self.url.reveal() if self.url else None
         return found
@@ -127,7 +138,8 @@ class Order:
     def of(cls, given: dict[str, Any]) -> Self:
         """From `to_json`."""
         ref = given.pop("source")
-        source = SourceRef(**{**ref, "samples": tuple(ref["samples"])})
+        origin = Secret(ref["origin"]) if ref["origin"] else None
+        source = SourceRef(**{**ref, "samples": tuple(ref["samples"]), "origin": origin})
         url = given.pop("url")
         algorithms = tuple(given.pop("algorithms"))
         secret = Secret(url) if url else None

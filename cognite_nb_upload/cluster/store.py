@@ -18,7 +18,8 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.http import Sealed
-from cognite_nb_upload.sources import FileSource, Source
+from cognite_nb_upload.objects.source import ObjectSource
+from cognite_nb_upload.sources import FileSource, Source, check_last
 from cognite_nb_upload.store.port import PartJob, Verdict
 from cognite_nb_upload.store.url import checked_upload_url
 
@@ -32,6 +33,9 @@ def ref_of(source: Source, samples: tuple[str, ...] = ()) -> SourceRef:
     Raises:
         UsageError: they cannot: it is in this process alone.
     """
+    if isinstance(source, ObjectSource) and source.whole and source.pinned and source.origin:
+        version = source.told.token
+        return SourceRef(source.address, source.size, 0, samples, version, source.origin)
     path = getattr(source, "path", None)
     if not isinstance(source, FileSource) or path is None:
         raise _unshared(source)
@@ -51,7 +55,7 @@ def check_shared(source: Source) -> None:
 def _unshared(source: Source) -> UsageError:
     return UsageError(
         f"{source.name or 'The content'} is not a file that workers can open: engine= needs the "
-        "path of one that all machines share."
+        "path of one that all machines share, or the address of one in a store that tells versions."
     )
 
 
@@ -128,6 +132,8 @@ class ClusterStore:
                 job.digest.take(receipt.digests)
             return receipt.verdict
         cluster.check_alive()
+        if ref.origin is not None:  # a worker found another version, or nothing
+            check_last(job.source)
         return self._lost(cluster, order, receipt, cancel)
 
     def _tell(self, left_out: Iterable[str]) -> None:

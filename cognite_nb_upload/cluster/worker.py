@@ -26,7 +26,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import PartFailed, SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.process import PerProcess
-from cognite_nb_upload.sources import BytesSource, FileSource, Source
+from cognite_nb_upload.sources import BytesSource, Source
 from cognite_nb_upload.store.bandwidth import Bandwidth
 from cognite_nb_upload.store.connection import StoreTimeouts
 from cognite_nb_upload.store.digests import Digests
@@ -85,7 +85,7 @@ class Run:
         self._working: dict[str, _Working] = {}
         self._stopped: set[str] = set()
         self._receipts: list[Receipt] = []
-        self._sources: OrderedDict[SourceRef, FileSource] = OrderedDict()
+        self._sources: OrderedDict[SourceRef, Source] = OrderedDict()
         self._stores: dict[str, NetworkStore] = {}
         self._bandwidth = Bandwidth()
         self._asked_s = time.monotonic()
@@ -229,7 +229,7 @@ class Run:
             content_type=order.content_type, throttle=self._bandwidth, emit=hear,
         )  # fmt: skip
 
-    def _source(self, ref: SourceRef) -> FileSource:
+    def _source(self, ref: SourceRef) -> Source:
         """The file, opened once for all parts."""
         with self._lock:
             if (known := self._sources.get(ref)) is not None:

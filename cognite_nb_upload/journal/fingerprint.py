@@ -27,7 +27,9 @@ class Fingerprint:
 
     "The same upload" is the same project, base URL, source, name, target and metadata. "The same
     bytes" is the same size, modification time and samples. The inode is told but never decides:
-    some network file systems number their files anew at every mount. The part size is that of the
+    some network file systems number their files anew at every mount. The ctime is left out:
+    new rights, another name or a restored backup change it, and would refuse an upload whose bytes
+    are the same; samples of the bytes are compared in its place. The part size is that of the
     upload that is going on, whatever a later call would choose.
 
     Attributes:

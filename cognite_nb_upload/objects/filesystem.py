@@ -10,7 +10,7 @@ import base64
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -19,8 +19,10 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable
 from cognite_nb_upload.process import PerProcess
 
-# What is read at once: two of them are held of each part that is on its way.
-_BLOCK: Final = 3 * MIB // 2
+# What is asked for at once, by all parts together and by one of them. Of each part up to three
+# such blocks are in memory: one that goes, one that comes, and the library's own.
+_TOGETHER: Final = 3 * MIB
+_LEAST, _MOST = 3 * MIB // 8, 3 * MIB // 2
 _ETAGS: Final = ("ETag", "etag", "e_tag", "Etag")
 _VERSIONS: Final = ("VersionId", "version_id", "version", "generation")
 _TIMES: Final = ("LastModified", "last_modified", "mtime", "modified", "updated", "created",
@@ -38,6 +40,8 @@ class FilesystemWay:
     def __init__(self, fs: Any, path: str) -> None:
         self._fs, self._path = fs, path
         self._turn = _turn_of(fs)
+        self._reading = 0
+        self._lock = threading.Lock()
 
     def look(self) -> ObjectFacts:
         """What `info` tells, past the filesystem's memory of folders."""
@@ -51,15 +55,30 @@ class FilesystemWay:
 
     def stream(self, start: int, end: int, facts: ObjectFacts) -> Iterator[bytes]:
         """Bytes `[start, end)`, span by span."""
-        for at in range(start, end, _BLOCK):
-            until = min(at + _BLOCK, end)
-            with self._turn, _in_words():
-                block = bytes(self._fs.cat_file(self._path, start=at, end=until))
-            if len(block) > until - at:  # all of it, such as from a server without ranges
-                raise Unreadable("its filesystem gives no ranges", retry=False)
-            yield block
-            if len(block) < until - at:
-                raise Unreadable("it gave too few bytes")
+        with self._counted():
+            while start < end:
+                until = min(start + self._block(), end)
+                with self._turn, _in_words():
+                    block = bytes(self._fs.cat_file(self._path, start=start, end=until))
+                if len(block) > until - start:  # all of it, as from a server without ranges
+                    raise Unreadable("its filesystem gives no ranges", retry=False)
+                yield block
+                if len(block) < until - start:
+                    raise Unreadable("it gave too few bytes")
+                start = until
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reading -= 1
+
+    def _block(self) -> int:
+        return max(_LEAST, min(_MOST, _TOGETHER // max(1, self._reading)))
 
     def close(self) -> None:
         """The filesystem is its owner's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from cognite_nb_upload import http
 from cognite_nb_upload.core.retry import Retry
+from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import TransferError, UsageError
 from cognite_nb_upload.objects import cloud
 from cognite_nb_upload.objects.address import WEB, Address
@@ -57,7 +59,33 @@ def open_address(
     address = Address(text)
     with http.Sealed():
         way = way_of(address, checked_options(options))
-        return way if isinstance(way, Spooled) else opened(way, address, retry=retry)
+        if isinstance(way, Spooled):
+            return way
+        found = opened(way, address, retry=retry)
+        if isinstance(found, ObjectSource):
+            found.origin = origin_of(address, options or {})
+        return found
+
+
+def origin_of(address: Address, options: Mapping[str, Any]) -> Secret | None:
+    """An address and its options as text; None where an option is no plain value."""
+    try:
+        return Secret(json.dumps([address.reveal(), dict(options)]))
+    except (TypeError, ValueError):
+        return None
+
+
+def open_origin(origin: Secret) -> ObjectSource:
+    """What `origin_of` tells of, in another process.
+
+    Raises:
+        UsageError: there is nothing, or it may not be read from here.
+    """
+    text, options = json.loads(origin.reveal())
+    found = open_address(text, options)
+    if isinstance(found, Spooled):
+        raise UsageError(f"{Address(text).shown} cannot be read in parts.")
+    return found
 
 
 def open_path(

@@ -26,6 +26,7 @@ from cognite_nb_upload.objects.find import (
     filesystem_of,
     looked_at,
     opened,
+    origin_of,
     way_of,
 )
 from cognite_nb_upload.objects.given import address_in, path_in
@@ -43,10 +44,14 @@ class Place:
     """
 
     def __init__(
-        self, address: Address, way: Callable[[], Way | Spooled], told: ObjectFacts | None = None
+        self,
+        address: Address,
+        way: Callable[[], Way | Spooled],
+        options: Mapping[str, Any],
+        told: ObjectFacts | None = None,
     ) -> None:
         self.address, self.told = address, told
-        self._way = way
+        self._way, self._options = way, options
         self._in_ranges = True
 
     def look(self, retry: Retry) -> tuple[int, int]:
@@ -65,6 +70,13 @@ class Place:
         return self.told.size, _stamp(self.told)
 
     def open(self, retry: Retry) -> Source:
+        """The source, as `_opened` gives it, and what another process opens it by."""
+        found = self._opened(retry)
+        if isinstance(found, ObjectSource):
+            found.origin = origin_of(self.address, self._options)
+        return found
+
+    def _opened(self, retry: Retry) -> Source:
         """The source; what can only be read from its beginning is copied to this disk now.
 
         Raises:
@@ -121,8 +133,8 @@ class Stores:
             return None
         address, options = Address(text), {**(more or {}), **self._options}
         if more is None and address.scheme in cloud.SCHEMES and cloud.installed():
-            return Place(address, lambda: self._cloud_way(address))
-        return Place(address, lambda: way_of(address, options))
+            return Place(address, lambda: self._cloud_way(address), options)
+        return Place(address, lambda: way_of(address, options), options)
 
     def below(self, address: Address, top: str, *, deep: bool) -> Iterator[tuple[str, Place]]:
         """The files below a prefix, by their paths from there; `deep`: those of its folders too.
@@ -137,7 +149,10 @@ class Stores:
                 return
             for facts, key in cloud.listed(store, top, address, deep=deep):
                 one = address.beside(key)
-                yield _below(key, top), Place(one, partial(self._cloud_way, one), facts)
+                yield (
+                    _below(key, top),
+                    Place(one, partial(self._cloud_way, one), self._options, facts),
+                )
 
     def _in_filesystem(self, address: Address, top: str, deep: bool) -> Iterator[tuple[str, Place]]:
         fs, root = filesystem_of(address.beside(top), self._options)
@@ -150,7 +165,7 @@ class Stores:
             if info.get("type", "file") == "file":
                 place = Address(address_of(fs, path))
                 way = partial(FilesystemWay, fs, path)
-                yield _below(path, root), Place(place, way, facts_of_info(info))
+                yield _below(path, root), Place(place, way, self._options, facts_of_info(info))
 
     def _cloud_way(self, address: Address) -> Way | Spooled:
         store = self._store(address)

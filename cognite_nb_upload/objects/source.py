@@ -14,6 +14,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.retry import Retry
+from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import SourceChanged, TransferError
 from cognite_nb_upload.objects.port import Changed, ObjectFacts, Unreadable, Way
 
@@ -35,6 +36,7 @@ class ObjectSource:
         address: where it is, without credentials and signatures.
         pinned: its store tells one version of it from another.
         told: what its store tells of it.
+        origin: what another process opens it by; None where that cannot be said.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ObjectSource:
         self.size = (facts.size or 0) - start if size is None else size
         self._way, self._start, self._retry = way, start, retry or Retry()
         self._claimed_from: int | None = None
+        self.origin: Secret | None = None
 
     def claimed_from(self, start: int) -> None:
         """It is the rest of a file object that stood at byte `start`."""

@@ -128,8 +128,11 @@ def _kind(part: PartState) -> str:
 
 def summary(state: UploadState) -> str:
     """One line: `Uploaded big.segy: 12 GiB in 246 parts, id 91, 1 min 12 s, 170 MiB/s`."""
-    name = clean(state.name) or "a file"
+    name = clean(state.name)
     facts = ", ".join(_facts(state))
+    if state.phase is Phase.FAILED and not name:  # what has no name yet was not begun
+        return f"Not {'down' if state.receives else 'up'}loaded" + (f": {facts}" if facts else "")
+    name = name or "a file"
     verb = _VERB[state.phase]
     if state.receives:
         verb = verb.replace("Up", "Down")

@@ -221,7 +221,8 @@ class AsyncFiles(FileEndpoints):
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
                   by all uploads of this client.
                 - `engine`: a Dask `Client`, its scheduler's address, or an Executor: its workers
-                  read the file by its path and send the parts; all else is done here. As many
+                  read the file by its path or its address and send the parts; all else is done
+                  here. As many
                   parts go at once as they have room for, unless `max_concurrency` is given.
                 - `trust_network`: orders with upload URLs may go to workers without TLS.
                 - `storage_options`: what the store of an address wants to know, such as

@@ -117,5 +117,6 @@ def test_these_are_all() -> None:
         "04_interrupt_and_resume",
         "05_many_files",
         "06_your_own_project",
+        "08_from_a_bucket",
         "09_many_machines",
     ]

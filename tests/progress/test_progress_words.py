@@ -128,7 +128,7 @@ def test_sizes_that_are_not_known_are_not_guessed(feed: Feed) -> None:
 
 def test_the_summary_of_nothing_yet(feed: Feed) -> None:
     assert summary(feed.state) == "Preparing a file"
-    assert summary(tell(feed, ev.Failed(reason="no such file"))) == "Failed a file: no such file"
+    assert summary(tell(feed, ev.Failed(reason="no such file"))) == "Not uploaded: no such file"
 
 
 def test_what_turns_or_breaks_a_line_is_spelled_out() -> None:
