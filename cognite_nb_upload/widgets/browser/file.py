@@ -78,6 +78,23 @@ class _Reader:
         return piece
 
 
+class _Pieces:
+    """Reads a file in order, and not ahead: the file asks for slices ahead itself.
+
+    Another thread would know neither what stops the reading nor whom to tell of waits (`steered`).
+    """
+
+    def __init__(self, file: BrowserFile) -> None:
+        self._file = file
+
+    def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, from `offset`."""
+        return memoryview(self._file.read_at(offset, len(room)))
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class BrowserFile:
     """A file on the computer of whoever looks at the notebook.
 
@@ -153,6 +170,10 @@ class BrowserFile:
             raise
         reader.busy, reader.used_s = False, time.monotonic()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def reader(self, start: int, size: int, cancel: CancelToken) -> _Pieces:
+        """What reads a part of it, in the thread that sends the part."""
+        return _Pieces(self)
 
     def check(self) -> None:
         """See that it is not known to have changed; a page notices when it reads it."""
