@@ -759,6 +759,11 @@ def goes_alone(source: Source) -> bool:
     return bool(getattr(source, "one_at_a_time", False))
 
 
+def parts_at_once(source: Source, wanted: int) -> int:
+    """How many of the wanted parts may be read at once; fewer where all are read one way."""
+    return 1 if goes_alone(source) else min(wanted, getattr(source, "parts_at_once", wanted))
+
+
 def read_once(source: Source, stop: CancelToken) -> None:
     """Take the digests of content in memory, off an event loop; others need none.
 

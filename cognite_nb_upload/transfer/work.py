@@ -54,7 +54,7 @@ from cognite_nb_upload.journal.format import Replayed
 from cognite_nb_upload.journal.writer import Journal
 from cognite_nb_upload.models import CDFFile, FileNode
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.sources import Source, goes_alone, passes_once
+from cognite_nb_upload.sources import Source, parts_at_once, passes_once
 from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
@@ -389,7 +389,7 @@ class UploadTask:
             self._source,
             sink,
             self._limits,
-            lambda: 1 if goes_alone(self._order.source) else self._upload.max_concurrency,
+            lambda: parts_at_once(self._order.source, self._upload.max_concurrency),
             nearly_done=lambda: nearly_done(self._state),
             on_finishing=lambda finishing: self._emit(ev.Waiting(reason=str(finishing))),
             tail=Tail(self._plan.size) if self._over_network else None,

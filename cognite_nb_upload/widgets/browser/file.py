@@ -107,7 +107,10 @@ class BrowserFile:
         modified_ns: nanoseconds since 1970, exact to the millisecond.
         folder: where it lies in the folder that was dropped; "" where it was not in one.
         waiting_for: why it cannot be read now, and what to do; "" where it can.
+        parts_at_once: more parts would share one page's connection, and ask for more memory.
     """
+
+    parts_at_once = 8
 
     def __init__(
         self,
