@@ -185,6 +185,7 @@ def test_an_upload_that_is_begun_anew_goes_on_with_its_own_file(
     cdf.inject(Fault("stall", "part", part=1))
     upload = client.files.start_upload(path, part_size=PART, **FIELDS)
     until(upload, lambda state: state.missing_parts == (1,))
+    until_true(cdf.fired)
     upload.stop()
     ends_well(client, cdf, path, resume=False)
 
@@ -196,6 +197,7 @@ def test_an_upload_that_was_cancelled_is_begun_again_by_the_same_call(
     cdf.inject(Fault("stall", "part", part=1))
     upload = client.files.start_upload(path, part_size=PART, **FIELDS)
     until(upload, lambda state: state.missing_parts == (1,))
+    until_true(cdf.fired)
     upload.cancel()
     ends_well(client, cdf, path)
 

@@ -419,6 +419,7 @@ def test_the_same_call_after_a_cancel_is_a_new_upload(
     cdf.inject(Fault("stall", "part", part=1))
     upload = client.files.start_upload(path, part_size=PART)
     until(upload, lambda state: state.stored)
+    until_true(cdf.fired)
     upload.cancel()
     uploaded = client.files.upload(path, part_size=PART)
     assert uploaded.id != upload.state.file_id
@@ -433,6 +434,7 @@ def test_a_stopped_upload_is_paused_on_disk_and_the_same_call_goes_on(
     cdf.inject(Fault("stall", "part", part=1))
     upload = client.files.start_upload(path, part_size=PART)
     until(upload, lambda state: state.stored == 2 * PART)
+    until_true(cdf.fired)
     upload.stop()
     with pytest.raises(UploadStopped, match="was stopped") as stopped:
         upload.result()
