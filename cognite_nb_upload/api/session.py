@@ -35,7 +35,7 @@ from cognite_nb_upload.sources import Content, Source, as_source, as_source_asyn
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Digest, PartJob, PartStore, Throttle
 
-# architecture.md: past 16 threads the caller's event loop starves; parts beyond that wait.
+# Past 16 busy threads the caller's event loop starves; parts beyond that wait.
 _PARTS_AT_ONCE: Final = 12
 _threads: RunVar[anyio.CapacityLimiter] = RunVar("cognite_nb_upload_part_threads")
 

@@ -35,7 +35,7 @@ LIMITS: Final = PartLimits()
 
 # A part that fails or is paused is sent again whole, so it should be small; each costs a request.
 # Where no rate is known, 8 MiB: a second at 64 Mbit/s. Else what a connection carries in a few
-# seconds, up to 64 MiB, and at most a 64th of the file, so that eight on their way are an eighth.
+# seconds, up to 64 MiB, and at most a 64th of the file, so that sixteen on their way are a quarter.
 DEFAULT_PART_SIZE: Final = 8 * MIB
 LARGEST_CHOSEN: Final = 64 * MIB
 PART_S: Final = 3.0

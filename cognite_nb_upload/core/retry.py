@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-# files-api.md 4: the union of what the official clients try again. 500 is among them, since
+# The union of what the official clients try again. 500 is among them, since
 # every request of ours that is repeated may be.
 RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
 # These ask for less, not only for later.

@@ -30,7 +30,7 @@ from cognite_nb_upload.journal.fingerprint import Fingerprint
 
 # Version 2 is written where there is a node, which earlier ones of this package do not know.
 VERSION: Final = 2
-# files-api.md 1: upload URLs live one week. The store's own answer is what counts.
+# Upload URLs live one week. The store's own answer is what counts.
 URLS_LIVE: Final = timedelta(days=7)
 # The checksum's 8 hex digits and the space.
 _MARGIN: Final = 9

@@ -22,7 +22,7 @@ from cognite_nb_upload.process import PerProcess
 
 Header = tuple[str, str]
 
-# files-api.md 6: refresh about 30 s early.
+# The official SDK refreshes about 30 s early.
 _EARLY_S: Final = 30.0
 
 
