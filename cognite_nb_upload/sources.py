@@ -550,7 +550,7 @@ class SeekableSource:
 
     def reader(self, start: int, size: int, cancel: CancelToken) -> PieceReader | None:
         """What reads a part in blocks, however small the pieces are that are asked for."""
-        return _InBlocks(self, start + size) if self.one_at_a_time else None
+        return InBlocks(self, start + size) if self.one_at_a_time else None
 
     def check(self) -> None:
         """Such objects tell nothing of changes; a short read is noticed."""
@@ -693,7 +693,7 @@ class AnyPlace:
         """Nothing was opened."""
 
 
-class _InBlocks:
+class InBlocks:
     """Reads large blocks, and gives pieces of them.
 
     A file in another store fetches its read-ahead again whenever its position is set; a slow target
@@ -705,6 +705,7 @@ class _InBlocks:
         self._at, self._block = 0, memoryview(b"")
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
+        """As many bytes as `room` has, in it; fewer at the end."""
         wanted, came = min(len(room), self._end - offset), 0
         while came < wanted:
             skip = offset + came - self._at
@@ -717,6 +718,7 @@ class _InBlocks:
         return room[:came]
 
     def close(self) -> None:
+        """Drop the block."""
         self._block = memoryview(b"")
 
     def _fetch(self, at: int) -> None:
@@ -1130,13 +1132,15 @@ class PassingSource:
         self._file.seek(self._came - self._start)
         self._file.write(self._left[:most])
         self._came += len(self._left[:most])
-        self._left = self._left[most:]
+        self._left = self._left[most:] or memoryview(b"")  # what is used up is not held
 
     def _next(self) -> memoryview:
         """The next piece that is not empty; empty at the end."""
         for piece in self._pieces:
-            if view := _bytes_of(piece, self.name):
+            view = _bytes_of(piece, self.name)
+            if view:
                 return view
+            view.release()
         return memoryview(b"")
 
     def check(self) -> None:

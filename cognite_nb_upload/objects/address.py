@@ -22,6 +22,8 @@ _SIGNATURE: Final = re.compile(
     r"(?i)x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy|"
     r"sv|se|sp|sr|sig|st|spr|sip|skoid|sktid|skt|ske|sks|skv|si|.*token.*"
 )
+# Two colons may also stand in an IPv6 address.
+_CHAIN: Final = re.compile(r"::(?=[A-Za-z][\w+.-]*://)")
 
 
 class Address:
@@ -41,10 +43,10 @@ class Address:
         rest = rest if rest.startswith("//") else f"//{rest.lstrip('/')}"
         self._text = Secret(f"{self.scheme}:{rest}")
         path = rest.partition("::")[0] if "::" in rest else rest
-        if self.scheme in WEB:
-            path = path.partition("#")[0].partition("?")[0]
+        path = path.partition("#")[0].partition("?")[0] if self.scheme in WEB else _unsigned(path)
         self.name = (unquote if self.scheme in WEB else str)(path.rstrip("/").rpartition("/")[2])
-        self.shown = _shown(self.scheme, rest)
+        first, *others = _CHAIN.split(rest)  # such as a file in an archive at another address
+        self.shown = "::".join([_shown(self.scheme, first), *map(_shown_link, others)])
 
     def reveal(self) -> str:
         """The whole address, with what is secret in it."""
@@ -88,13 +90,25 @@ def is_address(text: object) -> bool:
     return "\0" not in text and not os.path.lexists(text)
 
 
+def _shown_link(link: str) -> str:
+    scheme, colon, rest = link.partition(":")
+    return _shown(scheme.lower(), rest) if colon else link
+
+
+def _unsigned(key: str) -> str:
+    """A key without a signature; a question mark may also be a letter of it."""
+    path, _, query = key.partition("?")
+    signed = any(_SIGNATURE.fullmatch(name) for name, _ in parse_qsl(query, keep_blank_values=True))
+    return path if signed else key
+
+
 def _shown(scheme: str, rest: str) -> str:
     if scheme not in WEB:
         place, slash, key = rest.removeprefix("//").partition("/")
         # abfs://container@account is no user name; a password is told by its colon.
         user, at, host = place.rpartition("@")
         place = host if at and ":" in user else place
-        return f"{scheme}://{place}{slash}{key.partition('?sv=')[0]}"
+        return f"{scheme}://{place}{slash}{_unsigned(key)}"
     parts = urlsplit(f"{scheme}:{rest}")
     place = parts.netloc.rpartition("@")[2]
     # What is asked for with `?id=7` is another file than with `?id=8`; what it says stays unseen.

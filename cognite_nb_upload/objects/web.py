@@ -84,8 +84,10 @@ class WebWay:
         """What the answer to a request for the first byte tells."""
         with http.Sealed(), self._get({"range": "bytes=0-0"}) as answer:
             headers = _plain(answer)
-            if answer.status == 416:
-                return _facts(headers, _total(headers) or 0)
+            if answer.status == 416:  # it has no first byte, or takes no range and does not say so
+                total = _total(headers)
+                self.ranges = total is not None
+                return _facts(headers, total)
             self.ranges = answer.status == 206
             size = _total(headers) if self.ranges else _length(headers)
             return _facts(headers, size)
@@ -115,6 +117,8 @@ class WebWay:
             Unreadable: they broke off.
         """
         with self._get({}) as answer:
+            if answer.status == 416:
+                raise Unreadable("its server refuses a request for all of it")
             size, came = _length(_plain(answer)), 0
             for block in _blocks(answer):
                 came += len(block)

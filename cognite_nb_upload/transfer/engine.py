@@ -30,6 +30,8 @@ from cognite_nb_upload.core.plan import Part
 from cognite_nb_upload.core.tail import Flight, Tail
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
+    AnyPlace,
+    InBlocks,
     PieceReader,
     Source,
     Witness,
@@ -107,8 +109,12 @@ class SteadySource:
 
     def reader(self, start: int, size: int, cancel: CancelToken) -> PieceReader | None:
         """What reads these bytes in order, where the source has such a thing."""
-        has = hasattr(self._source, "reader")
-        return reader_of(self._source, start, size, cancel) if has else None
+        if not hasattr(self._source, "reader"):
+            return None
+        found = reader_of(self._source, start, size, cancel)
+        if isinstance(found, AnyPlace):  # so that each read is tried once more
+            return AnyPlace(self)
+        return InBlocks(self, start + size) if isinstance(found, InBlocks) else found
 
     def region(self) -> tuple[int, int] | None:
         """The open file that it is a region of, for who lets the kernel send from it."""
@@ -346,7 +352,8 @@ class Engine:
             self._error = self._error or error
             raise
         finally:
-            del self._in_flight[part.no]
+            with self._taking:
+                del self._in_flight[part.no]
         self._rates.append(part.size / max(1e-3, time.monotonic() - began_s))
         return True
 

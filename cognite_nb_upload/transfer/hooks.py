@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from cognite_nb_upload.errors import UsageError
 
@@ -24,11 +24,16 @@ def checked_hook(name: str, value: Any) -> Callable[..., Any]:
 
 
 async def call_hook(name: str, hook: Callable[..., Any], *given: object) -> str:
-    """Call it, a sync one in a thread; returns what went wrong, in words, or ""."""
+    """Call it, a sync one in a thread; returns what went wrong, in words, or "".
+
+    The thread is one of its own: a hook may wait for another upload, which needs threads, too.
+    """
     try:
         if inspect.iscoroutinefunction(hook):
             await hook(*given)
-        elif inspect.isawaitable(found := await to_thread.run_sync(hook, *given)):
+            return ""
+        found = await to_thread.run_sync(hook, *given, limiter=CapacityLimiter(1))
+        if inspect.isawaitable(found):
             await found
     except Exception as error:
         return f"{name} failed: {type(error).__name__}: {error}"

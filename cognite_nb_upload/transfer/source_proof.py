@@ -55,7 +55,8 @@ class SourceProof:
         Raises:
             VerifyError: the bytes that were sent are not those that the source's store has.
         """
-        if not self._algorithm or not all(part.taken for part in state.parts):
+        known = all(self._algorithm in dict(part.taken) for part in state.parts)
+        if not self._algorithm or not known:
             return ""
         sent = _whole(self._algorithm, state.parts)
         if sent == self._value:

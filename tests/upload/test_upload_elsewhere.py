@@ -173,6 +173,31 @@ def test_a_server_without_ranges_is_copied_to_this_disk_first(
     assert "copied to this disk first" in done.notes[0]
 
 
+def test_a_server_that_refuses_ranges_without_its_size_has_no_empty_file(
+    client: CogniteClient, cdf: Emulator, web: WebStore
+) -> None:
+    web.fault = lambda path, span: (416, {}) if span else None
+    done = client.files.upload(web.put("a.bin", CONTENT), part_size=PART)
+    assert cdf.content(done.id) == CONTENT
+
+
+def test_a_foreign_file_whose_read_fails_once_is_read_once_more(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    class Failing(Foreign):
+        failed = 0
+
+        def read(self, size: int = -1) -> bytes:
+            if self.tell() >= PART and not self.failed:
+                Failing.failed += 1
+                raise OSError("it was reset")
+            return super().read(size)
+
+    done = client.files.upload(Failing(Counted(CONTENT).open("a")), part_size=PART)
+    assert Failing.failed == 1
+    assert cdf.content(done.id) == CONTENT
+
+
 def test_a_member_of_an_archive_elsewhere_is_unpacked_first(
     client: CogniteClient, cdf: Emulator, memory: Any
 ) -> None:

@@ -312,6 +312,21 @@ def test_a_file_that_changes_before_its_thread_opens_it_is_not_sent(
     assert asked(cdf, "init") == []
 
 
+def test_hooks_that_wait_for_other_uploads_leave_them_threads(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    many = 45  # more than the threads that anyio gives to all
+    together = threading.Barrier(many)
+
+    def hook(done: Uploaded) -> None:
+        together.wait(60)  # all of them wait at the same time
+        client.files.upload(b"x", name=f"{done.file.name} again")
+
+    begun = [client.files.start_upload(b"x", name=f"{no}", on_done=hook) for no in range(many)]
+    assert {upload.result(90).notes for upload in begun} == {()}
+    assert len(cdf.files()) >= 2 * many
+
+
 def test_an_upload_waits_for_its_turn_and_a_paused_one_gives_its_place(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

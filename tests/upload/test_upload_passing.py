@@ -47,6 +47,20 @@ def test_a_part_is_stored_before_the_last_byte_has_come(
     assert any("It is sent as it comes" in note for note in uploaded.notes)
 
 
+def test_a_buffer_may_be_used_again_for_the_next_piece(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    def reusing() -> Iterator[bytearray]:
+        buffer = bytearray()
+        for piece in pieces():
+            buffer += piece
+            yield buffer
+            buffer.clear()  # a view of it that is kept would make this a BufferError
+
+    uploaded = client.files.upload(reusing(), **how())
+    assert cdf.content(uploaded.id) == CONTENT
+
+
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_a_part_that_is_lost_is_sent_again_and_none_overtakes_it(
     client: CogniteClient, cdf: Emulator, part: int

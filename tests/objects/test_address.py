@@ -1,0 +1,32 @@
+"""What is shown and remembered of an address has nothing that opens a store."""
+
+from __future__ import annotations
+
+import pytest
+
+from cognite_nb_upload.objects.address import Address
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "name"),
+    [
+        ("az://c/b.las?sp=r&se=2026-12-01&sv=2024&sig=PLANTED", "az://c/b.las", "b.las"),
+        ("az://c/b.las?sv=2024&sig=PLANTED", "az://c/b.las", "b.las"),
+        ("abfs://c@account/d/b.las", "abfs://c@account/d/b.las", "b.las"),
+        ("s3://user:PLANTED@bucket/a", "s3://bucket/a", "a"),
+        ("s3://bucket/what?no=1", "s3://bucket/what?no=1", "what?no=1"),
+        (
+            "zip://a.csv::https://user:PLANTED@host/x.zip?X-Amz-Signature=PLANTED",
+            "zip://a.csv::https://host/x.zip",
+            "a.csv",
+        ),
+        ("zip://a.csv::az://c/x.zip?sp=r&sig=PLANTED", "zip://a.csv::az://c/x.zip", "a.csv"),
+        ("zip://a::http://u:PLANTED@[fe80::1]/x", "zip://a::http://[fe80::1]/x", "a"),
+        ("https://host/x.bin?sig=PLANTED#here", "https://host/x.bin", "x.bin"),
+    ],
+)
+def test_a_signature_and_a_password_are_cut_off(text: str, shown: str, name: str) -> None:
+    address = Address(text)
+    assert (address.shown, address.name) == (shown, name)
+    assert "PLANTED" not in f"{address!r}{address}"
+    assert address.reveal() == text
