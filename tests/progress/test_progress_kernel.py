@@ -57,6 +57,21 @@ def run(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
     return heard
 
 
+def run_to_the_end(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
+    """What is published while a cell runs, and until its bars have made way for what is left."""
+    heard = run(client, code)
+    while not (
+        ids(heard, "comm_open") == ids(heard, "comm_close") and ids(heard, "update_display_data")
+    ):
+        heard.append(client.get_iopub_msg(timeout=60))  # another thread draws
+    return heard
+
+
+def ids(heard: list[dict[str, Any]], kind: str) -> set[str | None]:
+    """The comms that messages of this kind are about."""
+    return {one["content"].get("comm_id") for one in heard if one["msg_type"] == kind}
+
+
 def test_2000_events_a_second_are_about_ten_messages_a_second(
     kernel: BlockingKernelClient,
 ) -> None:
@@ -87,7 +102,7 @@ print(told[0])
 
 
 def test_what_is_left_is_text_and_html_where_the_bars_were(kernel: BlockingKernelClient) -> None:
-    heard = run(
+    heard = run_to_the_end(
         kernel,
         """
 feed = Feed(time.monotonic)
@@ -112,7 +127,7 @@ watching
 
 
 def test_bars_of_many_files_leave_a_text_and_no_models(kernel: BlockingKernelClient) -> None:
-    heard = run(
+    heard = run_to_the_end(
         kernel,
         """
 from cognite_nb_upload.progress.many import BatchBar

@@ -344,6 +344,7 @@ def test_a_file_that_cannot_be_deleted_is_named(client: CogniteClient, cdf: Emul
     cdf.inject(Fault("stall", "part", part=1))
     upload = client.files.start_upload(content_of(2), name="a.bin", part_size=PART)
     until(upload, lambda state: state.stored)
+    until_true(cdf.fired)
     upload.cancel(delete=True)
     with pytest.raises(UploadStopped) as stopped:
         upload.result()
