@@ -680,10 +680,14 @@ def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
 
 
 class AnyPlace:
-    """Reads a source that is read from any place at the same cost."""
+    """Reads a source that is read from any place at the same cost.
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    Attributes:
+        ahead: another thread may read what comes next, where reading is slow.
+    """
+
+    def __init__(self, source: Source, *, ahead: bool = True) -> None:
+        self._source, self.ahead = source, ahead
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
         """As many bytes as `room` has, from `offset`."""

@@ -66,7 +66,7 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
             )
         if is_address(one) and (local := path_in(str(one))) is not None:
             one = local
-        elif is_address(one) and _names_several(str(one)):
+        elif names_several(one):
             yield from _elsewhere(Address(str(one)), walk)
             continue
         elif (place := walk.stores.place(one)) is not None:
@@ -113,18 +113,18 @@ def _found(given: str, may_be_glob: bool, walk: Walk) -> Iterator[Found]:
         yield Found(path, written(path))  # what is wrong with it is said in its row
 
 
-def _names_several(text: str) -> bool:
-    """True for a prefix, which ends in a slash, and for a pattern; the web lists nothing."""
-    address = Address(text)
+def names_several(text: object) -> bool:
+    """True for an address that names several files.
+
+    A prefix, which ends in a slash, or a pattern; the web lists nothing.
+    """
+    if not is_address(text) or path_in(str(text)) is not None:
+        return False
+    address = Address(str(text))
     key = address.key
     return address.scheme not in WEB and (
         not key or key.endswith("/") or MAGIC.search(key) is not None
     )
-
-
-def names_several(text: str) -> bool:
-    """True for an address that names several files: a prefix or a pattern."""
-    return is_address(text) and path_in(text) is None and _names_several(text)
 
 
 def _elsewhere(address: Address, walk: Walk) -> Iterator[Found]:

@@ -6,7 +6,6 @@ object is looked at before and after each part, because such a read demands no v
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from cognite_nb_upload.core.plan import MIB
-from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable
+from cognite_nb_upload.objects.port import Gone, ObjectFacts, Unreadable, digest_of
 from cognite_nb_upload.process import PerProcess
 
 # What is asked for at once, by all parts together and by one of them. Of each part up to three
@@ -122,8 +121,8 @@ def facts_of_info(info: Mapping[str, Any]) -> ObjectFacts:
         version=str(next((info[one] for one in _VERSIONS if info.get(one) is not None), "")),
         modified=modified,
         modified_ns=ns,
-        md5=_decoded(info.get("md5Hash"), 16) or _content_md5(info),
-        crc32c=_decoded(info.get("crc32c"), 4),
+        md5=digest_of(info.get("md5Hash"), 16) or _content_md5(info),
+        crc32c=digest_of(info.get("crc32c"), 4),
     )
 
 
@@ -131,14 +130,6 @@ def _content_md5(info: Mapping[str, Any]) -> bytes:
     settings = info.get("content_settings")
     found = settings.get("content_md5") if isinstance(settings, Mapping) else None
     return bytes(found) if isinstance(found, bytes | bytearray) and len(found) == 16 else b""
-
-
-def _decoded(value: object, size: int) -> bytes:
-    try:
-        found = base64.b64decode(str(value or ""), validate=True)
-    except ValueError:
-        return b""
-    return found if len(found) == size else b""
 
 
 def _time(value: object) -> tuple[str, int]:

@@ -85,16 +85,16 @@ class Place:
         address = self.address
         with http.Sealed():
             way = self._way()
-            if isinstance(way, Spooled):
-                return as_source(way.pieces, name=address.name)
-            if self.told is not None and self.told.is_exact and self._in_ranges:
-                shown, name = address.shown, address.name
-                return ObjectSource(way, self.told, address=shown, name=name, retry=retry)
-            # A listing writes times otherwise than who is asked of the one file.
-            found = opened(way, address, retry=retry)
-            if isinstance(found, Spooled):
-                return as_source(found.pieces, name=address.name)
-            return found
+            if not isinstance(way, Spooled):
+                if self.told is not None and self.told.is_exact and self._in_ranges:
+                    shown, name = address.shown, address.name
+                    return ObjectSource(way, self.told, address=shown, name=name, retry=retry)
+                # A listing writes times otherwise than who is asked of the one file.
+                found = opened(way, address, retry=retry)
+                if isinstance(found, ObjectSource):
+                    return found
+                way = found
+            return as_source(way.pieces, name=address.name)
 
     def _looked(self, retry: Retry) -> ObjectFacts:
         way = self._way()

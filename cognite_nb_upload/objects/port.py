@@ -7,6 +7,7 @@ is passed on, because it may hold a signed address.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,6 +73,15 @@ class ObjectFacts:
         if self.token and now.token != self.token:
             return "was replaced"
         return ""
+
+
+def digest_of(text: object, size: int) -> bytes:
+    """A checksum that a store writes in base64; b"" where it is none of so many bytes."""
+    try:
+        found = base64.b64decode(str(text or ""), validate=True)
+    except ValueError:
+        return b""
+    return found if len(found) == size else b""
 
 
 class Unreadable(Exception):

@@ -20,16 +20,16 @@ import httpcore
 
 from cognite_nb_upload import http
 from cognite_nb_upload.core.plan import KIB
-from cognite_nb_upload.core.retry import http_date
+from cognite_nb_upload.core.retry import RETRYABLE, http_date
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable
+from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable, digest_of
 
 _BLOCK: Final = 512 * KIB
 _REDIRECTS: Final = 5
 _TIMEOUTS: Final = {"connect": 30.0, "read": 30.0, "write": 30.0, "pool": 60.0}
 _RANGE: Final = re.compile(r"bytes (\d+|\*)-?(\d*)/(\d+|\*)")
-_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AGAIN: Final = RETRYABLE | {425}
 
 
 class LinkLocal(Exception):
@@ -149,7 +149,7 @@ class WebWay:
                 ) as answer:
                     target = _redirect(answer, url)
                     if target is None:
-                        _check_status(answer, answer.status)
+                        _check_status(answer)
                         yield answer
                         return
                 if urlsplit(target)[:2] != urlsplit(url)[:2]:
@@ -202,8 +202,8 @@ def _redirect(answer: httpcore.Response, url: str) -> str | None:
     return target
 
 
-def _check_status(answer: httpcore.Response, status: int) -> None:
-    headers = _plain(answer)
+def _check_status(answer: httpcore.Response) -> None:
+    status, headers = answer.status, _plain(answer)
     if status in (200, 206, 416):
         if headers.get("content-encoding", "identity") not in ("", "identity"):
             raise Unreadable("its server gives it packed alone", retry=False)
@@ -253,17 +253,9 @@ def _facts(headers: Mapping[str, str], size: int | None) -> ObjectFacts:
         version=headers.get("x-goog-generation", "") or headers.get("x-amz-version-id", ""),
         modified=headers.get("last-modified", ""),
         modified_ns=int(moment.timestamp()) * 10**9 if moment else 0,
-        md5=_digest(hashes.get("md5") or headers.get("x-ms-blob-content-md5"), 16),
-        crc32c=_digest(hashes.get("crc32c"), 4),
+        md5=digest_of(hashes.get("md5") or headers.get("x-ms-blob-content-md5"), 16),
+        crc32c=digest_of(hashes.get("crc32c"), 4),
     )
-
-
-def _digest(text: str | None, size: int) -> bytes:
-    try:
-        found = base64.b64decode(text or "", validate=True)
-    except ValueError:
-        return b""
-    return found if len(found) == size else b""
 
 
 def _blocks(answer: httpcore.Response) -> Iterator[bytes]:

@@ -137,7 +137,7 @@ class NetworkStore:
         """What a connection sends of a job; what reads it ends with the block."""
         source, throttle, watched = job.source, job.throttle, job.is_watched
         reader = reader_of(source, job.start, job.size, cancel)
-        if isinstance(reader, AnyPlace):
+        if isinstance(reader, AnyPlace) and reader.ahead:
             span = (job.start, job.start + job.size)
             reader = ReadAhead(source, reader, span, piece, self._slow, cancel)
 

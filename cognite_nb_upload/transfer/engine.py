@@ -113,7 +113,7 @@ class SteadySource:
             return None
         found = reader_of(self._source, start, size, cancel)
         if isinstance(found, AnyPlace):  # so that each read is tried once more
-            return AnyPlace(self)
+            return AnyPlace(self, ahead=found.ahead)
         return InBlocks(self, start + size) if isinstance(found, InBlocks) else found
 
     def region(self) -> tuple[int, int] | None:

@@ -222,8 +222,8 @@ class AsyncFiles(FileEndpoints):
                   by all uploads of this client.
                 - `engine`: a Dask `Client`, its scheduler's address, or an Executor: its workers
                   read the file by its path or its address and send the parts; all else is done
-                  here. As many
-                  parts go at once as they have room for, unless `max_concurrency` is given.
+                  here. As many parts go at once as they have room for, unless `max_concurrency`
+                  is given.
                 - `trust_network`: orders with upload URLs may go to workers without TLS.
                 - `storage_options`: what the store of an address wants to know, such as
                   `{"key": ..., "secret": ..., "endpoint_url": ...}` by the names of fsspec or

@@ -26,6 +26,7 @@ from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.journal.fingerprint import sample_blocks, sample_hashes
 from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.sources import AnyPlace
 from cognite_nb_upload.widgets.browser.direct import page_files
 from cognite_nb_upload.widgets.browser.link import AT_ONCE, Ask, Link
 
@@ -76,23 +77,6 @@ class _Reader:
         if self.at == ask.at + ask.size:
             self.asks.popleft()
         return piece
-
-
-class _Pieces:
-    """Reads a file in order, and not ahead: the file asks for slices ahead itself.
-
-    Another thread would know neither what stops the reading nor whom to tell of waits (`steered`).
-    """
-
-    def __init__(self, file: BrowserFile) -> None:
-        self._file = file
-
-    def read_piece(self, offset: int, room: memoryview) -> memoryview:
-        """As many bytes as `room` has, from `offset`."""
-        return memoryview(self._file.read_at(offset, len(room)))
-
-    def close(self) -> None:
-        """Nothing was opened."""
 
 
 class BrowserFile:
@@ -174,9 +158,13 @@ class BrowserFile:
         reader.busy, reader.used_s = False, time.monotonic()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def reader(self, start: int, size: int, cancel: CancelToken) -> _Pieces:
-        """What reads a part of it, in the thread that sends the part."""
-        return _Pieces(self)
+    def reader(self, start: int, size: int, cancel: CancelToken) -> AnyPlace:
+        """What reads a part of it, in the thread that sends the part.
+
+        Another thread would know neither what stops the reading nor whom to tell of waits
+        (`steered`); the file asks for slices ahead itself.
+        """
+        return AnyPlace(self, ahead=False)
 
     def check(self) -> None:
         """See that it is not known to have changed; a page notices when it reads it."""
