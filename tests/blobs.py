@@ -9,9 +9,10 @@ import random
 import re
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Self
+
+from served import served
 
 from cognite_nb_upload.core.plan import MIB
 
@@ -87,13 +88,6 @@ class Request(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that has heard enough hangs up."""
-
-
 class Blob:
     """The object and its store; `answers` are given first, one a request, then `always`."""
 
@@ -114,7 +108,7 @@ class Blob:
     @property
     def url(self) -> str:
         """A signed URL, as far as anybody can tell."""
-        return f"http://127.0.0.1:{self._server.server_port}/store/blob?signature=secret"
+        return f"http://127.0.0.1:{self._port}/store/blob?signature=secret"
 
     @property
     def ranges(self) -> list[str]:
@@ -122,18 +116,9 @@ class Blob:
         return [headers.get("range", "") for headers in self.seen]
 
     def __enter__(self) -> Self:
-        handler = type("Handler", (Request,), {"blob": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._running = served(Request, blob=self)
+        self._port = self._running.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *how: Any) -> None:
+        self._running.__exit__(*how)

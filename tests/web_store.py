@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import psutil
+from served import served
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE = 64 * 1024
@@ -121,26 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.store.given_here += len(piece) if here else 0
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        """A connection that breaks is none of the test's business."""
-
-
 @contextmanager
 def web_store() -> Iterator[WebStore]:
     """A web server of its own, until the block ends."""
     store = WebStore()
-    handler = type("Handler", (_Handler,), {"store": store})
-    server = _Server(("127.0.0.1", 0), handler)
-    store.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with served(_Handler, store=store) as port:
+        store.url = f"http://127.0.0.1:{port}"
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -24,8 +24,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import obstore
 import rig
+from foreign import Foreign
 from fsspec.core import OpenFile
 from measures import Row, rate
 from meter import measured
@@ -57,30 +60,6 @@ def store_of(told: dict[str, Any]) -> dict[str, Any]:
         "endpoint": options["endpoint_url"],
         "client_options": {"allow_http": True},
     }
-
-
-class Foreign(io.RawIOBase):
-    """A file object that can seek, reads ahead, and tells nothing of where it is."""
-
-    name = "big.bin"
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        return int(self._file.seek(at, whence))
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self._file.read(size))
 
 
 def content_of(told: dict[str, Any], key: str) -> tuple[Any, dict[str, Any]]:

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Self
+
+from served import served
 
 PIECE = 64 * 1024
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
@@ -73,6 +74,7 @@ class FrontDoor:
         gate: is waited at by each read before its answer; None lets all pass.
         ranges: False passes no `Range` on, so that all is given for a part.
         most: so many reads were on their way at one time.
+        port: where it listens.
     """
 
     def __init__(self, target: int) -> None:
@@ -85,11 +87,6 @@ class FrontDoor:
         self.most = 0
         self.now = 0
         self.lock = threading.Lock()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._server.server_port)
 
     @property
     def given(self) -> int:
@@ -107,29 +104,12 @@ class FrontDoor:
             self.asked, self.fired, self.most = [], 0, 0
 
     def __enter__(self) -> Self:
-        handler = type("Handler", (_Handler,), {"door": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._running = served(_Handler, door=self)
+        self.port = self._running.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        """A client that has heard enough hangs up."""
+    def __exit__(self, *how: Any) -> None:
+        self._running.__exit__(*how)
 
 
 class _Handler(BaseHTTPRequestHandler):

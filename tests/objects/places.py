@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Any
 
 import obstore
 from counting import FrontDoor
+from foreign import Foreign
 from fsspec.core import OpenFile
 from obstore.fsspec import FsspecStore
 from obstore.store import AzureStore, S3Store
@@ -130,25 +130,3 @@ def sftp(folder: Path, stack: ExitStack) -> Place:
         store,
         most=1.15,
     )  # fmt: skip
-
-
-class Foreign(io.RawIOBase):
-    """A file object that can seek, reads ahead, and tells nothing of where it is."""
-
-    def __init__(self, file: Any, name: str) -> None:
-        self._file, self.name = file, name
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        return int(self._file.seek(at, whence))
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self._file.read(size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import fsspec
 import google_crc32c
 import pytest
+from foreign import Foreign
 from upath import UPath
 from upload_rig import PART, asked, content_of, program, until_true
 from web_store import WebStore, web_store
@@ -115,30 +115,6 @@ class _CountedFile(fsspec.spec.AbstractBufferedFile):  # type: ignore[misc] # fs
     def _fetch_range(self, start: int, end: int) -> bytes:
         found: bytes = self.fs.cat_file(self.path, start, end)
         return found
-
-
-class Foreign(io.RawIOBase):
-    """A file object that says nothing of its filesystem."""
-
-    name = "foreign.bin"
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def seek(self, at: int, whence: int = 0) -> int:
-        return int(self.file.seek(at, whence))
-
-    def tell(self) -> int:
-        return int(self.file.tell())
-
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self.file.read(size))
 
 
 def test_an_open_file_of_a_filesystem_is_read_from_where_it_stands(
