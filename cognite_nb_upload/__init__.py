@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cognite_nb_upload.api.oauth.interactive import OAuthInteractive
     from cognite_nb_upload.api.oauth.person import SignInPrompt
     from cognite_nb_upload.api.session import FileMultipartUploadSession
-    from cognite_nb_upload.batch.upload_many import manifest, update_many, upload_many
     from cognite_nb_upload.blocking import CogniteClient
     from cognite_nb_upload.client import AsyncCogniteClient
     from cognite_nb_upload.core.retry import Retry
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         VerifyError,
     )
     from cognite_nb_upload.journal.folder import JournalWarning
+    from cognite_nb_upload.many import manifest, update_many, upload_many
     from cognite_nb_upload.models import (
         CDFFile,
         FileMetadata,
@@ -77,7 +77,7 @@ _HOMES = {
     ),
     "transfer.files": ("DryRun",),
     "transfer.running": ("running_uploads",),
-    "batch.upload_many": (
+    "many": (
         "upload_many",
         "manifest",
         "update_many",

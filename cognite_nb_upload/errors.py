@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from cognite_nb_upload.core.text import plain
+from cognite_nb_upload.text import plain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-from cognite_nb_upload.core.text import plain
+from cognite_nb_upload.text import plain
 
 
 def say(*lines: object, error: bool = False) -> None:

@@ -10,8 +10,8 @@ from typing import Final, NoReturn
 
 from cognite_nb_upload import UploadToolkitError, __version__
 from cognite_nb_upload.cli import demo, transfers
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.say import say
+from cognite_nb_upload.text import plain
 
 INTERRUPTED: Final = 130
 

@@ -20,9 +20,9 @@ from cognite_nb_upload import (
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.folders import names_several
 from cognite_nb_upload.batch.options import MODES
-from cognite_nb_upload.batch.upload_many import watch
 from cognite_nb_upload.core.numbers import as_size
 from cognite_nb_upload.core.plan import show_bytes
+from cognite_nb_upload.many import watch
 from cognite_nb_upload.objects.address import is_address
 from cognite_nb_upload.progress import bars
 from cognite_nb_upload.say import say

@@ -25,7 +25,6 @@ from platformdirs import user_state_path
 
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import Phase
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UploadBusy, UsageError
 from cognite_nb_upload.journal.fingerprint import Fingerprint
 from cognite_nb_upload.journal.format import (
@@ -38,6 +37,7 @@ from cognite_nb_upload.journal.format import (
 )
 from cognite_nb_upload.journal.lock import ProcessLock
 from cognite_nb_upload.sources import absolute
+from cognite_nb_upload.text import plain
 
 # Where nothing can be: for a user without a home folder, as of `docker run --user 12345`.
 NO_HOME: Final = Path(os.devnull, "no-home")

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.text import plain
 
 # Both are written longitude first in GeoJSON, whatever the axes are by definition.
 _DEGREES: Final = re.compile(r"(?i)(.*\bEPSG\b.*[:/]|epsg:)?4326|(.*[:/])?CRS84")

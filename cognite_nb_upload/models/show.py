@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
-from cognite_nb_upload.core.text import plain
+from cognite_nb_upload.text import plain
 
 __all__ = ["escaped", "html_table", "plain"]
 

@@ -20,10 +20,10 @@ from cognite_nb_upload import background
 from cognite_nb_upload.core.events import Event, PartLost
 from cognite_nb_upload.core.feed import Observable
 from cognite_nb_upload.core.state import PartPhase, UploadState
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.terminal import Log, Terminal
 from cognite_nb_upload.progress.words import summary
+from cognite_nb_upload.text import plain
 
 _log = logging.getLogger(__name__)
 

@@ -30,7 +30,6 @@ from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import (
     SourceChanged,
     UploadStopped,
@@ -41,6 +40,7 @@ from cognite_nb_upload.errors import (
 from cognite_nb_upload.process import Home
 from cognite_nb_upload.sources import absolute
 from cognite_nb_upload.store.download import ObjectReader, Span, StoredObject
+from cognite_nb_upload.text import plain
 from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
 
 # The record is written this often, in seconds: what a killed kernel loses at most.

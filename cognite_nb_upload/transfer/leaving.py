@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from cognite_nb_upload.core.state import Phase
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
+from cognite_nb_upload.text import plain
 from cognite_nb_upload.transfer.upload import Upload
 
 _FAILED: Final = 1

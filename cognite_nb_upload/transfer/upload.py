@@ -29,11 +29,11 @@ from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.plan import show_bytes, show_parts
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.core.state import Phase, UploadState
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.models import CDFFile
 from cognite_nb_upload.process import Home, told
 from cognite_nb_upload.say import say
+from cognite_nb_upload.text import plain
 from cognite_nb_upload.transfer.limits import SharedLimits
 from cognite_nb_upload.transfer.spec import UploadSpec
 

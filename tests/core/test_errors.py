@@ -16,9 +16,9 @@ import pytest
 
 from cognite_nb_upload import errors
 from cognite_nb_upload.api.rpc import Unanswered
-from cognite_nb_upload.core.text import plain
 from cognite_nb_upload.errors import APIError, PartFailed, UploadToolkitError
 from cognite_nb_upload.journal.folder import JournalWarning
+from cognite_nb_upload.text import plain
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[31m\u202efdp\u2066\r\nb\x9b2J\u200b\U000e0041\ud800"
 ARGUMENTS: dict[str, dict[str, Any]] = {
