@@ -234,6 +234,8 @@ def test_the_keyboard_reaches_everything_and_everything_has_a_name(
     panel.type("Key 2", "note")
     panel.page.keyboard.press("Tab")
     panel.page.keyboard.type("by keys alone")
+    # The head of the section tells what is in it once the kernel has taken it.
+    expect(panel.button("▾ Metadata · 1 pair")).to_be_visible()
 
     seen = walk(panel.at.locator(".cnbu-panel"))
     assert seen["reached"] == seen["all"], "Tab goes through all of it, in the order one reads"
