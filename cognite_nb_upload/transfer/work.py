@@ -61,6 +61,7 @@ from cognite_nb_upload.transfer import verify as checks
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
+from cognite_nb_upload.transfer.places import place
 from cognite_nb_upload.transfer.source_proof import SourceProof
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
@@ -69,10 +70,6 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 # would fill all threads, each of which makes the caller's event loop wait for the interpreter.
 _BEGIN_AT_ONCE: Final = 4
 _beginning: Final = process.PerProcess(lambda: CapacityLimiter(_BEGIN_AT_ONCE))
-# So many uploads of a process are at work at once; the others wait for their turn. A paused one
-# gives its place to another.
-_AT_WORK: Final = 16
-_places: Final = process.PerProcess(lambda: asyncio.Semaphore(_AT_WORK))
 # CDF puts a large file together in its own time; after this long, in seconds, we stop asking.
 _ASSEMBLY_S: Final = 3600.0
 # Who cancels waits for the file to be deleted, where that was asked for, but no longer, in seconds.
@@ -103,7 +100,7 @@ class UploadTask:
         self._plan = order.plan
         self._source = SteadySource(order.source)
         self._began_s = time.monotonic()
-        self._opening = self._has_place = False
+        self._opening = False
         self._proof: SourceProof | None = None
         self._restored_id: int | None = None
         self._furthest = -1
@@ -115,7 +112,7 @@ class UploadTask:
         Raises:
             UploadToolkitError: it ended otherwise; but for a cancelled one, the journal is kept.
         """
-        self._upload, self._emit = upload, upload.feed.emit
+        self._upload, self._emit, self._place = upload, upload.feed.emit, place()
         signing_in.set(lambda reason: self._emit(ev.waits_for(reason)))
         try:
             return await self._told(await self._in_turn())
@@ -131,23 +128,14 @@ class UploadTask:
 
     async def _in_turn(self) -> Uploaded:
         """Wait for a place among those that are at work, and upload it."""
-        await self._take_place()
+        await self._place.take(self._tell_wait)
+        unlisten = self._upload.feed.listen(self._place.follow)
         try:
             await self._take_in_hand()
             return await self._recorded()
         finally:
-            if self._has_place:
-                _places.get().release()
-
-    async def _take_place(self) -> None:
-        places = _places.get()
-        if places.locked():
-            self._tell_wait(f"its turn, behind {_AT_WORK} other uploads")
-            await places.acquire()
-            self._tell_wait("")
-        else:
-            await places.acquire()
-        self._has_place = True
+            unlisten()
+            self._place.give()
 
     async def _told(self, result: Uploaded) -> Uploaded:
         """Call the caller's own function; the file is in CDF, whatever becomes of that."""
@@ -451,11 +439,10 @@ class UploadTask:
                 missing_parts=self._state.missing_parts,
             )
         self._emit(ev.Paused(reason=stop.reason))
-        _places.get().release()
-        self._has_place = False
+        self._place.give()
         await upload.until_resumed()
         if not upload.closing:
-            await self._take_place()
+            await self._place.take(self._tell_wait)
             self._emit(ev.Resumed())
 
     async def _complete(self, session: FileMultipartUploadSession, stop: CancelToken) -> CDFFile:
@@ -506,6 +493,7 @@ class UploadTask:
 
     async def _read_back(self, file: CDFFile) -> str:
         stop = self._upload.stop_switch
+        await self._place.take_back(self._tell_wait)
         reader = ObjectReader(
             self._files.network,
             self._files.config.retry,
