@@ -100,7 +100,7 @@ class UploadTask:
         self._plan = order.plan
         self._source = SteadySource(order.source)
         self._began_s = time.monotonic()
-        self._opening = False
+        self._opening = self._unchecked = False
         self._proof: SourceProof | None = None
         self._restored_id: int | None = None
         self._furthest = -1
@@ -346,6 +346,7 @@ class UploadTask:
                 while session.missing_parts:
                     await self._send_missing(session, stop)
                     self._refute()
+                await self._check_source(stop)
                 with ended_by(stop):
                     return await self._complete(session, stop)
             except EngineLost as error:
@@ -384,16 +385,29 @@ class UploadTask:
             flights=lambda: flights_of(self._state),
         )
         unlisten = self._upload.feed.listen(self._telling_the_lanes())
+        self._unchecked = True
         try:
             with self._upload.sending() as (_, pause):
                 parts = (part for part in self._plan.parts if part.no in missing)
                 await engine.run(parts, stop, pause)
-            # What was read must still be what was planned, or nothing is completed.
-            await to_thread.run_sync(self._source.check_last)
-            if self._proof is not None and not self._state.missing_parts:
-                self._proof.of_sent(self._state)
         finally:
             unlisten()
+
+    async def _check_source(self, stop: CancelToken) -> None:
+        """What was read must still be what was planned, or nothing is completed.
+
+        A pipe that stays open tells nothing after its last byte; `stop` ends the wait for it.
+        """
+        if not self._unchecked:
+            return
+        if passes_once(self._order.source):
+            self._tell_wait(f"{self._source.name} to end, after its last byte")
+        with ended_by(stop):
+            await background.in_thread(lambda _: self._source.check_last(), stop)
+        self._tell_wait("")
+        self._unchecked = False
+        if self._proof is not None:
+            self._proof.of_sent(self._state)
 
     def _digest(self, taken: Sequence[str], url: Secret) -> checks.PartDigest:
         given = self._files.network.checksums_of(url) or ()

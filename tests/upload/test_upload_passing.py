@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from upload_rig import PART, asked, content_of, fired, puts, until
 
-from cognite_nb_upload import CogniteClient, SourceChanged, UsageError
+from cognite_nb_upload import CogniteClient, SourceChanged, UploadStopped, UsageError, background
+from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
 
 CONTENT = content_of(3)
@@ -103,6 +104,32 @@ def test_a_pipe_is_sent_as_it_comes_too(client: CogniteClient, cdf: Emulator) ->
         uploaded = client.files.upload(pipe, **how())
     writing.join()
     assert cdf.content(uploaded.id) == CONTENT
+
+
+@pytest.mark.parametrize("end", ["cancel", "resume"])
+def test_a_pipe_that_stays_open_after_its_last_byte_can_be_stopped(
+    client: CogniteClient, cdf: Emulator, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(background, "_GRACE_S", 0.05)
+    out, into = os.pipe()
+    with os.fdopen(out, "rb", buffering=0) as pipe, os.fdopen(into, "wb") as file:
+        upload = client.files.start_upload(pipe, **how())
+        file.write(CONTENT)
+        file.flush()
+        until(upload, lambda state: "to end, after its last" in state.waiting_for)
+        if end == "cancel":
+            upload.cancel()
+            with pytest.raises(UploadStopped, match="cancelled"):
+                upload.result(60)
+            assert asked(cdf, "complete") == []
+            return
+        upload.pause()
+        until(upload, lambda state: state.phase is Phase.PAUSED)
+        upload.resume()
+        until(upload, lambda state: "to end, after its last" in state.waiting_for)
+        assert asked(cdf, "complete") == [], "the end is looked for again, not skipped"
+        file.close()
+        assert cdf.content(upload.result(60).id) == CONTENT
 
 
 @pytest.mark.parametrize(("change", "words"), [(-1, "gave more than the"), (1, "length is")])
