@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,8 @@ import cognite_nb_upload
 from cognite_nb_upload import errors
 
 HERE = Path(__file__).parent
+# The extras of which a user may install any; the others are for who changes the package.
+RUN_TIME = ("emulator", "checksums", "socks", "truststore", "dask", "objects", "map", "lab")
 
 
 def python(code: str) -> str:
@@ -50,6 +57,36 @@ def test_every_error_is_of_one_family() -> None:
     kinds = [getattr(errors, name) for name in errors.__all__]
     assert all(issubclass(kind, errors.UploadToolkitError) for kind in kinds)
     assert issubclass(errors.UsageError, ValueError)
+
+
+def test_what_it_imports_is_declared() -> None:
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    offered = [*project["dependencies"], *chain(*(extras[name] for name in RUN_TIME))]
+    declared = {_named(text) for text in offered}
+    optional = {"cognite", "pyproj", "geopandas", "pytest", "numpy"}  # used where they are there
+    imported = {
+        name.partition(".")[0]
+        for path in (HERE.parent / "cognite_nb_upload").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _modules(node)
+    }
+    theirs = imported - set(sys.stdlib_module_names) - {"cognite_nb_upload"} - optional
+    ours = packages_distributions()
+    unsaid = {one for one in theirs if not {*map(_named, ours.get(one, [one]))} & declared}
+    assert not unsaid
+    assert theirs > {"httpx", "httpcore", "h11", "traitlets"}, "the test sees imports"
+
+
+def _named(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
+
+
+def _modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    absolute = isinstance(node, ast.ImportFrom) and not node.level
+    return [str(node.module)] if absolute else []
 
 
 def test_importing_it_loads_next_to_nothing() -> None:
