@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hands import PANEL, Panel, a_file
+from hands import PANEL, Panel, a_file, focus_lost, watch_focus
 from jupyter_app import JupyterApp, Notebook
 from late import LateLine
 from playwright.sync_api import Page, expect
@@ -39,7 +39,7 @@ TYPED = {
     "Value 1": "NV-26, the second one",
 }
 
-OpenNotebook = Callable[[str], Notebook]
+OpenNotebook = Callable[[list[str]], Notebook]
 
 
 @pytest.fixture(params=["busy", "late", "busy and late"])
@@ -132,6 +132,45 @@ def test_a_path_that_is_typed_and_sent_at_once(
     panel.start.click()
     expect(panel.view).to_contain_text(f"Uploaded {name}")
     assert "before.bin" not in {one["name"] for one in lab_cdf.files()}
+
+
+# How often the cell of the panel has run.
+COUNTED = f"runs = globals().get('runs', 0) + 1\n{PANEL}"
+# Keys that run a cell, cut it, delete it, add one, make it text, or go to the next.
+NOTEBOOK_KEYS = [
+    *("Control+Enter", "Shift+Enter", "Alt+Enter", "Control+Shift+Enter"),
+    *("x", "d", "d", "a", "b", "m", "ArrowDown", "Escape"),
+]
+
+
+@both
+def test_no_key_in_the_panel_is_a_command_of_the_notebook(
+    open_notebook: OpenNotebook, lab: JupyterApp
+) -> None:
+    a_file(lab.root, "kept.bin", size=1000)
+    panel = Panel(open_notebook([COUNTED, "after = 1"]))
+    notebook, keys = panel.notebook, panel.page.keyboard
+    panel.choose("kept.bin")
+    panel.type("Directory", "/typed")
+    watch_focus(panel.page)
+    fold = panel.button("Metadata")
+    for focused in (panel.box("Directory"), panel.button("Browse: "), fold):
+        for key in NOTEBOOK_KEYS:
+            focused.first.focus()
+            keys.press(key)
+    for key in NOTEBOOK_KEYS:
+        panel.box("Classic file").focus()
+        keys.press(key)
+    expect(panel.box("Data model")).to_be_checked()  # by the arrow key: it stays the radio's
+    panel.box("Data model").focus()
+    keys.press("ArrowUp")
+    expect(panel.box("Classic file")).to_be_checked()
+    expect(panel.box("Directory")).to_have_value("/typedxddabm")
+    assert notebook.run("print(runs, 'after' in globals())").split() == ["1", "False"]
+    assert panel.page.locator(".jp-Notebook .jp-Cell").count() == 2
+    assert not focus_lost(panel.page)
+    keys.press("Control+s")  # is the notebook's
+    until(lambda: "/typed" in notebook.saved_text(), 30)
 
 
 SPY = """

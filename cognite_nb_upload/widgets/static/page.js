@@ -130,6 +130,9 @@ class Focus {
     on("click", (event) => this.press(event.target.closest?.(TEXT) ? null : event.target));
     on("keydown", (event) => event.key === "Enter" && this.press(event.target));
     on("keydown", (event) => onKey(event, this.top));
+    // The notebook listens on the document: only the window hears a key earlier.
+    const early = (event) => keepFromNotebook(event, this.top);
+    window.addEventListener("keydown", early, { capture: true, signal });
     const begin = () => {
       if (signal.aborted) return;
       if (!this.top) return void setTimeout(begin, BEGIN_MS); // it is not in the page yet
@@ -313,6 +316,22 @@ function onKey(event, top) {
   else return;
   event.preventDefault();
   event.stopPropagation();
+}
+
+// --- keys that JupyterLab would take --------------------------------------------------------------
+//
+// With the focus on a button of ours, the notebook takes keys for its commands: Ctrl+Enter would run
+// the cell again, "d" pressed twice would delete it, and what was typed would be lost; an arrow key
+// would leave a radio button for the next cell. For each key it looks at this attribute, from the
+// focused element upwards, until a rule for keys fits. Keys with Ctrl, Alt or Cmd stay its own, but
+// for Enter: Ctrl+S saves the notebook.
+
+const NO_COMMANDS = "data-lm-suppress-shortcuts";
+
+function keepFromNotebook(event, top) {
+  if (!top?.contains(event.target)) return;
+  const own = (event.ctrlKey || event.metaKey || event.altKey) && event.key !== "Enter";
+  event.target.toggleAttribute(NO_COMMANDS, !own);
 }
 
 // --- the widget ----------------------------------------------------------------------------------
