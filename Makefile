@@ -64,7 +64,7 @@ $(STAMP)-demo: .venv/bin/python pyproject.toml
 	@touch $@
 
 $(STAMP)-lab: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[emulator,lab,dask,objects,stores]'
+	$(BIN)/python -m pip install -q -e '.[emulator,lab,dask,map,objects,stores]'
 	@touch $@
 
 $(STAMP)-docs: .venv/bin/python pyproject.toml

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Final, NoReturn
 
 from cognite_nb_upload import UploadToolkitError, __version__
-from cognite_nb_upload.cli import demo, transfers
+from cognite_nb_upload.cli import demo, lab, transfers
 from cognite_nb_upload.say import say
 from cognite_nb_upload.text import plain
 
@@ -55,5 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     transfers.add_to(commands)
     demo.add_to(commands)
+    lab.add_to(commands)
     commands.add_parser("emulator", help="a little CDF on this machine, until told to stop")
     return parser

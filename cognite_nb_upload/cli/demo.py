@@ -1,11 +1,10 @@
-"""`demo`, `lab`: an emulated CDF beside the command."""
+"""`demo`: a file through an emulated CDF and back."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 import os
-import subprocess
 import sys
 import sysconfig
 import tarfile
@@ -24,13 +23,10 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any) -> None:
-    """Add the commands to the parser."""
+    """Add the command to the parser."""
     demo = commands.add_parser("demo", help="send a file through an emulated CDF and back")
     demo.add_argument("file", nargs="?", type=Path, help="default: Python's library as a tar file")
     demo.set_defaults(run=_demo)
-    lab = commands.add_parser("lab", help="JupyterLab with an emulated CDF beside it")
-    lab.description = "Options that are not known here go to JupyterLab."
-    lab.set_defaults(run=_lab)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -90,17 +86,3 @@ def _source_only(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _lab(options: argparse.Namespace) -> int:
-    """JupyterLab on the notebooks, with an emulated CDF that `CogniteClient()` finds."""
-    import jupyterlab  # noqa: F401 # what is missing is said before the emulator starts
-
-    from cognite_nb_upload.emulator import emulator
-
-    notebooks = Path(__file__).parents[2] / "notebooks"
-    folder = notebooks if notebooks.is_dir() else Path.cwd()
-    with emulator(process=True) as cdf:
-        found = {"CDF_URL": cdf.base_url, "CDF_PROJECT": cdf.project, "CDF_TOKEN": cdf.token}
-        command = [sys.executable, "-m", "jupyterlab", *options.rest]
-        return subprocess.call(command, cwd=folder, env={**os.environ, **found})  # noqa: S603 # our own Python

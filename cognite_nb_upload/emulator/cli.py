@@ -107,10 +107,14 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 async def _run(settings: Settings, root: Path, port: int, *, watch_stdin: bool) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     if watch_stdin:
         loop.add_reader(sys.stdin.fileno(), stop.set)  # it becomes readable when the parent is gone
+        # Ctrl+C, and the interrupt of a notebook's cell, reach the whole group; they are the
+        # parent's, which may need the emulator until it has ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    else:
+        loop.add_signal_handler(signal.SIGINT, stop.set)
 
     def announce(port: int) -> None:
         told = {"base_url": settings.url(port), "project": settings.project}

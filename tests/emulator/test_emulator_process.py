@@ -136,6 +136,15 @@ def test_an_emulator_that_is_killed_keeps_its_state(tmp_path):
         assert again.content(made["id"]) == b"kept safe"
 
 
+def test_an_interrupt_of_the_group_is_the_parents() -> None:
+    """A notebook's interrupt and Ctrl+C reach all processes: what is being sent needs its CDF."""
+    with emulator(process=True) as cdf:
+        assert cdf.pid
+        os.kill(cdf.pid, signal.SIGINT)
+        for _ in range(50):
+            assert cdf.requests() == []
+
+
 def test_an_emulator_does_not_outlive_its_parent(eventually):
     code = (
         "from cognite_nb_upload.emulator import emulator; import os, signal\n"
