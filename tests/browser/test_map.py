@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_the_map_shows_the_location_and_takes_what_is_drawn(
     drawn = world.locator("path.leaflet-interactive")
     expect(drawn).to_have_count(1)
     world.scroll_into_view_if_needed()
+    expect(form.locator(".cnbu-map")).to_contain_text(re.compile("The map shows 56.*° N to 5"))
     screenshot("map")
     room, shape = world.bounding_box(), drawn.bounding_box()
     assert room

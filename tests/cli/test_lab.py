@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -62,5 +63,12 @@ def start_kernel(url: str, token: str) -> None:
     """As an open notebook has one."""
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}api/kernels", b"{}", headers)
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        assert json.load(reply)["id"]
+
+    def started() -> bool:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return bool(json.load(reply)["id"])
+        except urllib.error.URLError:  # its address is printed before it listens
+            return False
+
+    until(started, 60)

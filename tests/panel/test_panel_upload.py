@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,23 @@ def test_what_cannot_be_sent_so_is_refused_at_once(
     ready.sending.part_mib.value, ready.sending.at_once.value = part_mib, at_once
     assert ready.start.disabled
     assert said in ready.reason
+    label = "Part size" if part_mib else "Parts at once"
+    assert ready.reason.startswith(label), "as the form names it"
+    (field,) = (one for one in ready.sending.fields if one.label.startswith(label))
+    assert ready.reason in html.unescape(field.note.value), "it stands at the field"
+    assert [one for one in ready.sending.fields if one.bad] == [field]
+
+
+def test_whether_a_part_size_fits_depends_on_the_file(
+    panel: UploadPanel, big: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.bin"
+    small.write_bytes(b"small")
+    choose(panel, small)
+    panel.sending.part_mib.value = "1"
+    assert not panel.sending.fields[0].error
+    panel.files.input.value = str(big)
+    until(lambda: "larger than 5242880 bytes" in panel.sending.fields[0].note.value, 20)
 
 
 def test_a_press_on_a_disabled_button_does_nothing(panel: UploadPanel) -> None:

@@ -221,6 +221,10 @@ def test_security_categories_are_picked_by_name(live: MetadataForm) -> None:
     type_in(live, live.security, "vendor")
     enter(live.security)
     assert live.security.value == (2,)
+    type_in(live, live.security, "77")
+    enter(live.security)
+    assert live.security.value == (2, 77)
+    assert "CDF lists no such security category for this token" in live.security.note.value
 
 
 # --- assets ----------------------------------------------------------------------------------
@@ -245,6 +249,13 @@ def test_assets_that_a_form_is_filled_with_get_their_names(live: MetadataForm) -
     live.value = FileMetadata(name="a", asset_ids=(1002, 5))
     assert live.tasks.wait()
     assert chips(live.assets) == ["7-P-001", "5"]
+    assert "CDF finds no such asset for this token" in live.assets.note.value
+    live.assets.drop(5)
+    assert "finds no such" not in live.assets.note.value
+    type_in(live, live.assets, "6")
+    enter(live.assets)
+    assert live.tasks.wait()
+    assert "CDF finds no such asset for this token" in live.assets.note.value
 
 
 def test_a_search_that_fails_says_why_and_ids_still_work(live: MetadataForm, cdf: Emulator) -> None:

@@ -128,7 +128,13 @@ class ChoiceLists:
         """All security categories."""
         async for rows, complete in _in_pages(self.client.catalog.security_categories):
             choices = tuple(Choice(one.id, one.title, f"id {one.id}") for one in rows)
-            yield ChoiceList(choices, complete=complete)
+            yield ChoiceList(
+                choices,
+                complete=complete,
+                allowed=frozenset(one.key for one in choices) if complete else None,
+                why="CDF lists no such security category for this token; it may refuse an upload "
+                "with it.",
+            )
 
     async def find_assets(self, query: str) -> ChoiceList:
         """Assets that resemble `query`, best first; by id too where it is a number."""

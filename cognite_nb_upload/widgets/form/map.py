@@ -14,6 +14,7 @@ import ipyleaflet
 import ipywidgets
 
 from cognite_nb_upload.models import GeoLocation
+from cognite_nb_upload.widgets.form.outline import window_in_words
 from cognite_nb_upload.widgets.style import box, make
 
 _NORTH_SEA: Final = (60.0, 3.0)
@@ -36,6 +37,7 @@ class GeoMap:
     Attributes:
         control: what one draws with; `control.data` are the Features on the map.
         tiles: switches the background on, which the browser takes from openstreetmap.org.
+        shown: says in degrees what part of the earth is to be seen.
         widget: what is displayed.
     """
 
@@ -60,7 +62,10 @@ class GeoMap:
             indent=False,
         )
         self.tiles.observe(self._switch_tiles, "value")
-        self.widget = box(ipywidgets.VBox, [self._map, self.tiles])
+        # The paper has no coast and no names: words say what one looks at.
+        self.shown = make(ipywidgets.HTML)
+        self._map.observe(self._moved, "bounds")
+        self.widget = box(ipywidgets.VBox, [self._map, self.shown, self.tiles], "cnbu-note")
 
     def _make_map(self) -> Any:
         paper = ipyleaflet.TileLayer(url=_PAPER, attribution="", max_zoom=22)
@@ -97,6 +102,10 @@ class GeoMap:
             self._map.zoom = max(self._map.zoom, _POINT_ZOOM)
         else:
             self._map.zoom = _zoom(east - west, north - south, self._map.center[0])
+
+    def _moved(self, change: dict[str, Any]) -> None:
+        (south, west), (north, east) = change["new"]
+        self.shown.value = f"The map shows {window_in_words(west, south, east, north)}."
 
     def _on_data(self, change: dict[str, Any]) -> None:
         if self._quiet:

@@ -72,6 +72,12 @@ def in_words(location: GeoLocation) -> str:
     return f"{location.geometry.type}{count}, {_span(latitudes, 'NS')}, {_span(longitudes, 'EW')}"
 
 
+def window_in_words(west: float, south: float, east: float, north: float) -> str:
+    """`52.5° N to 66.1° N, 18° W to 24° E`, of what a map shows."""
+    across = tuple(round(max(-180.0, min(180.0, one)), 2) for one in (west, east))
+    return f"{_span((round(south, 2), round(north, 2)), 'NS')}, {_span(across, 'EW')}"
+
+
 def _span(degrees: tuple[float, ...], sides: str) -> str:
     first, last = _degrees(min(degrees), sides), _degrees(max(degrees), sides)
     return first if first == last else f"{first} to {last}"

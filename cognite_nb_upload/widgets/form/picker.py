@@ -62,6 +62,7 @@ class Picker(Field):
         self._names: Names | None = None
         self._offer = ChoiceList()
         self._known: dict[Key, Choice] = {}
+        self._missing: frozenset[Key] = frozenset()  # CDF was asked for these, and has none
         self._page: int | None = None  # None where the lines are closed
         self.search = make(ipywidgets.Text, description=label)
         self.browse = button("Browse", f"Show all {kind.many}", self.open_or_close)
@@ -144,7 +145,9 @@ class Picker(Field):
 
         async def ask() -> None:
             with suppress(UploadToolkitError):  # ids are shown in place of names
-                self.know(await names(unknown))
+                found = await names(unknown)
+                self._missing |= frozenset(unknown) - {one.key for one in found}
+                self.know(found)
 
         self._tasks.start(f"names of {self.name}", ask)
 
@@ -198,6 +201,7 @@ class Picker(Field):
         self._empty_box()
         focus(self.search)
         self._draw()
+        self._ask_names()
         self.edited()
 
     def _empty_box(self) -> None:
@@ -255,6 +259,11 @@ class Picker(Field):
         why = self._offer.unknown if nameless and self._offer.unknown else self._offer.why
         doubts = (self._known[one].doubt for one in self.picked if one in self._known)
         self.warning = why if doubtful else next(filter(None, doubts), "")
+        if not self._missing.isdisjoint(self.picked):
+            one = self.kind.one
+            self.warning = (
+                f"CDF finds no such {one} for this token; it may refuse an upload with it."
+            )
         typing = bool(self.search.value.strip())
         self.info = self._hint() if typing and self.loaded else self._offer.note
         self._touched = self._touched and not typing

@@ -1,11 +1,12 @@
 """How a file is sent: part size, parts at once, what is verified, whose workers send.
 
-Rule of this file: what is left empty is left to `files.upload`.
+Rules of this file: what is left empty is left to `files.upload`; what cannot be is said at its
+field, by the name that the field has there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import ipywidgets
@@ -13,12 +14,13 @@ from IPython.core.getipython import get_ipython
 
 from cognite_nb_upload.cluster.engine import checked_engine
 from cognite_nb_upload.core.concurrency import MOST
-from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.plan import MIB, Plan, plan_parts
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.words import clean
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY
 from cognite_nb_upload.transfer.upload import checked_concurrency
-from cognite_nb_upload.widgets.style import box, button, hide, make, say
+from cognite_nb_upload.widgets.form.field import Field
+from cognite_nb_upload.widgets.style import box, button, hide, make
 
 _VERIFY: Final = (
     ("Size, as the store says it", "size"),
@@ -58,67 +60,92 @@ def _namespace() -> dict[str, Any]:
     return shell.user_ns if shell is not None else {}
 
 
+class OptionField(Field):
+    """One line of text, and how it is read; empty is None.
+
+    Args:
+        read: what a text says; it raises a UsageError that names the field by its label.
+    """
+
+    def __init__(self, name: str, label: str, placeholder: str, read: Callable[[str], Any]) -> None:
+        self.input = make(ipywidgets.Text, description=label, placeholder=placeholder)
+        self._understood = read
+        super().__init__(name, label, self.input, limit="")
+        self.input.observe(self.edited, "value")
+
+    def now(self) -> Any:
+        """What it says now: the name of an engine may be given to something later.
+
+        Raises:
+            UsageError: something that cannot be.
+        """
+        text = self.input.value.strip()
+        return self._understood(text) if text else None
+
+    def _read(self) -> Any:
+        return self.now()
+
+    def _wrong(self, _: object) -> str:
+        return ""  # reading it is checking it
+
+    def _put(self, value: object) -> None:
+        self.input.value = "" if value is None else str(value)
+
+
 class UploadOptions:
     """A fold with part size (MiB), parts at once, what is verified, and an engine.
 
     Attributes:
+        fields: part size, parts at once, and the engine.
         part_mib, at_once, verify, engine: the inputs.
         widget: what is displayed.
     """
 
     def __init__(self) -> None:
-        self.part_mib = make(
-            ipywidgets.Text, description="Part size, MiB", placeholder="chosen by size"
-        )
-        self.at_once = make(
-            ipywidgets.Text,
-            description="Parts at once",
-            placeholder=f"{DEFAULT_CONCURRENCY} at most",
-        )
+        self._largest = 0
+        most = f"{DEFAULT_CONCURRENCY} at most"
+        engines = "this machine; tls://... or a Client's name"
+        part = OptionField("part_size", "Part size, MiB", "chosen by size", self._part_size_of)
+        at_once = OptionField("max_concurrency", "Parts at once", most, _at_once)
+        engine = OptionField("engine", "Engine", engines, engine_called)
+        self.fields = (part, at_once, engine)
+        self.part_mib, self.at_once, self.engine = (one.input for one in self.fields)
         self.verify = make(ipywidgets.Dropdown, options=_VERIFY, description="Verify")
-        self.engine = make(
-            ipywidgets.Text,
-            description="Engine",
-            placeholder="this machine; tls://... or a Client's name",
-        )
         self.opened = False
         self._changed: Callable[[], None] = lambda: None
-        self.note = make(ipywidgets.HTML)
-        self.note.add_class("cnbu-note")
         self.fold = button("", "Show or hide how it is sent", self.toggle, "cnbu-fold")
-        inputs = [self.part_mib, self.at_once, self.verify, self.engine]
-        grid = box(ipywidgets.VBox, inputs, "cnbu-grid")
-        self._fields = box(ipywidgets.VBox, [grid, self.note])
+        inputs = [part.widget, at_once.widget, self.verify, engine.widget]
+        self._grid = box(ipywidgets.VBox, inputs, "cnbu-grid")
         self._inside = box(ipywidgets.VBox, [], "cnbu-inside")
         self.widget = box(ipywidgets.VBox, [self.fold, self._inside])
-        for one in inputs:
-            one.observe(self._edited, "value")
+        for one in self.fields:
+            one.listen(self._edited)
+        self.verify.observe(self._edited, "value")
         self._show()
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed()` whenever an input is edited."""
         self._changed = changed
 
+    def use(self, sizes: Iterable[int]) -> None:
+        """Bytes of the files that are chosen: whether a part size fits depends on them."""
+        self._largest = max(sizes, default=0)
+        self.fields[0].update()
+
     def toggle(self) -> None:
         """Open it, or close it."""
         self.opened = not self.opened
         if self.opened:  # until then the page has no models of them
-            self._inside.children = (self._fields,)
+            self._inside.children = (self._grid,)
         self._show()
 
-    def part_size(self) -> int | None:
-        """Bytes of each part but the last; None is chosen by the file's size.
+    def plan(self, size: int) -> Plan:
+        """How a file of `size` bytes is cut.
 
         Raises:
-            UsageError: it is no number.
+            UsageError: it cannot be cut so; the part size is named as its field is.
         """
-        text = self.part_mib.value.strip().replace(",", ".")
-        if not text:
-            return None
-        try:
-            return round(float(text) * MIB)
-        except (ValueError, OverflowError):
-            raise UsageError("The part size is a number of MiB.") from None
+        return _plan(size, _bytes_of(self.part_mib.value.strip()))
 
     def kwargs(self) -> dict[str, Any]:
         """The keywords of `files.upload`, without what is left to it.
@@ -126,28 +153,46 @@ class UploadOptions:
         Raises:
             UsageError: something cannot be.
         """
-        at_once = self.at_once.value.strip()
-        if at_once and not (at_once.isdecimal() and 1 <= int(at_once) <= MOST):
-            raise UsageError("Parts at once is a whole number from 1 to 64.")
-        given = {
-            "part_size": self.part_size(),
-            "max_concurrency": checked_concurrency(int(at_once)) if at_once else None,
-            "verify": self.verify.value if self.verify.value != "size" else None,
-            "engine": engine_called(self.engine.value.strip()),
-        }
-        return {name: value for name, value in given.items() if value is not None}
+        given = {one.name: one.now() for one in self.fields}
+        given["verify"] = self.verify.value if self.verify.value != "size" else None
+        order = ("part_size", "max_concurrency", "verify", "engine")
+        return {name: given[name] for name in order if given[name] is not None}
 
-    def _edited(self, _: object) -> None:
+    def _part_size_of(self, text: str) -> int | None:
+        size = _bytes_of(text)
+        _plan(self._largest, size)
+        return size
+
+    def _edited(self, _: object = None) -> None:
         self._show()
         self._changed()
 
     def _show(self) -> None:
-        bad = ""
         try:
             given = self.kwargs()
-        except UsageError as error:
-            given, bad = {}, str(error)
-        self.note.value = say(bad, "error", "alert")
-        told = " · to mend" if bad else f" · {len(given)} set" if given else ""
+            told = f" · {len(given)} set" if given else ""
+        except UsageError:
+            told = " · to mend"
         self.fold.description = f"{'▾' if self.opened else '▸'}  How it is sent{told}"
         hide(self._inside, not self.opened)
+
+
+def _bytes_of(mib: str) -> int | None:
+    """Bytes of each part but the last; None, of no text, is chosen by the file's size."""
+    try:
+        return round(float(mib.replace(",", ".")) * MIB) if mib else None
+    except (ValueError, OverflowError):
+        raise UsageError("Part size is a number of MiB.") from None
+
+
+def _plan(size: int, part_size: int | None) -> Plan:
+    try:
+        return plan_parts(size, part_size)
+    except UsageError as error:
+        raise UsageError(str(error).replace("part_size", "Part size", 1)) from None
+
+
+def _at_once(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MOST):
+        raise UsageError(f"Parts at once is a whole number from 1 to {MOST}.")
+    return checked_concurrency(int(text))

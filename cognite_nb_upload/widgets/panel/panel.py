@@ -21,7 +21,7 @@ from anyio import to_thread
 from IPython.display import display
 
 from cognite_nb_upload.client import AsyncCogniteClient
-from cognite_nb_upload.core.plan import Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.core.plan import Plan, show_bytes, show_parts
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
@@ -274,6 +274,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self.form.set_file(path, size=file.size, modified=at)
             if self._node_form is not None:
                 self._node_form.set_file(path)
+        self.sending.use([file.size] if file is not None else [])
         self._changed(None)
 
     @property
@@ -316,6 +317,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.form.for_many(bool(files))
         if self._node_form is not None:
             self._node_form.for_many(bool(files))
+        self.sending.use(file.size for file in files)
         self._changed(None)
 
     def _many_said(self) -> dict[str, Any]:
@@ -351,7 +353,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return file, {**form.to_kwargs(), **self.sending.kwargs()}
 
     def _planned(self, file: ChosenFile) -> Plan:
-        return plan_parts(file.size, self.sending.part_size())
+        return self.sending.plan(file.size)
 
     def _changed(self, _: object) -> None:
         """Something was chosen, typed, started or ended."""
