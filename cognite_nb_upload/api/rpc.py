@@ -52,6 +52,8 @@ _USER_AGENT: Final = f"cognite_nb_upload/{__version__} Python/{platform.python_v
 
 # Is told what a person has to do, and "" when it is over, where a request waits for a sign-in as
 # long as that takes: set by uploads, which would otherwise be lost over night.
+# What it is told begins with this.
+SIGN_IN: Final = "sign in"
 signing_in: ContextVar[Callable[[str], object] | None] = ContextVar("signing_in", default=None)
 
 # By event loop.
@@ -279,7 +281,7 @@ class Rpc:
             nonlocal told
             if prompt is not None:
                 told = True
-                tell(f"sign in{' again' if person.was_in else ''}: {prompt.words}")
+                tell(f"{SIGN_IN}{' again' if person.was_in else ''}: {prompt.words}")
 
         try:
             with person.listened_by(show):

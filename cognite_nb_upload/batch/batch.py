@@ -50,6 +50,7 @@ class BatchState:
         sent: bytes.
         planned: every row was checked, and the sending has begun.
         over: it has ended.
+        waiting_for: what a person has to do to sign in, where no file goes on without; else "".
     """
 
     files: int = 0
@@ -62,6 +63,7 @@ class BatchState:
     active: tuple[InFlight, ...] = ()
     planned: bool = False
     over: bool = False
+    waiting_for: str = ""
 
 
 BatchListener = Callable[[BatchState], None]
@@ -86,6 +88,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         self._counts = dict.fromkeys(("files", "size", "done", "skipped", "failed", "stopped"), 0)
         self._sent = 0
         self._active: dict[int, InFlight] = {}
+        self._waits: dict[object, str] = {}
         self._planned_now = self._over = self._changed = False
         self._listeners: tuple[BatchListener, ...] = ()
         self._may_begin = threading.Event()
@@ -131,6 +134,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
                 active=tuple(self._active.values()),
                 planned=self._planned_now,
                 over=self._over,
+                waiting_for=next(iter(self._waits.values()), ""),
             )
 
     def planned(self) -> Table:
@@ -186,6 +190,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
             )
             if count
         ]  # fmt: skip
+        more += filter(None, [state.waiting_for])
         told = "".join(f", {one}" for one in more)
         return f"<Batch: {state.done} of {state.files} files done{told}>"
 
@@ -267,6 +272,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         """A row has ended; what was not sent takes its bytes back."""
         with self._lock:
             was = self._active.pop(row.no, None)
+            self._waits.pop(row.no, None)
             kind = DONE if row.status in (DONE, SKIPPED, "assembling") else row.status
             if kind == DONE and row.status == SKIPPED:
                 self._counts["skipped"] += 1
@@ -277,6 +283,20 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
             else:
                 self._counts[kind] += 1
             self._changed = True
+
+    def waits_for(self, reason: str, who: object = None) -> None:
+        """What a person has to do so that `who`, a row or the job, goes on; "" once it does."""
+        with self._lock:
+            self._waits.pop(who, None)
+            if reason:
+                self._waits[who] = reason
+            self._changed = True
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody listens."""
+        with self._lock:
+            return bool(self._listeners)
 
     def tell(self) -> None:
         """Tell listeners what has changed."""

@@ -22,7 +22,7 @@ import anyio
 from anyio import CancelScope, to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from cognite_nb_upload.api.rpc import signing_in
+from cognite_nb_upload.api.rpc import SIGN_IN, signing_in
 from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.chunks import Chunks
 from cognite_nb_upload.batch.confirm import Confirming
@@ -105,7 +105,7 @@ class BatchWork:
             UploadToolkitError: nothing could be begun; what is wrong with a row is in the row.
         """
         self._batch, self._stop = batch, batch.stop_switch
-        signing_in.set(_say_all_but_the_first())
+        signing_in.set(_tells_to_sign_in(batch))
         try:
             return await self._whole_job()
         finally:
@@ -436,6 +436,10 @@ class BatchWork:
         row = task.row
         if isinstance(event, ev.Opened) and self._record is not None:
             self._record.began(row.key, event.file_id, row.size or 0, row.mtime_ns)
+        elif isinstance(event, ev.Waiting) and event.reason.startswith(SIGN_IN):
+            self._batch.waits_for(event.reason, row.no)
+        elif isinstance(event, ev.WaitEnded):
+            self._batch.waits_for("", row.no)
         self._batch.moved(row, state.sent)
 
     # --- what became of it ------------------------------------------------------------------------
@@ -556,15 +560,16 @@ def _title(given: object) -> str:
     return f"{first} and {len(several) - 1} more" if len(several) > 1 else first
 
 
-def _say_all_but_the_first() -> Callable[[str], None]:
-    """Print what a person has to do to sign in; a job has no line of its own for it.
+def _tells_to_sign_in(batch: Batch) -> Callable[[str], None]:
+    """Has the job show what a person has to do to sign in, or prints it where nobody watches.
 
     The credentials have said the first themselves, and are silent about the codes that follow.
     """
     told: list[str] = []
 
     def tell(text: str) -> None:
-        if text and told:
+        batch.waits_for(text)
+        if text and told and not batch.is_watched:
             say(text)
         told.append(text)
 

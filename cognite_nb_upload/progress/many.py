@@ -53,7 +53,7 @@ class Many(Protocol):
 
     @property
     def state(self) -> Any:
-        """A snapshot: `files`, `size`, `done`, `failed`, `sent`, `active`."""
+        """A snapshot: `files`, `size`, `done`, `failed`, `sent`, `active`, `waiting_for`."""
         ...
 
     def listen(self, listener: Callable[[Any], None]) -> Callable[[], None]:
@@ -88,6 +88,7 @@ class BatchBar:
         self._began_s = time.monotonic()
         self._looks = deque([(self._began_s, 0)], _LOOKS)
         self._at_s = 0.0
+        self._waiting_for = ""
         self._slots = _Slots(slots if batch.state.files > 1 else 0)
         self._face = _face(disable)
         self._paint(batch.state)
@@ -96,8 +97,9 @@ class BatchBar:
     def _hear(self, state: Any) -> None:
         now_s = time.monotonic()
         with self._lock:
-            if now_s - self._at_s >= _EVERY_S:
-                self._at_s = now_s
+            waits = state.waiting_for != self._waiting_for  # nothing may come after it for long
+            if waits or now_s - self._at_s >= _EVERY_S:
+                self._at_s, self._waiting_for = now_s, state.waiting_for
                 self._looks.append((now_s, state.sent))
                 self._paint(state)
 
@@ -165,6 +167,8 @@ def _whole(state: Any, rate: float) -> Line:
     words = [show_share(min(n, total), total)] if state.size else []
     if rate and ended < state.files:
         words += [show_rate(rate), f"{show_duration(max(1, round((total - n) / rate)))} left"]
+    if state.waiting_for:
+        return Line(_files(state), min(n, total), total, clean(state.waiting_for), "warning")
     mood: Mood = "warning" if state.failed else "success" if ended == state.files else ""
     return Line(_files(state), min(n, total), total, ", ".join(words), mood)
 

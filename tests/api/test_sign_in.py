@@ -24,11 +24,12 @@ from cognite_nb_upload import (
     OAuthDeviceCode,
     OAuthInteractive,
     SignInFailed,
-    upload_many,
 )
 from cognite_nb_upload.api.oauth.person import PersonCredentials
 from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
+from cognite_nb_upload.progress.many import _whole
 
 Make = Callable[..., PersonCredentials]
 WAYS = pytest.mark.parametrize("way", [device_code, interactive], ids=["device", "browser"])
@@ -290,25 +291,34 @@ def test_an_upload_waits_for_a_sign_in_that_ran_out_and_goes_on(
     assert len(words) == 2
 
 
-def test_a_job_of_many_files_waits_as_well(
+@pytest.mark.parametrize("size", [5, 2 * MIB], ids=["small", "large"])
+def test_a_job_of_many_files_waits_as_well_and_says_what_to_do(
     cdf: Emulator,
     signing: SignIn,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    size: int,
 ) -> None:
     monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", str(tmp_path / "state"))
     for no in range(3):
-        (tmp_path / f"{no}.txt").write_text("small")
+        (tmp_path / f"{no}.txt").write_bytes(bytes(size))
     credentials = signing.credentials()
     with CogniteClient(config_of(cdf, credentials=credentials)) as client:
         signing.done(credentials)
         cdf.inject(OVER)
         credentials.refresh()
-        job = signing.threads.submit(upload_many, client, [*tmp_path.glob("*.txt")], progress=False)
-        signing.decide("deny")  # by mistake
+        files = client.files.start_many([*tmp_path.glob("*.txt")])
+        shown: list[str] = []
+        files.listen(lambda state: shown.append(_whole(state, 0.0).text))
+        prompt = signing.person.next()
+        words = f"sign in again: {prompt.words}"
+        until(lambda: words in shown, 30)
+        assert words in repr(files)
+        signing.person.decide(prompt, "deny")  # by mistake
         assert signing.is_over()
         signing.decide()
-        assert [*job.result(60)["status"]] == ["done"] * 3
+        assert [*files.result()["status"]] == ["done"] * 3
+        assert "sign in" not in repr(files)
     assert fired(cdf) == [("status", "token")]
 
 

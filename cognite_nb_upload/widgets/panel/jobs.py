@@ -22,7 +22,7 @@ from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.words import clean, show_amount, show_count
 from cognite_nb_upload.unfinished import forget
-from cognite_nb_upload.widgets.style import box, button, close_all, hide, make
+from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _MOST: Final = 20
@@ -184,7 +184,8 @@ def _state_html(state: BatchState) -> str:
     facts += [f"{state.failed} failed"] if state.failed else []
     facts += [f"{state.stopped} stopped"] if state.stopped else []
     facts += [show_amount(state.sent)] if state.sent else []
-    return f"<small>{escaped(' · '.join(facts))}</small>"
+    waits = say(clean(state.waiting_for), "warn")
+    return f"<small>{escaped(' · '.join(facts))}</small>{waits}"
 
 
 def _failures_html(rows: list[BatchRow]) -> str:
