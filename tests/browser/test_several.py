@@ -44,6 +44,8 @@ def test_a_list_has_one_upload_a_row_each_retry_and_a_total(
     lab_cdf.inject(Fault("status", "init", status=400, body="<Error>Not so</Error>"))
     panel.put("Directory", f"/wells/{lab.kind}")
     expect(panel.start).to_be_enabled()
+    outputs = panel.at.locator(".jp-OutputArea-output")
+    count = outputs.count()
     panel.start.click()
     expect(table.get_by_role("progressbar", name="All files")).to_be_in_viewport()
     expect(table).to_contain_text("1 failed")
@@ -61,6 +63,7 @@ def test_a_list_has_one_upload_a_row_each_retry_and_a_total(
         "well 0.las", "well 1.las", "well 2.las"
     ]  # fmt: skip
     screenshot("several-done")
+    assert outputs.count() == count, "each file is shown in its row, and nowhere else"
 
 
 def test_a_folder_of_ones_own_computer_keeps_its_shape(

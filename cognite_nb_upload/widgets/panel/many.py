@@ -183,6 +183,7 @@ class FileList:
             self.on_upload(upload)
             if self.paused:
                 upload.pause()
+            upload.watched(1)  # its row shows it: waiting for it needs no bars
             uploaded = await upload
         except Exception as error:  # it is said in its row, and stops no other
             stopped = row.upload is not None and row.upload.closing
