@@ -11,9 +11,9 @@ import atexit
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -279,19 +279,21 @@ async def until_done(future: Future[Any]) -> None:
         await ended.wait()
 
 
-@contextmanager
-def ticking() -> Iterator[None]:
-    """Within the block, the running event loop wakes up several times a second."""
-    loop = running_loop()
+class ticking:  # named as what it does in `with`
+    """Within the block, the running event loop wakes up several times a second.
 
-    def tick() -> None:
-        handle[0] = loop.call_later(_WAKES_S, tick)
+    Nothing of it is left as a cycle for Python's collector, which stops all threads.
+    """
 
-    handle = [loop.call_later(_WAKES_S, tick)]
-    try:
-        yield
-    finally:
-        handle[0].cancel()
+    def __enter__(self) -> None:
+        self._loop = running_loop()
+        self._tick()
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.cancel()
+
+    def _tick(self) -> None:
+        self._handle = self._loop.call_later(_WAKES_S, self._tick)
 
 
 async def run_sync(

@@ -123,6 +123,7 @@ def tls_context() -> ssl.SSLContext:
     return _tls_context(cafile, os.getpid())
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """True for this machine's own name and addresses, in every spelling that a socket takes."""
     address = address_of(host)
@@ -147,6 +148,7 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 
 
+@functools.lru_cache(maxsize=256)
 def is_link_local(host: str) -> bool:
     """True for an address that is never routed, in every spelling and inside IPv6 addresses."""
     address = address_of(host.rstrip("."))

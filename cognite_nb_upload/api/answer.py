@@ -117,6 +117,7 @@ async def ask_async(client: httpx.AsyncClient, request: httpx.Request, within_s:
                 unpacker.add(piece)
         finally:
             await reply.aclose()
+            _untie(reply)
         return unpacker.answer()
     raise NotInTime(f"no whole answer within {within_s:g} s", request=request)
 
@@ -153,6 +154,12 @@ def unpacked(
     for piece in pieces:
         unpacker.add(bytes(piece))
     return unpacker.answer()
+
+
+def _untie(reply: httpx.Response) -> None:
+    """Break the circle of an answer and its stream: a collector that finds it stops all threads."""
+    reply.stream = httpx.ByteStream(b"")
+    reply.request.extensions = {}
 
 
 class _Unpacker:

@@ -67,7 +67,20 @@ class Completion:
             raise
         self._taken = True
         self._emit(ev.Assembling())
-        return wait_s > 0 and await self._becomes(self._is_uploaded, wait_s)
+        return wait_s > 0 and await self._becomes_uploaded(wait_s)
+
+    async def _becomes_uploaded(self, wait_s: float) -> bool:
+        """Wait for `uploaded`; where content is replaced, for a new `uploadedTime` first.
+
+        Until then CDF says `uploaded` of the old content. That the time always changes is not
+        known, so it is not waited for longer than `uploaded_wait_s`.
+        """
+        if self._uploaded_before is not None:
+            new_s = min(wait_s, self._rpc.config.uploaded_wait_s)
+            if await self._becomes(self._is_new_upload, new_s):
+                return True
+            wait_s -= new_s
+        return await self._becomes(self._is_uploaded, wait_s)
 
     async def _tell_cdf(self) -> None:
         retry = self._rpc.config.retry

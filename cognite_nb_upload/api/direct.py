@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import responses
 
@@ -46,17 +47,29 @@ class Direct:
         self._connections = process.PerProcess(Connections)
         self._urls: dict[str, SignedURL] = {}
 
-    def post(self, url: str, headers: Mapping[str, str], content: bytes) -> FirstTry | None:
+    def connect(self, cancel: CancelToken) -> None:
+        """Have a connection, for a request that comes soon; where there is none, it makes one."""
+        with (
+            suppress(NoReply, UploadToolkitError),
+            self._connections.get().to(self._target(self._base_url), self._timeouts) as connection,
+        ):
+            connection.open(cancel)
+
+    def post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        cancel: CancelToken | None = None,
+    ) -> FirstTry | None:
         """POST, once; None where nothing was sent."""
         headers = {**headers, "accept-encoding": "identity"}
         began_s = time.monotonic()
         try:
-            target = self._urls.get(url)
-            if target is None:
-                target = self._urls[url] = checked_upload_url(Secret(url), self._base_url)
+            target = self._target(url)
             with (
                 self._connections.get().to(target, self._timeouts) as connection,
-                connection.post(target, headers, content, CancelToken()) as reply,
+                connection.post(target, headers, content, cancel or CancelToken()) as reply,
             ):
                 status, came = reply.status_code, reply.headers
                 answer = unpacked(status, responses.get(status, ""), came, reply.pieces())
@@ -67,6 +80,12 @@ class Direct:
             return FirstTry(error, began_s)
         except NoReply as error:
             return FirstTry(httpx.ReadError(str(error)), began_s)
+
+    def _target(self, url: str) -> SignedURL:
+        target = self._urls.get(url)
+        if target is None:
+            target = self._urls[url] = checked_upload_url(Secret(url), self._base_url)
+        return target
 
     def close(self) -> None:
         """Close the connections that are idle."""

@@ -19,11 +19,12 @@ from cognite_nb_upload.api.direct import FirstTry
 from cognite_nb_upload.api.instances import Instances
 from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import NotPickled, Secret
-from cognite_nb_upload.errors import APIError, CDFUnreachable, UsageError
+from cognite_nb_upload.errors import APIError, CDFUnreachable, TransferError, UsageError
 from cognite_nb_upload.models import (
     CDFFile,
     FileMetadata,
@@ -37,11 +38,12 @@ from cognite_nb_upload.models import (
 from cognite_nb_upload.models.change import update_of
 from cognite_nb_upload.models.fields import checked_id, normalised
 from cognite_nb_upload.models.wire import to_ms
-from cognite_nb_upload.store.download import size_of
+from cognite_nb_upload.store.download import size_of, try_size
 from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.store.port import PartStore
 
 _IDS: Final = 1000
+_TO_LINK: Final = "to give a download link"
 _LINKING: Final = "CDF is still linking the node"
 _NOT_LINKED: Final = (
     "The node is there and is a file, but CDF's file service does not know it yet; it was asked "
@@ -577,13 +579,34 @@ class FileEndpoints(NotPickled):
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
         return await size_of(self._network, self._rpc.config.retry, lambda: self.fresh_url(target))
 
+    def connect(self, cancel: CancelToken) -> None:
+        """Have a connection to CDF for `try_size`; blocks."""
+        self._rpc.connect(cancel)
+
+    def try_size(self, file_id: int, cancel: CancelToken) -> int | None:
+        """`size` in one try by the calling thread.
+
+        Raises:
+            TransferError: it came to nothing.
+        """
+        came = self._rpc.try_post(
+            "/files/downloadlink",
+            {"items": [{"id": file_id}]},
+            params={"extendedExpiration": "true"},
+            what=_TO_LINK,
+            cancel=cancel,
+        )
+        if not isinstance(came, dict):
+            raise TransferError("CDF gave no download link at the first try.")
+        return try_size(self._network, came["items"][0]["downloadUrl"], cancel)
+
     async def fresh_url(self, target: Mapping[str, Any]) -> Secret:
         """A signed URL of the content of the file with this identifier."""
         reply = await self._rpc.post(
             "/files/downloadlink",
             {"items": [target]},
             params={"extendedExpiration": "true"},
-            what="to give a download link",
+            what=_TO_LINK,
         )
         url: Secret = reply["items"][0]["downloadUrl"]
         return url

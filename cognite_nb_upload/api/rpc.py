@@ -34,6 +34,7 @@ from cognite_nb_upload.api.oauth.provider import TokenNotInTime
 from cognite_nb_upload.api.pool import Pool
 from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import run_sync, running_loop, ticking, until_done
+from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, SignInFailed, UsageError
@@ -106,7 +107,13 @@ class Rpc:
             return await self._until_answered(send)
 
     def try_post(
-        self, path: str, body: Mapping[str, Any], *, params: Mapping[str, str], what: str
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        params: Mapping[str, str],
+        what: str,
+        cancel: CancelToken | None = None,
     ) -> dict[str, Any] | FirstTry | None:
         """`post` in one try by the calling thread, at a fifth of its CPU; blocks.
 
@@ -120,12 +127,17 @@ class Rpc:
                 return None
             content, headers = _packed(body)
             tried = self._direct.post(
-                url, {**self._headers(), **headers, **dict([header])}, content
+                url, {**self._headers(), **headers, **dict([header])}, content, cancel
             )
         if tried is None or not isinstance(tried.came, Answer) or not tried.came.is_success:
             return tried
         self._hear(tried.came)
         return _object(tried.came, what)
+
+    def connect(self, cancel: CancelToken) -> None:
+        """Have a connection for a `try_post` that comes soon; blocks."""
+        with http.Sealed():
+            self._direct.connect(cancel)
 
     async def get(
         self,

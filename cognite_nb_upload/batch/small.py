@@ -8,20 +8,16 @@ with, where CDF still takes it.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from anyio import CapacityLimiter
-
-from cognite_nb_upload import background
 from cognite_nb_upload.api.files import Claim
 from cognite_nb_upload.batch.rows import BatchRow
 from cognite_nb_upload.batch.task import RowTask
+from cognite_nb_upload.batch.threads import SenderThreads
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
@@ -75,13 +71,16 @@ class SmallJob:
 
 
 class SmallFiles:
-    """Sends small files; the store's answer is compared with what was sent."""
+    """Sends small files; the store's answer is compared with what was sent.
+
+    Attributes:
+        threads: those that send; a file is sent within their `with`.
+    """
 
     def __init__(self, job: SmallJob) -> None:
         self._files, self._record, self._stop = job.files, job.record, job.stop
         self._moved = job.moved
-        self._pace = Pace(job.threads)
-        self._threads = CapacityLimiter(self._pace.now)
+        self.threads = SenderThreads(job.threads, job.stop)
         known = job.files.limits.checksums
         self._digests = None if job.verify == "none" else (lambda _: PartDigest(known))
 
@@ -120,27 +119,15 @@ class SmallFiles:
                 opened = self._begun(task, *tried)
             self._put(task, *opened, stop)
 
-        await self._in_thread(work)
+        await self.threads.run(work)
         if not task.whole:
             about, overwrite, claim = task.about, task.overwrite, _claim(task.known)
             opened = self._begun(
                 task, *await self._files.open_whole(about, overwrite, claim, first)
             )
-            await self._in_thread(work)
+            await self.threads.run(work)
         assert opened is not None  # noqa: S101 # it was sent
         return opened[0]
-
-    async def _in_thread(self, work: Callable[[CancelToken], None]) -> None:
-        took = 0.0, 0.0
-
-        def timed(stop: CancelToken) -> None:
-            nonlocal took
-            began_s, cpu_s = time.monotonic(), time.thread_time()
-            work(stop)
-            took = time.monotonic() - began_s, time.thread_time() - cpu_s
-
-        await background.in_thread(timed, self._stop, self._threads)
-        self._threads.total_tokens = self._pace.took(*took)
 
     def _at_hand(self, task: RowTask) -> Opened | None:
         """What an interrupted run was handed out."""

@@ -257,17 +257,22 @@ class BatchWork:
             beside.start_soon(self._keep_telling)
             async with anyio.create_task_group() as group:
                 group.start_soon(self._confirming.run)
-                async with anyio.create_task_group() as senders:
-                    queues = []
-                    for send, workers in ways:
-                        queue, tasks = anyio.create_memory_object_stream[RowTask](_CHUNK)
-                        queues.append(queue)
-                        for _ in range(workers):
-                            senders.start_soon(self._work, tasks.clone(), send)
-                        tasks.close()
-                    senders.start_soon(self._look_ahead, table, queues)
+                with small_files.threads:
+                    await self._send_all(table, ways)
                 self._confirming.no_more()
             beside.cancel_scope.cancel()
+
+    async def _send_all(self, table: Table, ways: Sequence[tuple[Send, int]]) -> None:
+        """Hand out the rows to so many tasks for each way to send them."""
+        async with anyio.create_task_group() as senders:
+            queues = []
+            for send, workers in ways:
+                queue, tasks = anyio.create_memory_object_stream[RowTask](_CHUNK)
+                queues.append(queue)
+                for _ in range(workers):
+                    senders.start_soon(self._work, tasks.clone(), send)
+                tasks.close()
+            senders.start_soon(self._look_ahead, table, queues)
 
     def _small_files(self, table: Table, at_once: int) -> SmallFiles:
         job = SmallJob(

@@ -1,8 +1,9 @@
-"""How many threads send small files: more while they wait, fewer where they wait for each other.
+"""How many threads send small files: as many as it takes that one of them has something to do.
 
-Of Python's threads one runs at a time. Where `n` of them never wait for the network, each file
-takes `n` times its own CPU, and more threads only cost (4 to 32: +50 % of the CPU); where it takes
-much longer than that, more of them find something to do. Nothing here knows a clock.
+Of Python's threads one runs at a time. While a file waits for the network, the threads of others
+may run: so one is enough where no file waits, and `1 + wait / cpu` where each does. More of them
+only cost: of 4, 16 and 48 threads without a wait, each has the interpreter change hands more often.
+Nothing here knows a clock.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _FEWEST: Final = 4
-# So many times longer than threads without a wait would take: more of them pay. A machine that is
-# busy with something else makes it twice as long, and then they do not.
-_WAITS: Final = 2.5
-# So many times: nearly all of it is waiting, also of the first files, which open connections.
-_IDLES: Final = 5.0
-_CONTENDS: Final = 1.2
+# What a file took counts so much among those before it: about the last sixteen decide.
+_SHARE: Final = 1 / 8
+# Within these times of what it should be, the number stays: threads are not begun and ended again.
+_TOO_FEW: Final = 1.25
+_TOO_MANY: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -30,26 +30,18 @@ class Pace:
 
     most: int
     now: int = field(init=False)
-    _files: int = 0
-    _wall_s: float = 0.0
+    _wait_s: float = 0.0
     _cpu_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.now = min(_FEWEST, self.most)
 
-    def took(self, wall_s: float, cpu_s: float) -> int:
-        """A file took so long, and so much CPU of its thread; returns how many at once from now."""
-        self._files += 1
-        self._wall_s += wall_s
-        self._cpu_s += cpu_s
-        ratio = self._wall_s / max(self._cpu_s, 1e-9)
-        if ratio > _WAITS * self.now and self.now < self.most:
-            self._go(self.most if ratio > _IDLES * self.now else 2 * self.now)
-        elif self._files >= 2 * self.now:
-            self._go(self.now / 2 if ratio < _CONTENDS * self.now else self.now)
+    def took(self, wait_s: float, cpu_s: float) -> int:
+        """A file waited so long for the network, and took so much CPU; returns how many at once."""
+        share = _SHARE if self._cpu_s else 1.0
+        self._wait_s += share * (wait_s - self._wait_s)
+        self._cpu_s += share * (cpu_s - self._cpu_s)
+        pays = min(self.most, 1 + self._wait_s / max(self._cpu_s, 1e-9))
+        if pays > _TOO_FEW * self.now or pays == self.most or pays < _TOO_MANY * self.now:
+            self.now = max(min(_FEWEST, self.most), int(pays))
         return self.now
-
-    def _go(self, now: float) -> None:
-        fewest = min(_FEWEST, self.most)
-        self.now = max(fewest, min(self.most, int(now)))
-        self._files, self._wall_s, self._cpu_s = 0, 0.0, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,6 +20,7 @@ def from_ms(ms: int) -> datetime:
     return EPOCH + ms * _MS
 
 
+@lru_cache(maxsize=1024)
 def camel(name: str) -> str:
     """`data_set_id` -> `dataSetId`."""
     first, *rest = name.split("_")

@@ -32,6 +32,7 @@ from cognite_nb_upload.store.stream import (
     Stream,
     TCPStream,
     TLSStream,
+    arrived_s_ago,
     cut,
     hold_little,
     wait,
@@ -53,6 +54,18 @@ _SOCKS_REFUSALS: Final = {
     7: "it does not know this command",
     8: "it does not know this kind of address",
 }
+
+
+_spent: Final = threading.local()
+
+
+def waited_s_of_thread() -> float:
+    """Seconds that the calling thread has waited for the network so far.
+
+    What it waited for its turn among the interpreter's threads, after an answer had arrived, is
+    not among them (on Linux, to some milliseconds).
+    """
+    return float(getattr(_spent, "waited_s", 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,12 @@ class Waiter:
         """
         self.check()
         assert self._sock is not None  # noqa: S101 # there is one before anything is waited for
+        began_s = time.monotonic()
         ready = wait(self._sock, min(_SLICE_S, max(0.0, seconds)), write=write)
+        waited_s = time.monotonic() - began_s
+        if ready and not write:  # since then it was this machine that was waited for
+            waited_s = max(0.0, waited_s - arrived_s_ago(self._sock))
+        _spent.waited_s = waited_s_of_thread() + waited_s
         self.check()
         return ready
 

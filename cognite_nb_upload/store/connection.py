@@ -111,6 +111,14 @@ class Connection:
         """End what is being waited for, from any thread. The connection is of no more use."""
         self._waiter.wake()
 
+    def open(self, cancel: CancelToken) -> None:
+        """Connect now, for a request that comes later; errors as `put`."""
+        self._waiter.cancel = cancel
+        with cancel.waking(self._waiter.wake):
+            self._connect()
+        self._over = not cancel
+        self._used_s = time.monotonic()
+
     def put(
         self, url: SignedURL, headers: Mapping[str, str], body: Body, cancel: CancelToken
     ) -> Answer:
@@ -162,11 +170,8 @@ class Connection:
         self._over = False
         with cancel.waking(waiter.wake):
             try:
-                if self._stream is None:
-                    self._stream = connect(self.route, waiter, self._timeouts.connect_s)
-                    if self._traffic is not None:
-                        self._traffic.begins(self._stream.sock)
-                exchange = _Exchange(self._stream, self._protocol, waiter, self._timeouts)
+                stream = self._connect()
+                exchange = _Exchange(stream, self._protocol, waiter, self._timeouts)
                 yield exchange
             except NoAnswer:
                 if cancel:  # what broke is what `wake` has cut
@@ -176,6 +181,13 @@ class Connection:
         if exchange.went_around:
             self._protocol = h11.Connection(h11.CLIENT)
         self._used_s = time.monotonic()
+
+    def _connect(self) -> Stream:
+        if self._stream is None:
+            self._stream = connect(self.route, self._waiter, self._timeouts.connect_s)
+            if self._traffic is not None:
+                self._traffic.begins(self._stream.sock)
+        return self._stream
 
     def _room(self) -> memoryview:
         """The buffer for one piece: its pages are used again, since new ones cost a fifth more."""

@@ -369,8 +369,16 @@ async def size_of(
             return found
         wait_s = retry.wait_s(attempt, status=found.status)
         if wait_s is None:
-            raise TransferError(f"The store does not tell the file's size: {found.reason}.")
+            raise TransferError(_no_size(found))
         await anyio.sleep(wait_s)
+
+
+def try_size(network: NetworkStore, url: Secret, stop: CancelToken) -> int | None:
+    """`size_of` by this URL, asked once by the calling thread; errors as there."""
+    found = _ask_size(network, url, stop)
+    if isinstance(found, _Problem):
+        raise TransferError(_no_size(found))
+    return found
 
 
 def _ask_size(network: NetworkStore, url: Secret, stop: CancelToken) -> _Problem | int | None:
@@ -382,6 +390,10 @@ def _ask_size(network: NetworkStore, url: Secret, stop: CancelToken) -> _Problem
             return _total_of(reply)
     except NoAnswer as error:
         return _Problem(str(error))
+
+
+def _no_size(problem: _Problem) -> str:
+    return f"The store does not tell the file's size: {problem.reason}."
 
 
 def _total_of(reply: Reply) -> int | None:

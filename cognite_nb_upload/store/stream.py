@@ -22,9 +22,11 @@ from cognite_nb_upload.core.plan import KIB, MIB
 _RECORDS: Final = 64 * KIB
 # What may wait in this machine's buffers beside what is on its way.
 _UNSENT: Final = MIB
-# Where Linux's struct tcp_info has tcpi_unacked, tcpi_bytes_acked and tcpi_notsent_bytes; and
-# further ones, in order: rtt and min_rtt are in us, as are the times; each kernel only adds.
+# Where Linux's struct tcp_info has tcpi_unacked, tcpi_last_data_recv (in ms), tcpi_bytes_acked and
+# tcpi_notsent_bytes; and further ones: rtt and min_rtt are in us, as are the times; each kernel
+# only adds.
 _UNACKED: Final = 24
+_RECEIVED_MS: Final = 52
 _RTT: Final = 68
 _AGAIN: Final = 100
 _ACKED: Final = 120
@@ -310,6 +312,12 @@ def confirmed(sock: socket.socket) -> int:
     """Bytes that the other side's kernel has confirmed on this connection; 0 where unknown."""
     info = _tcp_info(sock)
     return int(struct.unpack_from("=Q", info, _ACKED)[0]) if len(info) >= _ACKED + 8 else 0
+
+
+def arrived_s_ago(sock: socket.socket) -> float:
+    """Seconds since bytes arrived last, to some milliseconds; 0 where unknown."""
+    info = _tcp_info(sock)
+    return struct.unpack_from("=I", info, _RECEIVED_MS)[0] / 1e3 if len(info) >= _KNOWN else 0.0
 
 
 def on_the_way(sock: socket.socket) -> bool:

@@ -226,8 +226,8 @@ class Engine:
         pause = CancelToken() if pause is None else pause
         loop = asyncio.get_running_loop()
         with pause.waking(lambda: self._pause(loop)):
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._watch)
+            self._watched = loop.call_later(_TICK_S, self._watch, loop)
+            try:
                 async with anyio.create_task_group() as workers:
                     while True:
                         await self._turn()
@@ -236,7 +236,8 @@ class Engine:
                         self._workers += 1
                         self._busy += 1
                         workers.start_soon(self._work, stop, pause)
-                group.cancel_scope.cancel()
+            finally:
+                self._watched.cancel()
         if self._error:
             raise self._error
         if stop or pause:
@@ -364,13 +365,13 @@ class Engine:
             self._more = part is not None
             return part
 
-    async def _watch(self) -> None:
-        while True:
-            await anyio.sleep(_TICK_S)
-            self._limits.lanes.look()
-            self._cut_what_crawls()
-            if self._pausing:
-                self._watch_pause()
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after what is in flight, several times a second; a timer is less than a task."""
+        self._watched = loop.call_later(_TICK_S, self._watch, loop)
+        self._limits.lanes.look()
+        self._cut_what_crawls()
+        if self._pausing:
+            self._watch_pause()
 
     def _cut_what_crawls(self) -> None:
         """Cut the part that would be over much sooner if it were sent again on another way."""

@@ -467,6 +467,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             await self._ends(partial(self._done.set_result, result))
         finally:
             self._ended = True
+            del self._work  # which holds this handle
 
     async def _ends(self, tell: Callable[[], None]) -> None:
         """Tell the end, off this loop: those who hear of it draw their last picture first."""

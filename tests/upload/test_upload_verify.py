@@ -22,6 +22,7 @@ from upload_rig import (
     puts,
     stored_puts,
     until_phase,
+    until_true,
 )
 
 from cognite_nb_upload import (
@@ -198,6 +199,41 @@ def test_a_store_that_fails_once_is_asked_its_size_again(
     uploaded = client.files.upload(file_of(tmp_path, 1))
     assert fired(cdf) == [kind]
     assert uploaded.verified.startswith("size")
+
+
+def test_the_size_of_a_small_file_is_asked_while_cdf_is_asked_if_it_is_uploaded(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    cdf.inject(Fault("stall_answer", "byids"))
+    upload = client.files.start_upload(file_of(tmp_path, 1))
+    until_true(lambda: asked(cdf, "download"))
+    assert fired(cdf) == ["stall_answer"]
+    assert not upload.done()  # the size is no word of CDF's
+    cdf.clear_faults()
+    assert upload.result(60).verified == f"size {PART} bytes, by the download link"
+    assert len(asked(cdf, "downloadlink")) == len(asked(cdf, "download")) == 1
+
+
+def test_a_size_that_is_asked_too_early_is_asked_again_once_the_file_is_uploaded(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(uploaded_delay_s=0.5)
+    uploaded = clients(cdf).files.upload(file_of(tmp_path, 1))
+    assert uploaded.verified == f"size {PART} bytes, by the download link"
+    assert uploaded.notes == ()
+    assert [row["status"] for row in asked(cdf, "downloadlink")][-1] == 200
+    assert len(asked(cdf, "download")) == 1
+
+
+def test_what_replaces_a_file_is_looked_at_when_its_content_is_there(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(uploaded_delay_s=0.5)
+    files = clients(cdf).files
+    files.upload(file_of(tmp_path, 1), external_id="one")
+    again = files.upload(b"shorter", name="big.segy", external_id="one", overwrite=True)
+    assert again.verified == "size 7 bytes, by the download link"
+    assert cdf.content(again.id) == b"shorter"
 
 
 def test_without_verification_nothing_is_asked_or_said(
