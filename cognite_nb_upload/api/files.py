@@ -579,7 +579,7 @@ class FileEndpoints(NotPickled):
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
         return await size_of(self._network, self._rpc.config.retry, lambda: self.fresh_url(target))
 
-    def connect(self, cancel: CancelToken) -> None:
+    def connect_ahead(self, cancel: CancelToken) -> None:
         """Have a connection to CDF for `try_size`; blocks."""
         self._rpc.connect(cancel)
 

@@ -70,7 +70,7 @@ class EarlySize:
 
     async def _ask(self) -> None:
         try:
-            await in_thread(self._files.connect, self._stop)
+            await in_thread(self._files.connect_ahead, self._stop)
             await self._taken.wait()
             await in_thread(self._look, self._stop)
         except Exception as error:

@@ -28,7 +28,7 @@ OF_THE_ENGINE = set(
     "network store through config session new_session open_new open_existing "
     "absent_since open_whole try_whole mend_overwritten cdf_ms retrieve_named "
     "update_each ids_of download_urls instances open_node_whole retrieve_instances "
-    "fresh_url retrieve_target".split()
+    "fresh_url retrieve_target connect_ahead try_size".split()
 )
 # Handles, for whom a blocking call would be of no use; and what the other face has by `__init__`.
 BLOCKING_ALONE = {"start_upload", "start_upload_content", "limits"}
