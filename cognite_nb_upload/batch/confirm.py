@@ -1,8 +1,8 @@
 """Whether CDF has what was sent: it is asked for a thousand files at once, beside the sending.
 
-Rules of this file: a file is done when CDF says `uploaded`; what it does not say within a minute
-and a half is `assembling`, which is no failure; what the store's answers do not prove is asked of
-the store, for a hundred files with one request to CDF.
+Rules of this file: a file is done when CDF says `uploaded` of what was sent; what it does not say
+within a minute and a half is `assembling`, which is no failure; what the store's answers do not
+prove is asked of the store, for a hundred files with one request to CDF.
 """
 
 from __future__ import annotations
@@ -86,23 +86,33 @@ class Confirming:
 
     async def _look(self) -> int:
         """Ask for all that wait; returns how many have arrived."""
-        came = 0
+        came, found = 0, dict[int | None, CDFFile]()
         ids = list(self._waiting)
         for at in range(0, len(ids), _IDS):
             try:
                 files = await self._files.retrieve_all(ids[at : at + _IDS])
             except UploadToolkitError:  # what was sent is with CDF, seen or not
                 continue
+            found |= {one.id: one for one in files if one.uploaded}
             arrived = [(self._waiting.pop(one.id)[0], one) for one in files
-                       if one.uploaded and one.id in self._waiting]  # fmt: skip
+                       if one.id in self._waiting and self._is_new(one)]  # fmt: skip
             came += len(arrived)
             await self._proved(arrived)
         late_s = time.monotonic() - _WAIT_S
         for file_id, (task, since_s) in list(self._waiting.items()):
             if since_s < late_s:
                 del self._waiting[file_id]
-                await self._ended(task, None, "")
+                if (file := found.get(file_id)) is None:
+                    await self._ended(task, None, "")
+                else:
+                    task.row.add_note(checks.OLD_TIME)
+                    await self._proved([(task, file)])
         return came
+
+    def _is_new(self, file: CDFFile) -> bool:
+        """True where CDF has what was sent, and not only the content that it replaces."""
+        before = self._waiting[file.id or 0][0].uploaded_before
+        return file.uploaded and (before is None or file.uploaded_time != before)
 
     async def _proved(self, arrived: Sequence[tuple[RowTask, CDFFile]]) -> None:
         """Compare what the store holds, where its answer to the PUT has not told yet."""

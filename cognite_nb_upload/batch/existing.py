@@ -8,9 +8,11 @@ compared only where the user keeps them in metadata.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from anyio import to_thread
 
@@ -18,21 +20,29 @@ from cognite_nb_upload.batch.columns import ASSETS, DATA_SET, OVERWRITE
 from cognite_nb_upload.batch.options import JobOptions
 from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.rows import DONE, INVALID, SKIPPED, WAITING, BatchRow, Table, about
-from cognite_nb_upload.batch.task import RowTask
-from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.journal.jobs import Known, Remembered
+from cognite_nb_upload.batch.task import RowTask, look_at_all, size_and_time
+from cognite_nb_upload.errors import UploadToolkitError, UsageError
+from cognite_nb_upload.journal.jobs import Known, Remembered, where_of
 from cognite_nb_upload.models import CDFFile, FileMetadata
 from cognite_nb_upload.models.wire import from_ms, to_ms
 from cognite_nb_upload.sources import shown_path
 from cognite_nb_upload.transfer.files import AsyncFiles
+
+# Of how many files it is asked at a time whether they are what they were.
+_LOOKS_AT_ONCE: Final = 16
 
 
 class Existing:
     """Decides for each row what is to be done with it."""
 
     def __init__(self, files: AsyncFiles, options: JobOptions, known: Remembered) -> None:
-        self._files, self._options, self._known = files, options, known
+        self._files, self._options = files, options
+        self._known = known
         self._names = Names(files)
+
+    def learn(self, known: Remembered) -> None:
+        """What is remembered now."""
+        self._known = known
 
     async def decide(self, table: Table, rows: Sequence[BatchRow]) -> list[RowTask]:
         """The rows that are to be sent; the others are done, skipped or invalid after this.
@@ -40,15 +50,12 @@ class Existing:
         Raises:
             UploadToolkitError: CDF could not be asked.
         """
+        by_id = await self._by_id(rows)
+        if told := [row for row in rows if row.status == DONE]:
+            await to_thread.run_sync(self._look_again, told, by_id)
         tasks = await self._tasks(table, rows)
         await self._hear_the_time(tasks)
-        by_id = await self._by_id(rows)
         tasks = [task for task in tasks if not self._is_done(task, by_id)]
-        for row in rows:  # an earlier call's frame told so, and no record knows it
-            if row.status == DONE and (row.id is None or row.id not in by_id):
-                row.status, row.id, row.verified = WAITING, None, ""
-                row.add_note("CDF no longer has what was sent before")
-                tasks += await self._tasks(table, [row])
         if self._options.compares:
             tasks = await self._compared(tasks)
         return tasks
@@ -98,6 +105,33 @@ class Existing:
         found = await self._files.retrieve_all(wanted) if wanted else []
         return {file.id: file for file in found if file.id is not None}
 
+    def _look_again(self, told: Sequence[BatchRow], by_id: Mapping[int, CDFFile]) -> None:
+        """See whether what the table of an earlier call tells to be done still is; blocks."""
+        options, retry = self._options, self._files.config.retry
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as threads:
+            reasons = list(threads.map(lambda row: self._why_not(row, by_id), told))
+        wrong = [row for row, why in zip(told, reasons, strict=True) if why or options.again]
+        for row, why in zip(told, reasons, strict=True):
+            row.add_note(why)
+        for row in wrong:
+            row.status, row.id, row.size, row.verified = WAITING, None, None, ""
+        look_at_all(wrong, options.part_size, retry)
+
+    def _why_not(self, row: BatchRow, by_id: Mapping[int, CDFFile]) -> str:
+        """Why a row that was done is not, in words; "" where it is."""
+        file = by_id.get(row.id or 0)
+        if file is None or not file.uploaded:
+            return "CDF no longer has what was sent before"
+        sent = self._known.sent.get(row.id or 0)
+        if sent is not None and sent.where not in ("", where_of(row.path)):
+            return f"id {row.id} is of another file"
+        try:
+            size, mtime_ns = size_and_time(row, self._files.config.retry)
+        except UploadToolkitError:  # it is gone here, and in CDF
+            return ""
+        same = (sent.size, sent.mtime_ns) == (size, mtime_ns) if sent else row.size in (None, size)
+        return "" if same else f"changed since it was sent as id {row.id}"
+
     def _is_done(self, task: RowTask, by_id: dict[int, CDFFile]) -> bool:
         """True where an earlier run has sent it; else the task knows what that run has left."""
         known, row = task.known, task.row
@@ -111,7 +145,10 @@ class Existing:
             task.known = None
             return False
         if not file.uploaded:
-            task.known, task.file = (known, file) if same else (None, None)
+            if same:
+                task.file = file
+            else:  # its URL is for other bytes; the file that was begun is still this row's own
+                task.known = replace(known, url=None)
             return False
         if known.done:
             task.known = None
@@ -121,12 +158,21 @@ class Existing:
                 self._found(task, known)
                 return True
             return self._is_same(task, known, same)
-        if same and not task.overwrite:  # it was begun, and its end was not heard of
+        if same and self._has_arrived(task, known, file):
             task.file = file
             task.facts["arrived"] = True
         else:
             task.known = None
         return False
+
+    def _has_arrived(self, task: RowTask, known: Known, file: CDFFile) -> bool:
+        """True where the content of a file is there that was begun, its end not heard of.
+
+        What CDF had before that is no sign of it.
+        """
+        if known.before_ms is None:
+            return not (task.overwrite or self._options.compares)
+        return file.uploaded_time is not None and to_ms(file.uploaded_time) != known.before_ms
 
     def _is_same(self, task: RowTask, known: Known, same: bool) -> bool:
         """Of a file without a name of its own in CDF only the record can tell."""
@@ -154,7 +200,10 @@ class Existing:
                 left.append(task)
                 continue
             task.overwrite = True
-            why = self._same(task, file) if file.uploaded else ""
+            begun = self._known.rows.get(task.row.key)
+            # Where it was begun, CDF tells the time of the new content, and has the old one.
+            sure = file.uploaded and (begun is None or begun.done)
+            why = self._same(task, file) if sure else ""
             if why:
                 task.row.status, task.row.id, task.row.error = SKIPPED, file.id, ""
                 task.row.add_note(why)
@@ -167,6 +216,8 @@ class Existing:
         options, mine = self._options, task.about
         if options.if_exists == "skip":
             return "CDF has it"
+        if self._is_older_than_told(task, file):
+            return ""
         if options.if_exists == "changed" and (told := self._same_content(task, file)) is not None:
             return told
         theirs, ours = file.source_modified_time, mine.source_modified_time
@@ -176,6 +227,17 @@ class Existing:
             return "same time"
         newer = _ms(ours) > _ms(theirs)
         return "" if newer or options.if_exists == "changed" else "CDF's is newer"
+
+    def _is_older_than_told(self, task: RowTask, file: CDFFile) -> bool:
+        """True where CDF's content came before the time that CDF tells of it.
+
+        So it is where a new content was begun, and never arrived.
+        """
+        known, row = self._known.rows.get(task.row.key), task.row
+        if known is not None and (known.size, known.mtime_ns) == (row.size, row.mtime_ns):
+            return False  # the clock here is ahead of CDF's
+        told, came = file.source_modified_time, file.uploaded_time
+        return told is not None and came is not None and told > came
 
     def _same_content(self, task: RowTask, file: CDFFile) -> str | None:
         """What the user's metadata keys tell of the content; None where they tell nothing."""

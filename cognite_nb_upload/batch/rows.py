@@ -266,6 +266,35 @@ class Seen:
         return ""
 
 
+class SeenBefore:
+    """What the tables of a job have had so far, of what CDF and the record do not tell."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+        self._external_ids: dict[str, tuple[int, str]] = {}
+
+    def refuse(self, table: Table, *, twice: bool, replaced: bool) -> None:
+        """Refuse rows that would be sent twice, or replace what an earlier table has sent.
+
+        Args:
+            table: the next one.
+            twice: what the record knows to be done is sent again.
+            replaced: a file that CDF has by this external id is replaced.
+        """
+        for row in table.rows:
+            if row.status != WAITING:
+                continue
+            if twice and (first := self._keys.setdefault(row.key, row.no)) != row.no:
+                row.fail(f"It is the same file and request as row {first}.", INVALID)
+                continue
+            fields = table.fields(row)
+            name = fields.get("external_id")
+            if name is not None and (replaced or fields.get(OVERWRITE)):
+                first, key = self._external_ids.setdefault(name, (row.no, row.key))
+                if key != row.key:
+                    row.fail(f"external_id {name!r} is that of row {first} already.", INVALID)
+
+
 class _Keys:
     """The keys of rows: a digest of the path and of what is asked of CDF."""
 

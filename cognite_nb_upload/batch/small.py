@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cognite_nb_upload.api.files import Claim
@@ -23,6 +23,7 @@ from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.jobs import JobRecord, Known
 from cognite_nb_upload.models import CDFFile, NodeId
+from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.objects.many import Place
 from cognite_nb_upload.sources import BytesSource, is_pinned, shown_path
 from cognite_nb_upload.store.part import PartSender
@@ -93,9 +94,10 @@ class SmallFiles:
         try:
             file = await self._sent(task)
         except PartFailed as error:
-            if task.known is None or error.status not in _GONE:
+            if task.known is None or task.file is None or error.status not in _GONE:
                 raise
-            task.known = task.file = None  # the URL of the interrupted run is used up
+            # The URL of the interrupted run is used up; its file is still this row's own.
+            task.known, task.file = replace(task.known, url=None), None
             file = await self._sent(task)
         if task.overwrite and task.node is None:
             file = await self._files.mend_overwritten(file, task.about)
@@ -147,8 +149,10 @@ class SmallFiles:
         self._record().asked(row.key, since_ms)
 
     def _begun(self, task: RowTask, file: CDFFile, url: Secret) -> Opened:
-        row = task.row
-        self._record().began(row.key, file.id, row.size or 0, row.mtime_ns, url)
+        row, task.uploaded_before = task.row, file.uploaded_time
+        before_ms = to_ms(file.uploaded_time) if file.uploaded_time else 0
+        begun = Known(file.id, False, row.size or 0, row.mtime_ns, url=url, before_ms=before_ms)
+        self._record().began(row.key, begun)
         return file, url
 
     def _put(self, task: RowTask, file: CDFFile, url: Secret, stop: CancelToken) -> None:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from cognite_nb_upload.batch.rows import INVALID, WAITING, BatchRow
@@ -32,6 +33,7 @@ class RowTask:
         file: what CDF has handed out for it.
         proof: what the store's answer has proved of its bytes, in words.
         node: the item that makes its node, where the job's files are in the data model.
+        uploaded_before: when the content that is replaced was uploaded.
         whole: the store has answered to a request of exactly the file's size, sent to its end.
     """
 
@@ -41,6 +43,7 @@ class RowTask:
     known: Known | None = None
     file: CDFFile | None = None
     proof: str = ""
+    uploaded_before: datetime | None = None
     whole: bool = False
     node: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -63,12 +66,21 @@ def look_at_all(rows: Iterable[BatchRow], part_size: int | None, retry: Retry) -
 
 def _look_at(row: BatchRow, part_size: int | None, retry: Retry) -> None:
     try:
-        found = row.place.look(retry) if row.place else _size_and_time(row.path)
+        found = size_and_time(row, retry)
         plan_parts(found[0], part_size)
     except UploadToolkitError as error:
         row.fail(str(error), INVALID)
     else:
         row.size, row.mtime_ns = found
+
+
+def size_and_time(row: BatchRow, retry: Retry) -> tuple[int, int]:
+    """Bytes of a row's file, and its mtime in ns.
+
+    Raises:
+        UploadToolkitError: it cannot be looked at.
+    """
+    return row.place.look(retry) if row.place else _size_and_time(row.path)
 
 
 def _size_and_time(path: str) -> tuple[int, int]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ from cognite_nb_upload.batch.rows import (
     SKIPPED,
     WAITING,
     BatchRow,
+    SeenBefore,
     Table,
     batches,
     read_table,
@@ -53,7 +55,15 @@ from cognite_nb_upload.core.plan import LARGEST_CHOSEN
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
-from cognite_nb_upload.journal.jobs import JobRecord, Known, Place, Remembered, remembered
+from cognite_nb_upload.journal.jobs import (
+    JobRecord,
+    Known,
+    Place,
+    Remembered,
+    remembered,
+    where_of,
+)
+from cognite_nb_upload.journal.lock import ProcessLock
 from cognite_nb_upload.models import CDFFile, NodeId
 from cognite_nb_upload.objects.given import shown_address
 from cognite_nb_upload.say import say
@@ -79,6 +89,9 @@ _FIRST: Final = 100
 _CHUNK: Final = 500
 _TELL_S: Final = 0.1
 _SYNC_S: Final = 1.0
+# While a job looks for what is remembered of its rows; listing a million takes half a minute.
+_PLANNING: Final = "planning.joblock"
+_PLANNING_S: Final = 60.0
 
 Send = Callable[[RowTask], Awaitable[None]]
 
@@ -92,9 +105,11 @@ class BatchWork:
         self._known = Remembered()
         self._record: JobRecord | None = None
         self._unfinished: frozenset[int] = frozenset()
+        self._keys: tuple[set[str], set[int]] = set(), set()
         self._chunk: object = None
         self._first = 0
         self._left = False
+        self._seen = SeenBefore()
         self._run: EngineRun | None = None
         self._cluster: Cluster | None = None
 
@@ -131,13 +146,18 @@ class BatchWork:
     async def _in_chunks(self, chunks: Chunks) -> Table:
         """One table after another; gives the table that says how many ended how."""
         counts: Counter[str] = Counter()
+        self._left, left = True, False  # what comes after an error is left, too
         try:
             while (frame := await to_thread.run_sync(chunks.next)) is not None:
                 self._chunk, self._first = frame, counts.total()
                 del frame  # one table at a time: this one goes before the next one comes
-                counts.update(await self._one_chunk(chunks))
+                table = await self._one_chunk(chunks)
+                counts.update(row.status for row in table.rows)
+                left = left or _is_left(table)
+                del table
                 if self._stop:
                     break
+            self._left = left
         finally:
             with CancelScope(shield=True):
                 await to_thread.run_sync(self._put_away, None)
@@ -146,15 +166,14 @@ class BatchWork:
             raise UsageError("There is no row in what was given.")
         return await to_thread.run_sync(table_of_counts, counts)
 
-    async def _one_chunk(self, chunks: Chunks) -> Counter[str]:
+    async def _one_chunk(self, chunks: Chunks) -> Table:
         table = await to_thread.run_sync(self._planned)
         self._chunk = None
         self._batch.table_is(table)
         await to_thread.run_sync(self._batch.until_begun, abandon_on_cancel=True)
         await self._sent(table)
         await to_thread.run_sync(chunks.write, await to_thread.run_sync(table.frame))
-        self._left = self._left or _is_left(table)
-        return Counter(row.status for row in table.rows)
+        return table
 
     async def _learn_view(self) -> None:
         """What files of the data model are written through decides what their columns are."""
@@ -170,11 +189,40 @@ class BatchWork:
         with _without_collecting():
             table = self._read()
         options = self._options
+        if isinstance(self._given, Chunks):
+            sent_twice = options.again or not options.resume
+            self._seen.refuse(table, twice=sent_twice, replaced=options.compares)
         if options.max_bandwidth is not None:
             self._files.limits.bandwidth.set(options.max_bandwidth)
         keys = {row.key for row in table.rows if row.status in (WAITING, DONE)}
+        told = {row.id for row in table.rows if row.status == DONE and row.id is not None}
+        with self._planning():
+            self._remember(table, keys, told)
+        self._look_at(table.rows[:_LOOKED_AT])
+        return table
+
+    @contextmanager
+    def _planning(self) -> Iterator[None]:
+        """Within the block nobody else looks for the jobs of this machine's rows, or begins one.
+
+        Two calls of the same line at once would both find none.
+        """
+        held = None
+        with suppress(OSError):  # no folder, no records
+            journal_folder.make_folder(self._folder)
+            held = ProcessLock.take(self._folder / _PLANNING, _PLANNING_S)
+        try:
+            yield
+        finally:
+            if held is not None:
+                held.release()
+
+    def _remember(self, table: Table, keys: set[str], told: set[int]) -> None:
+        """Find what is remembered of the rows, and list those that are new."""
+        options = self._options
         if keys and options.resume:
-            self._known = remembered(self._folder, self._place, keys)
+            self._keys = keys, told
+            self._known = remembered(self._folder, self._place, keys, told)
             rows = journal_folder.unfinished(self._folder)
             self._unfinished = frozenset(one.file_id for one in rows if one.file_id is not None)
         if options.compares and not self._known.rows:
@@ -184,8 +232,6 @@ class BatchWork:
             self._list_rows(self._record, table)
         elif new:
             self._recorded(table)
-        self._look_at(table.rows[:_LOOKED_AT])
-        return table
 
     def _read(self) -> Table:
         options, given = self._options, self._given
@@ -220,10 +266,14 @@ class BatchWork:
         """The job's record; begun when the first row needs it. Blocks."""
         if self._record is None:
             known = self._known
-            self._record = JobRecord.open(
+            record = JobRecord.open(
                 self._folder, self._place, known,
                 title=_title(self._given), how=self._options.to_json(),
             )  # fmt: skip
+            if known.job is not None and known.stamp != record.found:
+                # Somebody has sent some of it before the record was ours.
+                self._known = remembered(self._folder, self._place, *self._keys)
+            self._record = record
             self._list_rows(self._record, table)
             self._batch.job_id = self._record.id
         return self._record
@@ -361,7 +411,11 @@ class BatchWork:
             if row.no not in sending and row.no not in bad:
                 await self._ended(row)
         if tasks and self._record is None:
+            known = self._known
             await to_thread.run_sync(self._recorded, table)
+            if self._known is not known:
+                existing.learn(self._known)
+                return await self._decided(existing, table, [task.row for task in tasks])
         return tasks
 
     def _look_at(self, rows: Sequence[BatchRow]) -> None:
@@ -440,7 +494,9 @@ class BatchWork:
     def _hear(self, task: RowTask, state: UploadState, event: ev.Event) -> None:
         row = task.row
         if isinstance(event, ev.Opened) and self._record is not None:
-            self._record.began(row.key, event.file_id, row.size or 0, row.mtime_ns)
+            before_ms = None if task.overwrite else 0
+            begun = Known(event.file_id, False, row.size or 0, row.mtime_ns, before_ms=before_ms)
+            self._record.began(row.key, begun)
         elif isinstance(event, ev.Waiting) and event.reason.startswith(SIGN_IN):
             self._batch.waits_for(event.reason, row.no)
         elif isinstance(event, ev.WaitEnded):
@@ -473,7 +529,9 @@ class BatchWork:
         row = task.row
         row.status, row.error = DONE, ""
         if self._record is not None:
-            known = Known(row.id, True, row.size or 0, row.mtime_ns, row.verified)
+            known = Known(
+                row.id, True, row.size or 0, row.mtime_ns, row.verified, where=where_of(row.path)
+            )
             self._record.done(row.key, known)
         await self._ended(row)
         if self._options.on_done is not None:
@@ -494,6 +552,8 @@ class BatchWork:
     async def _ended(self, row: BatchRow) -> None:
         if row.status == "failed" and self._record is not None:
             self._record.failed(row.key, row.error)
+        elif row.status in (SKIPPED, INVALID) and self._record is not None and row.key:
+            self._record.left_out(row.key)
         self._batch.ended(row)
 
     async def _keep_telling(self) -> None:
@@ -522,7 +582,10 @@ class BatchWork:
             self._record.close()
         else:
             state = self._batch.state
-            self._record.end(state.files, state.done)
+            here = {row.path for row in table.rows} if table is not None else frozenset()
+            self._record.end(
+                state.files, state.done, lambda path: path not in here and os.path.lexists(path)
+            )
 
 
 def _is_left(table: Table) -> bool:

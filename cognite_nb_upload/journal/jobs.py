@@ -14,14 +14,16 @@ nowhere else.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import threading
+import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +47,8 @@ _LOCK_WAIT_S: Final = 0.2
 # Where the last count of a job is looked for, from its end, in bytes.
 _TAIL: Final = 8192
 _LINES: Final = 1000
+# Facts of one file, of which the latest counts, whichever job it is in.
+_TIMED: Final = frozenset({"Asked", "Began", "Done"})
 
 Fact = dict[str, Any]
 
@@ -67,6 +71,10 @@ class Known:
         url: for the one PUT of a small file that was begun.
         asked: CDF was asked to begin it, and whether it did is not known; `since_ms` is CDF's clock
             then, in ms since 1970, where it was known.
+        before_ms: when the content that it replaces was uploaded, by CDF's clock; 0 where there was
+            none, None where that is not known.
+        at: which of several facts is the latest; 0 in records of earlier versions.
+        where: a digest of the file's path.
     """
 
     id: int | None
@@ -77,6 +85,9 @@ class Known:
     url: Secret | None = None
     asked: bool = False
     since_ms: int | None = None
+    before_ms: int | None = None
+    at: int = 0
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,14 +154,18 @@ def _facts(path: Path, sound: _Sound) -> Iterator[Fact]:
             yield fact
 
 
-def _head(path: Path) -> JobHead:
-    """The first line of a job.
+def _head(path: Path) -> JobHead | None:
+    """The first line of a job; None where it is not whole.
+
+    Its process is about to write it, or was killed then: no file of it was begun.
 
     Raises:
         JournalDamaged: it is not that of a job.
     """
     sound = _Sound()
     first = next(_facts(path, sound), None)
+    if first is None and not sound.fault:
+        return None
     if first is None or first.get("fact") != "Job":
         raise _damaged(path, 1, sound.fault or "it is not the first line of a job")
     if first["version"] > VERSION:
@@ -175,17 +190,34 @@ def _damaged(path: Path, line_no: int, fault: str) -> JournalDamaged:
 
 def _learn(known: dict[str, Known], fact: Fact) -> None:
     """What is known of a row after one more fact."""
-    key = fact["k"]
+    key, at = fact["k"], fact.get("at", 0)
     match fact["fact"]:
         case "Asked":
-            known[key] = Known(None, asked=True, since_ms=fact["since"])
+            before = known.get(key)  # what it has begun stays its own
+            file_id = None if before is None or before.done else before.id
+            known[key] = Known(file_id, asked=True, since_ms=fact["since"], at=at)
         case "Began":
             url = Secret(fact["url"]) if fact.get("url") else None
-            known[key] = Known(fact["id"], False, fact["size"], fact["mtime"], url=url)
+            known[key] = Known(
+                fact["id"], False, fact["size"], fact["mtime"], url=url,
+                before_ms=fact.get("before"), at=at,
+            )  # fmt: skip
         case "Done":
-            known[key] = Known(fact["id"], True, fact["size"], fact["mtime"], fact["verified"])
+            known[key] = _known_of(fact)
         case "Again":
             known.pop(key, None)
+
+
+def _known_of(done: Fact) -> Known:
+    return Known(
+        done["id"], True, done["size"], done["mtime"], done["verified"],
+        at=done.get("at", 0), where=done.get("w", ""),
+    )  # fmt: skip
+
+
+def where_of(path: str) -> str:
+    """A digest of a file's path, 16 hex digits."""
+    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(slots=True)
@@ -197,16 +229,24 @@ class Remembered:
         job: the newest job that has one of them; None where there is none.
         ended: that job has ended.
         listed: the keys that it has already.
+        sent: by CDF's id, what was sent of those that were asked for by it.
+        at: of the latest fact in all of them.
+        stamp: tells whether that job was written to since.
     """
 
     rows: dict[str, Known] = field(default_factory=dict)
+    sent: dict[int, Known] = field(default_factory=dict)
+    at: int = 0
+    stamp: tuple[int, int] | None = None
     job: Path | None = None
     ended: bool = False
     listed: set[str] = field(default_factory=set)
 
 
-def remembered(folder: Path, place: Place, keys: Container[str]) -> Remembered:
-    """What the jobs of a project know of rows with these keys.
+def remembered(
+    folder: Path, place: Place, keys: Container[str], ids: Container[int] = ()
+) -> Remembered:
+    """What the jobs of a project know of rows with these keys, and of files with these ids.
 
     Raises:
         JournalDamaged: a job of this project cannot be trusted.
@@ -214,31 +254,47 @@ def remembered(folder: Path, place: Place, keys: Container[str]) -> Remembered:
     found = Remembered()
     for path in journal_files(folder):
         try:
-            if _head(path).place != place:
-                continue
-            _look(path, keys, found)
+            head = _head(path)
+            if head is not None and head.place == place:
+                _look(path, keys, ids, found)
         except (FileNotFoundError, NotADirectoryError):
             continue
     return found
 
 
-def _look(path: Path, keys: Container[str], found: Remembered) -> None:
+def _look(path: Path, keys: Container[str], ids: Container[int], found: Remembered) -> None:
     sound, known, listed, ended = _Sound(), dict[str, Known](), set[str](), False
+    stamp = stamp_of(path)
     for fact in _facts(path, sound):
-        kind = fact["fact"]
+        kind, at = fact["fact"], fact.get("at", 0)
         if kind in ("Ended", "Held"):
             ended = kind == "Ended"
         if fact.get("k") in keys:
             listed.add(fact["k"])
             _learn(known, fact)
+        if kind == "Done" and fact["id"] in ids:
+            before = found.sent.get(fact["id"])
+            if before is None or at >= before.at:
+                found.sent[fact["id"]] = _known_of(fact)
+        if isinstance(at, int):  # of a line that is no file's it is text
+            found.at = max(found.at, at)
     if sound.fault:
         raise _damaged(path, sound.line_no, sound.fault)
     for key, one in known.items():
         there = found.rows.get(key)
-        if there is None or (one.done and not there.done):
+        if there is None or (one.at, one.done) > (there.at, there.done):
             found.rows[key] = one
     if listed and found.job is None:
-        found.job, found.ended, found.listed = path, ended, listed
+        found.job, found.ended, found.listed, found.stamp = path, ended, listed, stamp
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What tells whether a job was written to; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_size
 
 
 def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -272,7 +328,9 @@ def jobs(folder: Path | None = None, *, ended: bool = False) -> list[JobRow]:
 
 def _row(path: Path) -> JobRow | None:
     try:
-        head, counts = _head(path), _last_count(path)
+        if (head := _head(path)) is None:
+            return None
+        counts = _last_count(path)
     except JournalDamaged as error:
         state = "newer" if isinstance(error, JournalTooNew) else "damaged"
         return JobRow(id=path.stem, state=state, note=str(error))
@@ -341,7 +399,9 @@ def head_of(path: Path) -> JobHead:
     Raises:
         JournalDamaged: it cannot be trusted.
     """
-    return _head(path)
+    if (head := _head(path)) is None:
+        raise _damaged(path, 1, "it is not whole")
+    return head
 
 
 # --- locking ---------------------------------------------------------------------------------
@@ -391,6 +451,7 @@ class JobRecord:
     Attributes:
         id: 16 hex digits; "" where no record can be kept.
         warning: what a reader should know; "" while everything is on disk.
+        found: the stamp of the job when it was taken.
     """
 
     def __init__(self, path: Path | None, held: ProcessLock | None) -> None:
@@ -402,6 +463,8 @@ class JobRecord:
         self._fd: int | None = None
         self._sound = _Sound()
         self._dirty = False
+        self._at = 0
+        self.found: tuple[int, int] | None = None
 
     @classmethod
     def open(
@@ -430,6 +493,7 @@ class JobRecord:
             record._warn(_no_record(folder, error))
             return record
         record = cls(path, held)
+        record._at = known.at
         try:
             record._begin(path, place, title, how, new=known.job is None)
         except OSError as error:
@@ -444,6 +508,7 @@ class JobRecord:
         self, path: Path, place: Place, title: str, how: Mapping[str, Any], *, new: bool
     ) -> None:
         if not new:
+            self.found = stamp_of(path)
             for _ in _facts(path, self._sound):
                 pass
             if self._sound.fault:
@@ -459,6 +524,10 @@ class JobRecord:
         facts.append({"fact": "Held", "pid": me.pid, "host": me.host, "notebook": me.notebook})
         now = datetime.now(UTC).isoformat()
         self._write([{**fact, "at": now} for fact in facts])
+        if new and not self._sound.end:  # the disk is full: without a first line it is no job
+            self.close()
+            path.unlink(missing_ok=True)
+            self.path, self.id = None, ""
         self.sync()
 
     def list_rows(self, rows: Iterator[tuple[str, str, Mapping[str, Any]]]) -> None:
@@ -475,12 +544,13 @@ class JobRecord:
         """CDF is about to be asked to begin a file; its clock says `since_ms`."""
         self._write([{"fact": "Asked", "k": key, "since": since_ms}])
 
-    def began(
-        self, key: str, file_id: int | None, size: int, mtime_ns: int, url: Secret | None = None
-    ) -> None:
-        """CDF has begun a file; a small one goes to `url`."""
-        fact: Fact = {"fact": "Began", "k": key, "id": file_id, "size": size, "mtime": mtime_ns}
-        self._write([fact | ({"url": url} if url is not None else {})])
+    def began(self, key: str, begun: Known) -> None:
+        """CDF has begun a file; a small one goes to its URL."""
+        fact: Fact = {
+            "fact": "Began", "k": key, "id": begun.id, "size": begun.size, "mtime": begun.mtime_ns,
+            "before": begun.before_ms,
+        }  # fmt: skip
+        self._write([fact | ({"url": begun.url} if begun.url is not None else {})])
 
     def done(self, key: str, known: Known) -> None:
         """CDF has a file."""
@@ -489,6 +559,10 @@ class JobRecord:
     def failed(self, key: str, why: str) -> None:
         """A file was not sent."""
         self._write([{"fact": "Failed", "k": key, "why": why[:500]}])
+
+    def left_out(self, key: str) -> None:
+        """A file is not to be sent: CDF has it, or it cannot be."""
+        self._write([{"fact": "Out", "k": key}])
 
     def again(self, key: str) -> None:
         """What was known of a file no longer holds."""
@@ -507,15 +581,20 @@ class JobRecord:
                 with contextlib.suppress(OSError):
                     journal_folder.sync(fd)
 
-    def end(self, files: int, done: int) -> None:
-        """Everything is done: keep what was sent, without URLs and requests; blocks."""
+    def end(self, files: int, done: int, is_open: Callable[[str], bool] = lambda _: False) -> None:
+        """Everything is done: keep what was sent, without URLs and requests; blocks.
+
+        Rows of earlier calls that are still to be sent keep it unfinished: `is_open(path)`.
+        """
         if self.path is None or os.getpid() != self._pid:
             return
         count = {"fact": "Ended", "files": files, "done": done, "failed": 0}
         with self._mutex:
             path = self.path
             try:
-                _rewrite(path, count)
+                left = _left_in(path)
+                if not any(is_open(one) for one in left.values() if one):
+                    _rewrite(path, count, left)
             except (OSError, JournalDamaged) as error:
                 why = JournalWarning(f"The job {path.stem} is kept as unfinished: {error}")
                 warnings.warn(why, stacklevel=2)
@@ -545,7 +624,8 @@ class JobRecord:
                 return
             lines, crc = [], self._sound.crc
             for fact in facts:
-                line, crc = line_of(_plain(fact), crc)
+                timed = fact | {"at": self._later()} if fact["fact"] in _TIMED else fact
+                line, crc = line_of(_plain(timed), crc)
                 lines.append(line)
             try:
                 written = journal_folder.write(self._fd, lines)
@@ -556,6 +636,11 @@ class JobRecord:
                 return
             self._sound.crc, self._sound.end = crc, self._sound.end + written
             self._dirty = True
+
+    def _later(self) -> int:
+        """Ms since 1970; later than every fact before, also where the clock was set back."""
+        self._at = max(time.time_ns() // 1_000_000, self._at + 1)
+        return self._at
 
     def _warn(self, text: str) -> None:
         if not self.warning:
@@ -572,7 +657,7 @@ def _plain(fact: Fact) -> Fact:
 def _done(key: str, known: Known) -> Fact:
     return {
         "fact": "Done", "k": key, "id": known.id, "size": known.size, "mtime": known.mtime_ns,
-        "verified": known.verified,
+        "verified": known.verified, "w": known.where,
     }  # fmt: skip
 
 
@@ -582,8 +667,22 @@ def _has_ended(path: Path) -> bool:
     return False
 
 
-def _rewrite(path: Path, last: Fact) -> None:
-    """The job as what it has sent, read and written line by line; the caller holds the lock."""
+def _left_in(path: Path) -> dict[str, str]:
+    """The path of each row of a job that is still to be sent, by its key; "" where not told."""
+    left: dict[str, str] = {}
+    for fact in _facts(path, _Sound()):
+        if fact["fact"] in ("Done", "Out"):
+            left.pop(fact["k"], None)
+        elif "k" in fact:
+            left[fact["k"]] = fact.get("p") or left.get(fact["k"], "")
+    return left
+
+
+def _rewrite(path: Path, last: Fact, left: Container[str]) -> None:
+    """The job as what it has sent, and what it began of the rows that are left, without URLs.
+
+    It is read and written line by line; the caller holds the lock.
+    """
     sound = _Sound()
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
@@ -591,7 +690,9 @@ def _rewrite(path: Path, last: Fact) -> None:
     try:
         lines, crc = [], 0
         for fact in _facts(path, sound):
-            if fact["fact"] in ("Job", "Done", "Again"):
+            begun = fact["fact"] in ("Asked", "Began") and fact["k"] in left
+            if begun or fact["fact"] in ("Job", "Done", "Again"):
+                fact.pop("url", None)
                 line, crc = line_of(fact, crc)
                 lines.append(line)
             if len(lines) == _LINES:

@@ -33,6 +33,10 @@ _MD5_ETAG: Final = re.compile(r'^"?([0-9a-fA-F]{32})"?$')
 REFUTED: Final = (
     "the store's ETag is an MD5, as those of other parts show, and not that of the bytes sent"
 )
+OLD_TIME: Final = (
+    "CDF took the new content, but still tells the upload time of the one before: it may be some "
+    "time until it gives the new one"
+)
 _REASONS: Final = {
     "": "stored by an earlier call, which compared none",
     "silent": "the store gave no checksum",

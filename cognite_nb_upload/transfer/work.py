@@ -469,6 +469,7 @@ class UploadTask:
     async def _complete(self, session: FileMultipartUploadSession, stop: CancelToken) -> CDFFile:
         if stop:
             raise UploadStopped(f"The upload was {stop.reason}.")
+        before = session.file_metadata.uploaded_time
         try:
             file = await session.complete(verify=self._verify, wait_s=_ASSEMBLY_S)
         except APIError as error:
@@ -479,6 +480,8 @@ class UploadTask:
                 f"CDF has taken all of {file.name!r} (id {file.id}), but has not said `uploaded` "
                 f"for {_ASSEMBLY_S / 60:.0f} min."
             ).hint("Look at the file later; sending it again is not needed.")
+        if before is not None and file.uploaded_time == before:
+            self._note(checks.OLD_TIME)
         return file
 
     async def _verify(self, file: CDFFile) -> str:

@@ -100,6 +100,29 @@ def test_uploaded_turns_true_in_cdfs_own_time_which_is_a_state_of_its_own(
     assert len(asked(cdf, "complete")) == 1
 
 
+def test_replaced_content_is_waited_for_though_the_old_one_is_uploaded(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(uploaded_delay_s=1.0)
+    client, path = clients(cdf), file_of(tmp_path, 1)
+    client.files.upload(path, external_id="x")
+    path.write_bytes(content_of(1, seed=1) + b"longer")
+    done = client.files.upload(path, external_id="x", overwrite=True)
+    assert done.verified == f"size {path.stat().st_size} bytes, by the download link"
+    assert cdf.content(done.id) == path.read_bytes()
+
+
+def test_a_time_that_stays_as_it_was_is_told(
+    start: Start, clients: Clients, tmp_path: Path
+) -> None:
+    cdf = start(uploaded_delay_s=2.0)
+    client, path = clients(cdf, uploaded_wait_s=0.2), file_of(tmp_path, 1)
+    client.files.upload(path, external_id="x")
+    path.write_bytes(content_of(1, seed=1))
+    done = client.files.upload(path, external_id="x", overwrite=True)
+    assert any("the upload time of the one before" in note for note in done.notes)
+
+
 def test_not_uploaded_for_too_long_is_said_and_the_same_call_only_looks_again(
     start: Start, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
