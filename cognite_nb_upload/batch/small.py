@@ -81,7 +81,9 @@ class SmallFiles:
     def __init__(self, job: SmallJob) -> None:
         self._files, self._record, self._stop = job.files, job.record, job.stop
         self._moved = job.moved
-        self.threads = SenderThreads(job.threads, job.stop)
+        limits = job.files.limits
+        limits.small_files = pace = limits.small_files.for_next(job.threads)
+        self.threads = SenderThreads(pace, job.stop)
         known = job.files.limits.checksums
         self._digests = None if job.verify == "none" else (lambda _: PartDigest(known))
 

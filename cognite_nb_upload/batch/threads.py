@@ -61,13 +61,13 @@ class _Job:
 
 
 class SenderThreads:
-    """Up to `most` threads for the tasks of one event loop, as many as `Pace` says.
+    """Threads for the tasks of one event loop, as many as `pace` says.
 
     They begin with the first works, and end with the block of `with`.
     """
 
-    def __init__(self, most: int, stop: CancelToken) -> None:
-        self._pace, self._stop = Pace(most), stop
+    def __init__(self, pace: Pace, stop: CancelToken) -> None:
+        self._pace, self._stop = pace, stop
         self._own = CancelToken()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._ended: deque[_Job] = deque()

@@ -36,6 +36,13 @@ class Pace:
     def __post_init__(self) -> None:
         self.now = min(_FEWEST, self.most)
 
+    def for_next(self, most: int) -> Pace:
+        """One for the next files of the same link, which begins with what is known of it."""
+        other = Pace(most)
+        if self._cpu_s:
+            other.took(self._wait_s, self._cpu_s)
+        return other
+
     def took(self, wait_s: float, cpu_s: float) -> int:
         """A file waited so long for the network, and took so much CPU; returns how many at once."""
         share = _SHARE if self._cpu_s else 1.0

@@ -17,6 +17,7 @@ import anyio
 
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.concurrency import MOST, Concurrency
+from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import LIMITS
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
@@ -189,6 +190,7 @@ class SharedLimits:
     Attributes:
         bandwidth: bytes per second, over all of them.
         checksums: which checksums its store answers with.
+        small_files: how many threads its last small files were sent by.
     """
 
     most_at_once: int = MOST
@@ -196,6 +198,7 @@ class SharedLimits:
     def __init__(self, traffic: Callable[[], Seen] = Seen) -> None:
         self.bandwidth = Bandwidth()
         self.checksums = KnownChecksums()
+        self.small_files = Pace(1)
         self._lanes = PerProcess(lambda: Slots(traffic))
 
     @property

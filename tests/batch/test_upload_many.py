@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support import fired, routes, seen
+from support import config_of, fired, routes, seen
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, UsageError, upload_many
 from cognite_nb_upload.core.plan import MIB
-from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.progress.many import BatchBar
 
 
@@ -164,6 +164,18 @@ def test_an_overwritten_small_file_takes_its_directory_and_source(cdf, client, f
     file = client.files.retrieve(external_id="one")
     assert (file.directory, file.source) == ("/new", "new")
     assert cdf.content(file.id) == (folder / "f1.bin").read_bytes()
+
+
+def test_an_overwritten_small_file_is_done_when_its_new_content_is_there(folder):
+    with (
+        emulator(strict_storage=True, uploaded_delay_s=1.0) as slow,
+        CogniteClient(config_of(slow)) as client,
+    ):
+        many(client, pd.DataFrame({"path": [folder / "f0.bin"], "external_id": ["one"]}))
+        again = pd.DataFrame({"path": [folder / "f1.bin"], "external_id": ["one"]})
+        result = many(client, again, overwrite=True)
+        assert list(result["status"]) == ["done"]
+        assert slow.content(result["id"][0]) == (folder / "f1.bin").read_bytes()
 
 
 def test_a_large_file_goes_in_parts(cdf, client, tmp_path):

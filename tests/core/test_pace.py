@@ -43,6 +43,14 @@ def test_files_that_take_a_little_longer_or_shorter_begin_and_end_no_threads() -
     assert len(seen) == 1
 
 
+def test_the_next_files_begin_with_what_is_known_of_the_link() -> None:
+    first = Pace(48)
+    assert first.for_next(48).now == 4  # nothing is
+    settled(first, 0.02)
+    assert first.for_next(48).now == first.now
+    assert first.for_next(8).now == 8
+
+
 @pytest.mark.parametrize("most", [1, 3, 16])
 def test_never_more_than_may_go(most: int) -> None:
     pace = Pace(most)
