@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -116,6 +117,8 @@ _loop: PerProcess[_Loop] = globals().get("_loop") or PerProcess(_Loop)
 
 def portal() -> BlockingPortal:
     """The portal into the package's loop; starts it when there is none in this process."""
+    if sys.is_finalizing():  # its thread runs no more, and would be waited for
+        raise UsageError("Python is ending: CDF can no longer be asked, as from a `__del__`.")
     loop = _loop.get()
     with loop.lock:
         try:

@@ -60,6 +60,7 @@ def quiet_logs() -> None:
             logger.addFilter(_Redacting())
 
 
+_MOST_PORT: Final = 65535
 # Where systems keep what they trust, beside the place that OpenSSL was built with: Alpine, Arch and
 # BSD; Fedora and RHEL; Debian and Ubuntu; SUSE.
 _BUNDLES: Final = (
@@ -109,6 +110,11 @@ def _tls_context(cafile: str | None, pid: int) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=cafile) if cafile else system_roots(sys.platform)
     except OSError as error:  # ssl.SSLError is one
         which = f"at {cafile} (SSL_CERT_FILE and the like)" if cafile else "of this system"
+        keys = os.environ.get("SSLKEYLOGFILE", "")
+        if keys and error.filename == keys:
+            raise ConfigError(
+                f"SSLKEYLOGFILE names {keys}, which cannot be written to; unset it."
+            ) from None
         raise ConfigError(f"The certificates {which} cannot be read: {error.strerror}.") from None
 
 
@@ -166,10 +172,7 @@ def checked_base_url(text: str, name: str = "base_url") -> str:
     Raises:
         ConfigError: anything else.
     """
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        url = httpx.URL()
+    url = _url_of(text)
     if url.userinfo:
         raise ConfigError(f"{name} carries a user name; give https://host alone.")
     if not url.host or url.scheme not in ("https", "http"):
@@ -181,10 +184,16 @@ def checked_base_url(text: str, name: str = "base_url") -> str:
 
 def host_of(text: str) -> str:
     """The host that a URL names; "" where it names none."""
+    return _url_of(text).host
+
+
+def _url_of(text: str) -> httpx.URL:
+    """The URL; an empty one where it is none that a connection can be made to."""
     try:
-        return httpx.URL(text).host
-    except httpx.InvalidURL:
-        return ""
+        url = httpx.URL(text)
+        return url if url.host and (url.port or 0) <= _MOST_PORT else httpx.URL()
+    except (httpx.InvalidURL, UnicodeError):  # the second: a host that is no name (`xn--a`)
+        return httpx.URL()
 
 
 def proxy_for(target: httpx.URL | str) -> httpx.URL | None:
@@ -227,10 +236,7 @@ def httpx_proxy(target: httpx.URL | str) -> httpx.Proxy | None:
 def _checked_proxy(text: str, variable: str) -> httpx.URL:
     # The value may hold a password: no sentence shows more of it than its scheme.
     name = variable if variable in os.environ else variable.upper()
-    try:
-        url = httpx.URL(text if "://" in text else f"http://{text}")
-    except httpx.InvalidURL:
-        url = httpx.URL()
+    url = _url_of(text if "://" in text else f"http://{text}")
     if not url.host or not url.scheme:
         raise ConfigError(f"{name} is not of the form http://host:port.")
     if url.scheme == "socks":  # as desktops write it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, Final, TextIO
 
 from cognite_nb_upload.text import plain
 
@@ -30,8 +30,52 @@ def write(stream: TextIO | None, text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         _drop(stream)
-    except (OSError, ValueError):  # the terminal is gone, or the stream is closed
+    except _GONE:
         return
+
+
+# The terminal is gone, the stream is closed, or what stands in its place can do less.
+_GONE: Final = (OSError, ValueError, AttributeError)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """True where somebody may read what is written, as it is written."""
+    try:
+        return stream is not None and stream.isatty()
+    except _GONE:
+        return False
+
+
+class LastingStream:
+    """A stream as those use it who know only good ones: what it cannot do is left undone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text; nothing where the stream is gone."""
+        with suppress(*_GONE):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, where that can be done."""
+        with suppress(*_GONE):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """As `is_terminal`."""
+        return is_terminal(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:
+        """It is the stream: `tqdm.write` looks for the bars on it."""
+        return bool(self._stream == getattr(other, "_stream", other))
+
+    def __hash__(self) -> int:
+        return hash(self._stream)
 
 
 def _drop(stream: TextIO) -> None:

@@ -19,6 +19,7 @@ import io
 import lzma
 import mmap
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -459,6 +460,8 @@ class FileSource:
 
 def _found_at(path: os.PathLike[str] | str) -> tuple[Path, os.stat_result]:
     """The absolute path of a regular file, and what the system tells of it."""
+    if os.fspath(path) in ("", b""):
+        raise UsageError("The path is empty; give the path of a file.")
     try:
         path = absolute(path)
         found = path.stat()
@@ -581,7 +584,7 @@ def absolute(path: os.PathLike[str] | str) -> Path:
         UsageError: it begins with `~`, and there is no home folder.
     """
     try:
-        return Path(path).expanduser().absolute()
+        return Path(os.fsdecode(path)).expanduser().absolute()
     except RuntimeError:
         raise UsageError(f"{path} begins in a home folder, and none is known: set HOME.") from None
 
@@ -649,10 +652,25 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
         return _memory(view, length, name)
     if isinstance(content, Iterable):
         return _spool(content, length, name or "an iterator")
-    raise UsageError(
-        f"{type(content).__name__} cannot be uploaded; give bytes, str, a Path, a binary file "
-        "object, or an iterable of bytes."
-    )
+    raise _refused(content)
+
+
+def refuse_others(content: object) -> None:
+    """See that it may be content; nothing of it is read.
+
+    Raises:
+        UsageError: it is of a type that holds no bytes.
+    """
+    kinds = ("read", "read_at", "fs", "__iter__", "__aiter__")
+    if not any(hasattr(content, kind) for kind in kinds) and _buffer_of(content) is None:
+        raise _refused(content)
+
+
+def _refused(content: object) -> UsageError:
+    todo = "give bytes, str, a Path, a binary file object, or an iterable of bytes"
+    if hasattr(content, "open"):  # a zipfile.Path
+        todo = "open it: give path.open('rb')"
+    return UsageError(f"{type(content).__name__} cannot be uploaded; {todo}.")
 
 
 async def as_source_async(content: object, length: int | None = None, name: str = "") -> Source:
@@ -864,6 +882,11 @@ def _buffer_of(content: object) -> memoryview | None:
 
 def _memory(data: Any, length: int | None, name: str) -> BytesSource:
     view = memoryview(data)
+    if _holds_references(view.format):
+        raise UsageError(
+            f"{name or 'The content'} is an array of Python objects, whose memory holds addresses "
+            "and not their bytes: convert it, as with array.astype('S'), or give b''.join(array)."
+        )
     if not view.c_contiguous:
         raise UsageError("The memoryview is not contiguous; give bytes(view).")
     fixed = isinstance(view.obj, bytes)
@@ -877,6 +900,11 @@ def _memory(data: Any, length: int | None, name: str) -> BytesSource:
     if size <= COPIED_UP_TO:
         return BytesSource(bytes(view[:size]), name, "copied")
     return LiveBytesSource(view[:size], name, _LIVE)
+
+
+def _holds_references(kind: str) -> bool:
+    """True where a buffer's items are pointers; names of a record's fields stand between colons."""
+    return not set("OP&XzZ").isdisjoint(re.sub(r":[^:]*:|[^OP&X]", "", kind))
 
 
 def _of_file(
@@ -954,6 +982,8 @@ def _plain_descriptor(file: object) -> int | None:
 
 def _seekable(file: object) -> bool:
     seekable = getattr(file, "seekable", None)
+    if getattr(file, "closed", False) is True:
+        return True  # it can no longer be asked; who reads it is told
     return bool(seekable()) if callable(seekable) else hasattr(file, "seek")
 
 
@@ -966,7 +996,12 @@ def _refuse_unusable(file: IO[bytes], name: str) -> None:
     if callable(readable) and not readable():
         raise UsageError(f"{name} is open for writing only; open it as open(path, 'rb').")
     if isinstance(file, io.TextIOBase) or (_seekable(file) and isinstance(file.read(0), str)):
-        raise UsageError(f"{name} is open as text; open it as bytes: open(path, 'rb').")
+        todo = (
+            "give text.getvalue().encode()"
+            if isinstance(file, io.StringIO)
+            else ("open it as bytes: open(path, 'rb')")
+        )
+        raise UsageError(f"{name} is open as text; {todo}.")
 
 
 def own_name(content: object) -> str:
@@ -975,9 +1010,11 @@ def own_name(content: object) -> str:
     What unpacks while it is read is called as its content is: `x.csv` for `gzip.open("x.csv.gz")`.
     """
     if isinstance(content, str | os.PathLike):
-        return Path(content).name
+        return Path(os.fsdecode(content)).name
+    if _is_tar_member(content):
+        return ""  # its `name` is that of the archive
     name = getattr(content, "name", None) or getattr(content, "path", None)
-    if isinstance(name, bytes):
+    if isinstance(name, bytes | os.PathLike):  # as `io.FileIO(path)` keeps it
         name = os.fsdecode(name)
     if not isinstance(name, str) or name.startswith(("<", "/dev/", "/proc/")):
         return ""  # a pipe, `<stdin>`, `<fdopen>`
@@ -991,6 +1028,11 @@ def unpacks(content: object) -> bool:
         return True
     raw = getattr(content, "raw", None)
     return isinstance(content, _PACKED) or isinstance(raw, _PACKED)
+
+
+def _is_tar_member(content: object) -> bool:
+    tarfile = sys.modules.get("tarfile")  # what made one has loaded it
+    return tarfile is not None and isinstance(content, tarfile.ExFileObject)
 
 
 def _unpacked_name(name: str) -> str:

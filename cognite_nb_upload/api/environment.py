@@ -17,6 +17,7 @@ from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Toke
 from cognite_nb_upload.api.values import (
     checked_cluster,
     checked_project,
+    checked_tenant,
     cleaned,
     cleaned_token,
     trimmed,
@@ -165,7 +166,7 @@ def _client_credentials(
     env: Variables, provider: str, missing: list[str]
 ) -> OAuthClientCredentials | None:
     token_url = env.get("IDP_TOKEN_URL", "")
-    tenant = env.get("IDP_TENANT_ID", "")
+    tenant = _tenant(env)
     if not token_url and provider == "cdf":
         token_url = _CDF_TOKEN_URL
     if not token_url and tenant:
@@ -244,10 +245,14 @@ def _authority(env: Variables) -> str:
     """By its address, by the tenant, or by the token URL of the tenant; "" without them."""
     if url := env.get("IDP_AUTHORITY_URL"):
         return url
-    if tenant := env.get("IDP_TENANT_ID"):
+    if tenant := _tenant(env):
         return f"https://login.microsoftonline.com/{tenant}"
     url, end = env.get("IDP_TOKEN_URL", ""), "/oauth2/v2.0/token"
     return url.removesuffix(end) if url.endswith(end) else ""
+
+
+def _tenant(env: Variables) -> str:
+    return checked_tenant(env.get("IDP_TENANT_ID", ""), "IDP_TENANT_ID")
 
 
 def _given_scopes(env: Variables) -> list[str]:

@@ -7,6 +7,7 @@ repeated only where it is known that nothing was made.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed
-from cognite_nb_upload.core.numbers import as_flag
+from cognite_nb_upload.core.numbers import as_flag, whole
 from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, TransferError, UsageError
@@ -37,6 +38,7 @@ from cognite_nb_upload.models import (
 )
 from cognite_nb_upload.models.change import update_of
 from cognite_nb_upload.models.fields import checked_id, normalised
+from cognite_nb_upload.models.geo import GeoLocation
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.store.download import size_of, try_size
 from cognite_nb_upload.store.network import NetworkStore
@@ -187,6 +189,7 @@ class FileEndpoints(NotPickled):
             source_modified_time=source_modified_time,
             security_categories=security_categories,
         )
+        _warn_of(about.geo_location)
         return self._opening(lambda: self.open_new(about, parts, overwrite))
 
     def multipart_upload_content_session(
@@ -508,7 +511,12 @@ class FileEndpoints(NotPickled):
         self, name: str, filter: Mapping[str, Any] | None = None, limit: int = 100
     ) -> Sequence[CDFFile]:
         """Files whose name resembles `name`, best first, at most 1000 (files/search)."""
-        body = {"search": {"name": name}, "filter": dict(filter or {}), "limit": limit}
+        if not isinstance(name, str):
+            raise UsageError(f"name is text, not {type(name).__name__}.")
+        most = whole(limit)
+        if most is None or not 1 <= most <= 1000:
+            raise UsageError(f"limit is a whole number from 1 to 1000, not {limit!r}.")
+        body = {"search": {"name": name}, "filter": dict(filter or {}), "limit": most}
         reply = await self._rpc.post("/files/search", body, what="to search for files")
         return [CDFFile.from_cdf(item) for item in reply["items"]]
 
@@ -539,6 +547,8 @@ class FileEndpoints(NotPickled):
         """
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
         change = {"update": update_of(set or {}, add or {}, remove or {})}
+        if set and set.get("geo_location") is not None:
+            _warn_of(GeoLocation.of(set["geo_location"]))
         return (await self.update_each([{**target, **change}]))[0]
 
     async def update_each(self, items: Sequence[Mapping[str, Any]]) -> Sequence[CDFFile]:
@@ -643,6 +653,11 @@ def identifier(
     if "instanceId" in found:
         found["instanceId"] = as_node_id(found["instanceId"]).to_cdf()
     return found
+
+
+def _warn_of(location: GeoLocation | None) -> None:
+    if location is not None and location.doubt:
+        warnings.warn(f"geo_location: {location.doubt}", stacklevel=3)
 
 
 def _opened(

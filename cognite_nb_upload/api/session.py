@@ -31,7 +31,14 @@ from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UploadIncomplete, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import Home
-from cognite_nb_upload.sources import Content, Source, as_source, as_source_async, give_back
+from cognite_nb_upload.sources import (
+    Content,
+    Source,
+    as_source,
+    as_source_async,
+    at_its_end,
+    give_back,
+)
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Digest, PartJob, PartStore, Throttle
 
@@ -160,7 +167,7 @@ class FileMultipartUploadSession(NotPickled):
             source = background.call(as_source_async, content, length)
         else:
             source = as_source(content, length)
-        self._send_content(part_no, content, source, self._stop)
+        self._send_content(part_no, content, source, self._stop, length)
 
     async def upload_part_async(
         self, part_no: int, content: Content, *, length: int | None = None
@@ -172,16 +179,26 @@ class FileMultipartUploadSession(NotPickled):
         part_no = self._check_free(part_no)
         source = await as_source_async(content, length)
         await background.in_thread(
-            lambda own: self._send_content(part_no, content, source, own),
+            lambda own: self._send_content(part_no, content, source, own, length),
             self._stop,
             _limiter(),
             unused=lambda: _let_go(content, source),
         )
 
     def _send_content(
-        self, part_no: int, content: object, source: Source, stop: CancelToken
+        self,
+        part_no: int,
+        content: object,
+        source: Source,
+        stop: CancelToken,
+        length: int | None,
     ) -> None:
         try:
+            if (end := at_its_end(source)) and length is None:
+                raise UsageError(
+                    f"The {type(content).__name__} stands at its end, after {end} bytes, so that "
+                    "nothing would be sent: call seek(0) on it first."
+                )
             check_part(part_no, source.size, self.parts)
             self.send(part_no, source, 0, source.size, stop=stop)
         except BaseException:

@@ -88,11 +88,25 @@ def checked_project(project: object, name: str = "project") -> str:
     word = cleaned(name, project)
     if not word:
         raise ConfigError(f"{name} is empty; give the CDF project's name.")
-    if re.search(r"[/?#%\\]", word):
+    if re.search(r"[/?#%\\]", word) or word in (".", ".."):
         raise ConfigError(
             f"{name} is {word!r}; give the CDF project's name alone, as 'my-project'."
         )
     return word
+
+
+def checked_tenant(tenant: str, name: str) -> str:
+    """A tenant of Entra ID, an id or a domain; it may be empty.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if tenant and not re.fullmatch(r"[A-Za-z0-9._-]+", tenant):
+        raise ConfigError(
+            f"{name} is the id of a tenant or its domain, such as 'company.onmicrosoft.com', not "
+            f"{tenant!r}."
+        )
+    return tenant
 
 
 def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "base_url") -> str:

@@ -168,6 +168,8 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
 
         return end
 
+    title = "The upload of many files"
+
     @property
     def failed(self) -> int:
         """How many files were not sent, so far."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.models import FIELDS, CDFFile
-from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.models import FIELDS, TIMES, CDFFile
+from cognite_nb_upload.models.fields import normalised, refuse_seconds
 from cognite_nb_upload.models.parse import missing, read_field
 from cognite_nb_upload.models.wire import camel
 
@@ -90,11 +90,18 @@ def read_cell(field: str, value: Any) -> Any:
         return None
     if field == OVERWRITE:
         return as_flag(field, value)
+    if field in TIMES:
+        refuse_seconds(field, float(value) if _is_number(value) else value)
     if field == DATA_SET:
         return normalised("external_id", value)
     if field == ASSETS:
         return tuple(normalised("external_id", one) for one in _texts(value)) or None
     return normalised(field, value if field in _TEXT else read_field(field, value))
+
+
+def _is_number(value: object) -> bool:
+    """True for text that is read as a number, and not as a day (20240131)."""
+    return isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) > 8
 
 
 def _texts(value: Any) -> list[str]:

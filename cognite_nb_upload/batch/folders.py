@@ -72,9 +72,11 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
         elif (place := walk.stores.place(one)) is not None:
             yield Found(place.address.shown, place.address.shown, place=place)
             continue
-        if not isinstance(one, str | os.PathLike):
-            raise UsageError(f"A path is text or a Path, not a {type(one).__name__}.")
-        yield from _found(os.fspath(one), isinstance(one, str), walk)
+        path = os.fspath(one) if isinstance(one, os.PathLike) else one
+        if not isinstance(path, str):
+            table = "; for rows give pandas.DataFrame(rows)" if isinstance(path, dict) else ""
+            raise UsageError(f"A path is text or a Path, not a {type(path).__name__}{table}.")
+        yield from _found(path, isinstance(one, str), walk)
 
 
 def written(path: str) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from cognite_nb_upload.batch.columns import CellReader, Keep, fields_of_columns
+from cognite_nb_upload.batch.columns import CellReader, Keep, fields_of_columns, read_cell
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, CDFFile, GeoLocation, Label
-from cognite_nb_upload.models.parse import missing
+from cognite_nb_upload.models.fields import checked_id
+from cognite_nb_upload.models.parse import missing, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +48,14 @@ def changes_of_frame(frame: pd.DataFrame, keep: Keep = ()) -> list[Change]:
     columns = fields_of_columns(frame.columns, keep)
     for name in ("path", "overwrite"):
         columns.pop(name, None)
-    ids = _ids(frame, columns)
     readers = {field: CellReader(field) for field in columns if field != "name"}
     cells = {field: frame[columns[field]].tolist() for field in readers}
     found: list[Change] = []
     wrong = []
-    for no, target in enumerate(ids):
+    for no, (file_id, name) in enumerate(_named(frame, columns)):
         try:
-            found.append((target or _no_file(), _set(readers, cells, no, target)))
+            target = _target(file_id, name)
+            found.append((target, _set(readers, cells, no, target)))
         except UsageError as error:
             wrong.append(f"row {no}: {error}")
     if wrong:
@@ -74,18 +75,28 @@ def _set(
     }
 
 
-def _ids(frame: pd.DataFrame, columns: dict[str, Any]) -> list[dict[str, Any]]:
-    count = len(frame)
-    ids = frame["id"].tolist() if "id" in frame.columns else [None] * count
-    names = frame[columns["external_id"]].tolist() if "external_id" in columns else [None] * count
-    return [
-        {"id": int(one)} if not missing(one) else {} if missing(name) else {"externalId": name}
-        for one, name in zip(ids, names, strict=True)
-    ]
+def _named(frame: pd.DataFrame, columns: dict[str, Any]) -> Iterable[tuple[Any, Any]]:
+    """What each row has as its file's id and external id."""
+    none = [None] * len(frame)
+    ids = frame["id"].tolist() if "id" in frame.columns else none
+    names = frame[columns["external_id"]].tolist() if "external_id" in columns else none
+    return zip(ids, names, strict=True)
 
 
-def _no_file() -> dict[str, Any]:
-    raise UsageError("it has neither an id nor an external_id, so no file is meant.")
+def _target(file_id: Any, name: Any) -> dict[str, Any]:
+    """Which file a row means.
+
+    Raises:
+        UsageError: none, or its id is none.
+    """
+    if not missing(file_id):
+        try:
+            return {"id": checked_id("id", whole(file_id))}
+        except (TypeError, ValueError):
+            raise UsageError(f"id is a whole number, not {file_id!r}.") from None
+    if (found := read_cell("external_id", name)) is None:
+        raise UsageError("it has neither an id nor an external_id, so no file is meant.")
+    return {"externalId": found}
 
 
 def _cell(value: Any) -> Any:

@@ -35,6 +35,7 @@ _SENDING: Final = (
     "part_size", "max_concurrency", "resume", "verify", "max_bandwidth", "engine", "trust_network",
 )  # fmt: skip
 _WALK: Final = ("recursive", "hidden", "include", "exclude")
+_FLAGS: Final = ("recursive", "hidden", "again")
 _JOB: Final = ("if_exists", "again", "size_key", "sha256_key", "on_done")
 
 
@@ -118,6 +119,8 @@ class JobOptions:
         for key in ("size_key", "sha256_key"):
             if job.get(key) is not None:
                 normalised("metadata", {job[key]: ""})
+        for some in (walk, job):
+            some.update((name, as_flag(name, some[name])) for name in _FLAGS if name in some)
         for name in ("include", "exclude"):
             walk[name] = _patterns(name, walk.get(name, ()))
         return cls(

@@ -11,6 +11,8 @@ from cognite_nb_upload.batch.columns import PATH
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.jobs import head_of, path_of_job, rows_of
+from cognite_nb_upload.models import TIMES
+from cognite_nb_upload.models.wire import from_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +58,13 @@ class Recalled:
         """
         import pandas as pd
 
-        records = [{**request, PATH: path} for path, request in rows_of(self._path)]
+        records = [{**_timed(request), PATH: path} for path, request in rows_of(self._path)]
         if not records:
             raise UsageError(f"The job {self._path.stem} has ended; there is nothing to send.")
         return pd.DataFrame(records, dtype=object)
+
+
+def _timed(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with its times as such: in a table, a number may be told to be in seconds."""
+    times = {name: from_ms(request[name]) for name in TIMES if request.get(name) is not None}
+    return {**request, **times}

@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from cognite_nb_upload.batch.columns import (
     OVERWRITE,
@@ -28,7 +29,7 @@ from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.models import FileMetadata, guess_mime_type
 from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.models.file import to_json
-from cognite_nb_upload.models.parse import missing
+from cognite_nb_upload.models.parse import missing, whole
 from cognite_nb_upload.objects.address import is_address
 from cognite_nb_upload.objects.given import path_in, shown_address
 from cognite_nb_upload.objects.many import Place
@@ -196,11 +197,15 @@ class Table:
             row = BatchRow(no, place.address.shown, place=place)
             self._check(row)
             return row
-        if missing(path) or not isinstance(path, str | os.PathLike) or not str(path):
+        text = os.fspath(path) if isinstance(path, os.PathLike) else path
+        if missing(text) or not isinstance(text, str) or not text:
+            none = missing(text) or text == ""
             row = BatchRow(no, "")
-            row.fail("The path is missing.", INVALID)
+            row.fail(
+                "The path is missing." if none else f"The path is text, not {type(text).__name__}.",
+                INVALID,
+            )
             return row
-        text = os.fspath(path)
         if is_address(text) and (local := path_in(text)) is not None:
             text = str(local)
         row = BatchRow(no, text)
@@ -219,6 +224,9 @@ class Table:
         """See that its request can be made, and give it its key."""
         try:
             fields = self.fields(row)
+            location = fields.get("geo_location")
+            if location is not None and location.doubt:
+                row.add_note(f"geo_location: {location.doubt}")
             if self._nodes is not None:
                 self._nodes.item(row.path, fields)
                 row.key = self._keys.of(row.path, {**fields, **self._nodes.identity})
@@ -242,8 +250,9 @@ class Table:
         )
         for row, status, file_id, size, verified in told:
             if status in (DONE, SKIPPED) and row.status == WAITING and not missing(file_id):
-                row.status, row.id = DONE, int(file_id)
-                row.size = None if missing(size) else int(size)
+                with suppress(ValueError, UsageError):  # no id: it is sent as if new
+                    row.id, row.status = whole(file_id), DONE
+                    row.size = None if missing(size) else whole(size)
                 row.verified = "" if missing(verified) else str(verified)
 
 
@@ -370,7 +379,7 @@ def read_table(
         places = _places(given[columns[PATH]].tolist(), walk or Walk())
         relative = [
             place.address.shown if place else written(os.fspath(one))
-            if isinstance(one, str | os.PathLike) else ""
+            if isinstance(one, str | os.PathLike) and isinstance(os.fspath(one), str) else ""
             for one, place in zip(given[columns[PATH]].tolist(), places, strict=True)
         ]  # fmt: skip
         return _checked(
@@ -461,7 +470,11 @@ def _named(naming: Naming, relative: Sequence[str]) -> tuple[list[str | None], d
 def _several(given: object) -> Iterable[object]:
     if isinstance(given, str | os.PathLike) or shown_address(given):
         return [given]
-    if not isinstance(given, Iterable) or isinstance(given, bytes):
+    if isinstance(given, Mapping):
+        raise UsageError("For a dict of columns give a DataFrame: pandas.DataFrame(columns).")
+    if hasattr(given, "iloc") and PATH in cast("pd.Series[Any]", given).index:
+        raise UsageError("That is one row: give a DataFrame, such as row.to_frame().T.")
+    if not isinstance(given, Iterable) or isinstance(given, bytes) or hasattr(given, "read"):
         raise UsageError(
             f"Give a DataFrame, a path, a glob, a folder or a list of them, not a "
             f"{type(given).__name__}."

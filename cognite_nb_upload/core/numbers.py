@@ -18,8 +18,8 @@ _UNITS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE: Final = re.compile(
     r"(?P<number>[0-9][0-9_]*(\.[0-9]+)?([eE][0-9]+)?)\s*(?P<unit>[kKmMgGtT]?)(?P<kind>[A-Za-z]*)"
 )
-_YES: Final = frozenset({"true", "yes", "on", "1"})
-_NO: Final = frozenset({"false", "no", "off", "0"})
+_YES: Final = frozenset({"true", "yes", "on", "1", "t", "y"})
+_NO: Final = frozenset({"false", "no", "off", "0", "f", "n"})
 
 
 def whole(value: object) -> int | None:
@@ -28,7 +28,7 @@ def whole(value: object) -> int | None:
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type] # that is what is asked
-    except TypeError:
+    except (TypeError, ValueError):  # the second: an array that has not one number alone
         return None
 
 

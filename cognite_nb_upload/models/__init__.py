@@ -13,6 +13,7 @@ from cognite_nb_upload.models.catalog import (
 from cognite_nb_upload.models.fields import LIMITS, check_field
 from cognite_nb_upload.models.file import (
     FIELDS,
+    TIMES,
     CDFFile,
     FileMetadata,
     MetadataFields,
@@ -27,6 +28,7 @@ from cognite_nb_upload.models.views import View, ViewId, ViewProperty
 
 __all__ = [
     "FIELDS",
+    "TIMES",
     "LIMITS",
     "FileMetadata",
     "InvalidMetadata",

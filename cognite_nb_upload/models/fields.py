@@ -2,16 +2,18 @@
 
 Rules of this file: a check takes (field, value), and returns the value as it is held, or raises
 UsageError with one sentence that names the field, the limit, the value's size, and what to do. The
-limits are those of initmultipartupload in CDF's API description, and no stricter.
+limits are those of initmultipartupload in CDF's API description, and no stricter, but for a number
+that seems to be a time in seconds.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sized
-from datetime import datetime
+from datetime import date, datetime
+from numbers import Real
 from typing import Any, Final
 
+from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models.geo import GeoLocation
 from cognite_nb_upload.models.ids import Label
@@ -25,6 +27,8 @@ _MOST_KEY: Final = 128
 _MOST_METADATA: Final = 10240  # bytes: of each value, and of all keys and values together
 _MOST_LABELS: Final = 10
 _MOST_EXTERNAL_ID: Final = 255
+# Seconds since 1970 of a time from 1973 to 2286; as milliseconds, from 2 January to 26 April 1970.
+_SECONDS: Final = (10**8, 10**10)
 
 LIMITS: Final[Mapping[str, str]] = {
     "name": "1 to 256 characters",
@@ -134,10 +138,12 @@ def checked_id(field: str, value: object) -> int:
     Raises:
         UsageError: it is none.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if value != value and isinstance(value, float):  # an empty cell of pandas
+        raise UsageError(f"{field} holds no number ({value}): leave it out.")
+    number = whole(value)
+    if number is None:
         todo = ": use int(value)" if isinstance(value, str | float) else ""
         raise UsageError(f"{field} is a whole number, not {_kind(value)}{todo}.")
-    number = operator.index(value)
     if not 1 <= number <= _MOST_ID:
         raise UsageError(f"{field} is {_short(number)}; CDF's ids are 1 to {_MOST_ID}.")
     return number
@@ -212,12 +218,41 @@ def _datetime_ms(field: str, value: datetime) -> int:
 
 
 def _int_ms(field: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        todo = ": use int(value)" if isinstance(value, float) else ""
+    refuse_seconds(field, value)
+    number = whole(value)
+    if number is None:
         raise UsageError(
-            f"{field} is a datetime or a whole number of milliseconds, not {_kind(value)}{todo}."
+            f"{field} is a datetime or a whole number of milliseconds, not {_kind(value)}"
+            f"{_into_time(value)}."
         )
-    return operator.index(value)
+    return number
+
+
+def refuse_seconds(field: str, value: Any) -> None:
+    """See that a number is not a time in seconds, as `os.stat` and `time.time` tell it.
+
+    Raises:
+        UsageError: it is; as milliseconds it would be a time in the first months of 1970.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if number and _SECONDS[0] <= value < _SECONDS[1]:
+        raise UsageError(
+            f"{field} is {_short(value)}, which seems to be in seconds, and CDF takes "
+            "milliseconds: use int(value * 1000), or a datetime where it is a time early in 1970."
+        )
+
+
+def _into_time(value: object) -> str:
+    """How to make a time of it, where that is known."""
+    if isinstance(value, float):
+        return ": leave it out" if value != value else ": use int(value)"
+    if isinstance(value, str):
+        return ": use datetime.fromisoformat(value)"
+    if isinstance(value, date):
+        return ": use datetime(value.year, value.month, value.day, tzinfo=UTC)"
+    if _kind(value) == "datetime64":
+        return ": use pandas.Timestamp(value, tz='UTC')"
+    return ": use value.to_timestamp()" if hasattr(value, "to_timestamp") else ""
 
 
 def _list(field: str, value: object, example: str, most: int) -> list[Any]:

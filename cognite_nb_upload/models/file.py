@@ -84,6 +84,8 @@ class FileMetadata(BaseModel):
     def from_cdf(cls, item: Mapping[str, Any]) -> Self:
         """The metadata that `to_cdf` made `item` of; what else is in it is left out."""
         given: Any = {field: item[camel(field)] for field in FIELDS if camel(field) in item}
+        for field in TIMES & given.keys():
+            given[field] = from_ms(given[field])  # it is known to be in milliseconds
         return cls(**given)
 
     @field_validator("*", mode="before")
@@ -103,6 +105,7 @@ class FileMetadata(BaseModel):
         return {camel(field): to_json(value) for field, value in _given(self).items()}
 
 
+TIMES: Final = frozenset({"source_created_time", "source_modified_time"})
 FIELDS: Final = tuple(FileMetadata.model_fields)
 
 

@@ -13,9 +13,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from numbers import Real
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, GeoLocation, Label
@@ -73,13 +73,25 @@ def _texts(pairs: Iterable[tuple[Any, Any]]) -> list[Pair]:
 
 def text_of(value: object) -> str:
     """A value as text: JSON for what is nested, ISO 8601 for times, else as Python writes it."""
+    if isinstance(value, bytes):  # as HDF5 has its attributes
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise UsageError(f"{value[:20]!r} is bytes that are no text in UTF-8.") from None
+    if callable(plain := getattr(value, "tolist", None)):  # numpy's; its own text may be cut short
+        value = plain()
     if isinstance(value, str):
-        return value
+        return str(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(value, ensure_ascii=False, default=_plain)
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: numpy's values as Python's, else text."""
+    return value.tolist() if callable(getattr(value, "tolist", None)) else text_of(value)
 
 
 def missing(value: object) -> bool:
@@ -204,8 +216,14 @@ def moment_of(value: object) -> datetime:
         # 20240131 is a day; what is longer than a day and has digits alone is milliseconds.
         ms = value.strip().isdecimal() and len(value.strip()) > len("20240131")
         value = int(value) if ms else datetime.fromisoformat(value)
-    elif hasattr(value, "to_pydatetime"):
+    elif hasattr(value, "to_timestamp"):  # pandas' Period
+        value = value.to_timestamp()
+    elif type(value).__name__ == "datetime64":
+        value = cast("Any", value).astype("datetime64[us]").item()
+    if hasattr(value, "to_pydatetime"):
         value = value.to_pydatetime(warn=False)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         value = from_ms(whole(value))
     return value if value.utcoffset() is not None else value.astimezone()
@@ -213,7 +231,8 @@ def moment_of(value: object) -> datetime:
 
 def whole(value: Any) -> int:
     """A whole number from what pandas makes of one: 7, 7.0, "7"."""
-    number = int(value)
+    text = value.strip().removesuffix(".0") if isinstance(value, str) else value
+    number = int(text)
     if isinstance(value, bool) or (not isinstance(value, str) and number != value):
         raise UsageError(f"{value!r} is no whole number.")
     return number

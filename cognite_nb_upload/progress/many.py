@@ -20,6 +20,7 @@ from cognite_nb_upload.progress.words import (
     show_rate,
     show_share,
 )
+from cognite_nb_upload.say import is_terminal
 
 _EVERY_S: Final = 0.2
 # The rate is that of so many looks: of the last seconds.
@@ -185,6 +186,6 @@ def _face(disable: bool | None) -> Face | None:
         from cognite_nb_upload.progress.notebook import BoxOfLines
 
         return BoxOfLines()
-    if sys.stderr is None or (disable is None and not sys.stderr.isatty()):
+    if sys.stderr is None or (disable is None and not is_terminal(sys.stderr)):
         return None
     return TextLines(sys.stderr)

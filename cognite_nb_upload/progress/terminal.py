@@ -21,9 +21,16 @@ from cognite_nb_upload.progress.words import (
     summary,
     waits_for,
 )
-from cognite_nb_upload.say import write
+from cognite_nb_upload.say import LastingStream, write
 
 _FORMAT: Final = "{desc} {percent:>5} |{bar:20}| {text}"
+
+
+class _ItsOwn(LastingStream):
+    """A stream that tqdm does not take for stderr: it would flush both of the process's streams."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 class TextBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
@@ -32,6 +39,11 @@ class TextBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
     monitor_interval = 0  # bars are refreshed by hand: no thread of tqdm's is needed
     percent = ""
     text = ""
+
+    @staticmethod
+    def status_printer(file: Any) -> Any:
+        """What draws; a stream that is gone ends nothing."""
+        return tqdm.status_printer(_ItsOwn(file))
 
     @property
     def format_dict(self) -> Any:
@@ -84,8 +96,7 @@ class Terminal:
             if bar is not None:
                 bar.close()
         if self._leave:
-            self._file.write(f"{summary(moment.state)}\n")
-            self._file.flush()
+            write(self._file, f"{summary(moment.state)}\n")
         self.whole = self.strip = None
         self.parts = []
         self._slots = Slots(self._most)
@@ -110,7 +121,7 @@ def _bar(
         total=1,
         leave=leave,
         bar_format=bar_format,
-        file=file,
+        file=LastingStream(file),
         ncols=ncols,
         dynamic_ncols=ncols is None,
     )

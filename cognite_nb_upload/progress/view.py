@@ -33,6 +33,7 @@ from cognite_nb_upload.progress.outcome import Ended, Outcome, fusion_link, outc
 from cognite_nb_upload.progress.table import state_html
 from cognite_nb_upload.progress.watch import Bars, in_notebook
 from cognite_nb_upload.progress.words import clean, summary
+from cognite_nb_upload.say import say
 
 _SLOTS: Final = 8
 
@@ -79,7 +80,7 @@ def show_upload(upload: Steered) -> None:
     if in_notebook():
         UploadView(upload)._ipython_display_()
     else:
-        print(repr(upload))
+        say(repr(upload))
 
 
 @dataclass(eq=False, slots=True)

@@ -29,7 +29,7 @@ from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.core.secret import Secret
-from cognite_nb_upload.core.state import UploadState
+from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import (
     SourceChanged,
     UploadStopped,
@@ -38,9 +38,11 @@ from cognite_nb_upload.errors import (
     VerifyError,
 )
 from cognite_nb_upload.process import Home
+from cognite_nb_upload.say import say
 from cognite_nb_upload.sources import absolute
 from cognite_nb_upload.store.download import ObjectReader, Span, StoredObject
 from cognite_nb_upload.text import plain
+from cognite_nb_upload.transfer.leaving import wait_for
 from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
 
 # The record is written this often, in seconds: what a killed kernel loses at most.
@@ -63,6 +65,8 @@ class Download(background.Awaited[Path]):
         self._work = work
         self._home = Home()
         self._outcome_to_come: Future[Path] = Future()
+        over = wait_for(self)  # a script may end without waiting for it
+        self._outcome_to_come.add_done_callback(lambda _: over())
         self._running: Future[None] = background.start_after(self._run)
 
     @property
@@ -73,6 +77,16 @@ class Download(background.Awaited[Path]):
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(state, event)` from now on, from other threads; returns what ends it."""
         return self.feed.listen(listener)
+
+    @property
+    def title(self) -> str:
+        """How a sentence about it begins."""
+        return f"The download of {self.name}"
+
+    @property
+    def failed(self) -> int:
+        """1 where it has failed, else 0."""
+        return int(self.state.phase is Phase.FAILED)
 
     def done(self) -> bool:
         """True once all is there, or it has failed or was stopped."""
@@ -110,6 +124,11 @@ class Download(background.Awaited[Path]):
         self._done.exception(timeout_s)
         return self._outcome()
 
+    def until_over(self) -> None:
+        """Block until it has ended; an interrupt leaves it as it is."""
+        background.begin()
+        self._done.exception()
+
     def finish(self) -> Path:
         """Wait for it where nobody keeps it: an interrupt stops it; what has arrived is kept."""
         background.begin()
@@ -125,7 +144,7 @@ class Download(background.Awaited[Path]):
         """Have it end, and say how it goes on; returns at once."""
         if not self.done():
             self._running.cancel()
-            print(f"Stopped {plain(self.name)}: the same call goes on with it.")
+            say(f"Stopped {self.name}: the same call goes on with it.")
 
     def stop(self) -> None:
         """End it, and keep what has arrived; returns when that is written down."""

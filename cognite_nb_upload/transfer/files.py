@@ -46,6 +46,7 @@ from cognite_nb_upload.sources import (
     is_pinned,
     is_spooled,
     passes_once,
+    refuse_others,
     unpacks,
 )
 from cognite_nb_upload.store.download import AT_ONCE
@@ -419,6 +420,7 @@ class AsyncFiles(FileEndpoints):
         options = fields.pop("storage_options", None)
         name = fields.pop("name", None) or _name_of_node(node) or name_of(source)
         if not name and not isinstance(source, str | os.PathLike):
+            refuse_others(source)
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")
         spool, length = as_flag("spool", fields.pop("spool", True)), fields.pop("length", None)
         if (coming := _coming(source, spool, length, str(name), how["verify"])) is not None:
@@ -485,9 +487,10 @@ class AsyncFiles(FileEndpoints):
 
         with _closed_on_error(source):
             plan = plan_parts(source.size, part_size, rate=self.limits.lanes.per_connection)
+        by_name = "externalId" in target
         return UploadSpec(
             source=source,
-            name=str(target.get("externalId") or target["instanceId"]["externalId"]),
+            name=str(target["externalId"] if by_name else target["instanceId"]["externalId"]),
             project=self.config.project,
             base_url=self.config.base_url,
             plan=plan,
@@ -612,13 +615,16 @@ def _closed_on_error(source: Source) -> Iterator[None]:
 
 def _refuse_many(source: object) -> None:
     """Several files, which `upload_many` takes."""
-    items = source if isinstance(source, list | tuple | set | frozenset) else ()
-    paths = [one for one in items if isinstance(one, str | os.PathLike)]
-    if paths or hasattr(source, "itertuples"):
+    several = isinstance(source, list | tuple | set | frozenset) or hasattr(source, "iloc")
+    if hasattr(source, "itertuples") or (several and any(map(_is_path, cast("Any", source)))):
         raise UsageError(
             f"upload takes one file, not a {type(source).__name__}; for several there is "
             "upload_many(client, ...)."
         )
+
+
+def _is_path(one: object) -> bool:
+    return isinstance(one, str | os.PathLike)
 
 
 def _coming(

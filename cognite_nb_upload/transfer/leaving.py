@@ -15,10 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
-from cognite_nb_upload.text import plain
+from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.upload import Upload
 
 _FAILED: Final = 1
@@ -28,7 +27,12 @@ _PAUSE_S: Final = 12.0
 
 
 class Job(Protocol):
-    """Many files on their way, as one."""
+    """Many files on their way, as one, or a download."""
+
+    @property
+    def title(self) -> str:
+        """How a sentence about it begins."""
+        ...
 
     @property
     def failed(self) -> int:
@@ -77,6 +81,11 @@ def wait_for_job(job: Job) -> Callable[[], None]:
     # waits.
     for name in ("concurrent.futures.thread", "concurrent.futures.process", "pandas"):
         importlib.import_module(name)
+    return wait_for(job)
+
+
+def wait_for(job: Job) -> Callable[[], None]:
+    """As `wait_for_job`, for one that imports nothing while it runs."""
     watch = _watch.get()
     with watch.lock:
         watch.jobs.append(job)
@@ -119,10 +128,10 @@ def _leave(pid: int, watch: _Watch) -> None:
             except KeyboardInterrupt:
                 interrupted, code = True, _INTERRUPTED
         job.stop()
-        _say(f"Stopped {job!r}. The same call sends what is not done.")
+        _say(f"Stopped {job!r}. The same call goes on with what is not done.")
     for upload in watch.uploads():
-        if interrupted or upload.state.phase is Phase.PAUSED:
-            _put_down(upload)
+        if interrupted or upload.paused:  # nobody is left who could let it go on
+            _put_down_gently(upload)
             continue
         try:
             code = max(code, _await(upload))
@@ -140,7 +149,7 @@ def _await_job(job: Job) -> int:
     try:
         job.result()
     except Exception as error:
-        _tell_failure("The upload of many files", error)
+        _tell_failure(job.title, error)
         return _FAILED
     _say(repr(job))
     return _FAILED if job.failed else 0
@@ -169,10 +178,15 @@ def _tell_failure(what: str, error: Exception) -> None:
 
 
 def _pause(upload: Upload) -> None:
+    upload.pause("interrupted")
+    _put_down_gently(upload)
+
+
+def _put_down_gently(upload: Upload) -> None:
     """Let parts finish that are nearly done, unless there is another Ctrl+C."""
     with suppress(KeyboardInterrupt):
-        upload.pause("interrupted")
-        upload.wait_until_paused(_PAUSE_S)
+        if upload.paused:
+            upload.wait_until_paused(_PAUSE_S)
     _put_down(upload)
 
 
@@ -185,8 +199,7 @@ def _put_down(upload: Upload) -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError, ValueError, AttributeError):  # there is no stderr any more
-        print(plain(text), file=sys.stderr, flush=True)
+    say(text, error=True)
 
 
 def _exit_at_last(code: int) -> None:

@@ -264,6 +264,11 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self._interrupted = True
         say(f"Paused {self.name}: {again} to go on, or `.cancel()` to give it up.")
 
+    @property
+    def paused(self) -> bool:
+        """True from `pause()`, or an interrupted wait, until `resume()`."""
+        return self._paused
+
     # --- steering it ------------------------------------------------------------------------
 
     def pause(self, reason: str = "paused") -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from support import config_of, routes, seen
 
@@ -91,6 +93,8 @@ def test_a_clusters_name_makes_the_address(cluster: str) -> None:
         ("https://api.cognitedata.com/api/v1/projects/demo", "goes on after the host"),
         ("https://api.cognitedata.com?x=planted", "goes on after the host"),
         ("http://api.cognitedata.com", "is not encrypted"),
+        ("https://xn--a", "is not of the form https://host"),
+        ("https://api.cognitedata.com:99999", "is not of the form https://host"),
     ],
 )
 def test_an_address_of_another_form_is_told_by_its_variable(url: str, said: str) -> None:
@@ -100,8 +104,19 @@ def test_an_address_of_another_form_is_told_by_its_variable(url: str, said: str)
     assert "planted" not in str(refused.value)
 
 
-def test_an_address_as_the_project_is_told() -> None:
-    env = {"CDF_TOKEN": "t", "CDF_CLUSTER": "api", "CDF_PROJECT": "https://fusion.example/demo"}
+@pytest.mark.parametrize(
+    "tenant", ["https://login.microsoftonline.com/abc", "<tenant>", "{tenant}", "a/b"]
+)
+@pytest.mark.parametrize("flow", ["client_credentials", "device_code", "interactive"])
+def test_an_address_as_the_tenant_is_told(tenant: str, flow: str) -> None:
+    env = {"CDF_CLUSTER": "api", "CDF_PROJECT": "demo", "LOGIN_FLOW": flow, "IDP_CLIENT_ID": "a"}
+    with pytest.raises(ConfigError, match=r"^IDP_TENANT_ID is the id of a tenant or its domain"):
+        ClientConfig.from_env({**env, "IDP_CLIENT_SECRET": "s", "IDP_TENANT_ID": tenant})
+
+
+@pytest.mark.parametrize("project", ["https://fusion.example/demo", "..", "."])
+def test_an_address_as_the_project_is_told(project: str) -> None:
+    env = {"CDF_TOKEN": "t", "CDF_CLUSTER": "api", "CDF_PROJECT": project}
     with pytest.raises(ConfigError, match=r"^CDF_PROJECT is .* name alone, as 'my-project'"):
         ClientConfig.from_env(env)
 
@@ -199,5 +214,18 @@ def test_a_file_that_holds_no_certificates_is_told(
     with (
         CogniteClient(config_of(cdf)) as client,
         pytest.raises(ConfigError, match=r"certificates at .*ca.pem \(SSL_CERT_FILE .* cannot be"),
+    ):
+        client.files.list()
+
+
+def test_a_file_for_keys_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cdf: Emulator
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys"))
+    shutil.copy(certifi.where(), tmp_path / "ca.pem")  # a context of its own, made here
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with (
+        CogniteClient(config_of(cdf)) as client,
+        pytest.raises(ConfigError, match=r"^SSLKEYLOGFILE names .*keys, which cannot be written"),
     ):
         client.files.list()

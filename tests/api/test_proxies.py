@@ -96,6 +96,7 @@ def test_the_environment_says_which_proxy(
         ("10.0.0.0/8", CDF, False),
         ("localhost,127.0.0.1,::1/128,fe80::/10", CDF, False),
         ("::,[::1,a:b:c,:1,http://,*.,.", CDF, False),
+        ("xn--,xn--a", CDF, False),
     ],
 )
 def test_no_proxy_leads_around_it(setenv: SetEnv, no_proxy: str, target: str, direct: bool) -> None:
@@ -161,6 +162,8 @@ def test_a_client_secret_for_this_machine_does_not_reach_the_proxy(
         ({"all_proxy": "socks4://secret@proxy.example:1"}, "all_proxy names a proxy by socks4"),
         ({"HTTPS_PROXY": "http://me:secret@proxy.example:port"}, "HTTPS_PROXY is not of the form"),
         ({"https_proxy": "://secret"}, "https_proxy is not of the form"),
+        ({"https_proxy": "http://me:secret@proxy.example:99999"}, "https_proxy is not of the form"),
+        ({"all_proxy": "http://me:secret@xn--a"}, "all_proxy is not of the form"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_by_its_variable_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import mmap
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from contents import CONTENTS, DATA, compressed
 from support import PART, config_of, seen, sha256, some_bytes
 
-from cognite_nb_upload import AsyncCogniteClient, CogniteClient
+from cognite_nb_upload import AsyncCogniteClient, CogniteClient, UsageError
 from cognite_nb_upload.emulator import Emulator, emulator
 
 
@@ -158,3 +159,24 @@ def test_what_was_written_and_not_flushed_yet_is_sent_too(
         with sender.files.multipart_upload_session("a", 1) as session:
             session.upload_part(0, file)
     assert store.content(session.file_metadata.id) == b"Fresh"
+
+
+def test_a_buffer_at_its_end_is_no_part(cdf: Emulator, client: CogniteClient) -> None:
+    written = io.BytesIO()
+    written.write(DATA)
+    with client.files.multipart_upload_session("a.bin", 1) as session:
+        with pytest.raises(UsageError, match=r"BytesIO stands at its end, after \d+ bytes"):
+            session.upload_part(0, written)
+        assert not seen(cdf, "part")
+        written.seek(0)
+        session.upload_part(0, written)
+    assert cdf.sha256(session.file_metadata.id) == sha256(DATA)
+    with client.files.multipart_upload_session("empty", 1) as session:
+        session.upload_part(0, io.BytesIO())
+    assert cdf.content(session.file_metadata.id) == b""
+
+
+def test_a_place_that_is_not_in_degrees_is_warned_of(client: CogniteClient) -> None:
+    metres = {"type": "Point", "coordinates": [597423, 6643210]}
+    with pytest.warns(UserWarning, match=r"geo_location: The latitude 6.64321e\+06 is outside"):
+        client.files.multipart_upload_session("a.bin", 1, geo_location=metres)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from support import seen
@@ -42,7 +46,7 @@ def test_cells_of_a_csv_are_read_as_the_form_reads_them(
     assert first["sourceCreatedTime"] == second["sourceCreatedTime"] == 1704067200000
 
 
-@pytest.mark.parametrize("no", ["False", "no", "0", 0, False, None, float("nan"), ""])
+@pytest.mark.parametrize("no", ["False", "no", "N", "f", "0", 0, False, None, float("nan"), ""])
 def test_what_means_no_overwrites_nothing(
     cdf: Emulator, client: CogniteClient, many: Many, folder: Path, no: Any
 ) -> None:
@@ -58,6 +62,18 @@ def test_what_is_neither_yes_nor_no_is_refused(cdf: Emulator, many: Many, folder
     assert list(result["status"]) == ["invalid"]
     with pytest.raises(UsageError, match="overwrite is True or False"):
         many(folder, overwrite="perhaps")
+    for flag in ("recursive", "hidden", "again"):
+        with pytest.raises(UsageError, match=f"{flag} is True or False, not 'perhaps'"):
+            many(folder, **{flag: "perhaps"})
+
+
+def test_no_as_text_walks_no_deeper_and_sends_nothing_again(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    flat = many(folder, recursive="no", hidden="False")
+    assert sorted(map(os.path.basename, flat["path"])) == [f"f{no}.bin" for no in range(4)]
+    assert set(many(folder, recursive="no", again="no")["status"]) == {"done"}
+    assert len(seen(cdf, "create")) == 4
 
 
 def test_a_column_that_is_no_field_is_refused_by_name_unless_it_is_kept(
@@ -139,3 +155,64 @@ def test_a_number_as_a_name_is_a_row_that_says_so(many: Many, folder: Path) -> N
     result = many(frame)
     assert list(result["status"]) == ["invalid", "done"]
     assert "name is text" in result["error"][0]
+
+
+def test_times_as_pandas_and_people_have_them(cdf: Emulator, many: Many, folder: Path) -> None:
+    times = [np.datetime64("2024-01-01"), date(2024, 1, 1), pd.Period("2024-01-01"), 1704067200]
+    frame = pd.DataFrame({"path": [folder / f"f{no}.bin" for no in range(4)]})
+    frame["source_created_time"] = pd.Series(times, dtype=object)
+    result = many(frame)
+    assert list(result["status"]) == ["done", "done", "done", "invalid"], list(result["error"])
+    local = int(datetime(2024, 1, 1).timestamp() * 1000)
+    assert [file_of(cdf, result, no)["sourceCreatedTime"] for no in range(3)] == [local] * 3
+    assert "seems to be in seconds" in result["error"][3]
+    frame["source_created_time"] = pd.Series(["1704067200"] * 4, dtype=object)
+    assert set(many(frame)["status"]) == {"invalid"}
+
+
+def test_metadata_from_arrays_and_bytes_loses_nothing(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    long = np.arange(1200)
+    values = {"b": b"GMT+1", "flag": np.bool_(True), "nested": {"n": np.int64(5)}, "all": long}
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], "metadata": [values]})
+    assert file_of(cdf, many(frame))["metadata"] == {
+        "b": "GMT+1", "flag": "true", "nested": '{"n": 5}', "all": json.dumps(long.tolist()),
+    }  # fmt: skip
+    frame["metadata"] = [{"b": b"\xff"}]
+    assert "no text in UTF-8" in many(frame)["error"][0]
+
+
+def test_a_place_that_is_not_in_degrees_is_a_note(cdf: Emulator, many: Many, folder: Path) -> None:
+    metres = {"type": "Point", "coordinates": [597423, 6643210]}
+    result = many(pd.DataFrame({"path": [folder / "f0.bin"], "geo_location": [metres]}))
+    assert list(result["status"]) == ["done"]
+    assert "geo_location: The latitude 6.64321e+06 is outside" in result["note"][0]
+
+
+def test_what_is_no_list_of_paths_is_not_taken_apart(many: Many, folder: Path) -> None:
+    frame = pd.DataFrame({"path": [str(folder / "f0.bin")], "name": ["a"]})
+    with open(folder / "f0.bin", "rb") as file, os.scandir(os.fsencode(folder)) as entries:
+        for wrong, said in (
+            (frame.to_dict("list"), "give a DataFrame"),
+            (frame.to_dict("records"), r"for rows give pandas.DataFrame\(rows\)"),
+            (frame.iloc[0], "That is one row"),
+            (file, "Give a DataFrame, a path"),
+            (entries, "not a bytes"),
+        ):
+            with pytest.raises(UsageError, match=said):
+                many(wrong)
+
+
+def test_whole_numbers_as_a_spreadsheet_writes_them(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], "data_set_id": ["7.0"]}, dtype=object)
+    result = many(frame)
+    assert file_of(cdf, result)["dataSetId"] == 7
+    text = result.astype(object).assign(id=f"{result['id'][0]}.0", size="x")
+    assert list(many(text)["status"]) == ["done"]
+    paths = pd.DataFrame({"path": [5, b"x", None]}, dtype=object)
+    assert list(many(paths)["error"]) == [
+        "The path is text, not int.", "The path is text, not bytes.", "The path is missing.",
+    ]  # fmt: skip

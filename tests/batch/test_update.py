@@ -6,11 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from support import seen
 
-from cognite_nb_upload import CogniteClient, Uploaded, UsageError, manifest, update_many
+from cognite_nb_upload import (
+    APIError,
+    CogniteClient,
+    Uploaded,
+    UsageError,
+    manifest,
+    update_many,
+)
 from cognite_nb_upload.emulator import Emulator
 
 Many = Callable[..., pd.DataFrame]
@@ -135,3 +143,34 @@ def test_of_one_upload_too(cdf: Emulator, client: CogniteClient, folder: Path) -
     assert result.notes[-1] == "on_done failed: ValueError: mine"
     with pytest.raises(UsageError, match="on_done is a function"):
         client.files.upload(folder / "f0.bin", on_done="x")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"id": 1.5}, "id is a whole number, not 1.5"),
+        ({"id": "seven"}, "id is a whole number, not 'seven'"),
+        ({"id": True}, "id is a whole number, not True"),
+        ({"external_id": 7}, "external_id is text, not int"),
+        ({"external_id": ""}, "it has neither an id nor an external_id"),
+    ],
+)
+def test_an_id_that_is_none_changes_no_other_file(
+    cdf: Emulator, client: CogniteClient, row: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"row 0: {said}"):
+        update_many(client, pd.DataFrame([{**row, "source": "new"}], dtype=object))
+    assert not seen(cdf, "update")
+
+
+def test_limits_and_ids_of_other_kinds_are_told(client: CogniteClient) -> None:
+    for limit in (0, 1001, 1.5, float("inf"), "5"):
+        with pytest.raises(UsageError, match="limit is a whole number from 1 to 1000"):
+            client.files.search("a", limit=limit)  # type: ignore[arg-type]
+    for wrong in (np.array([1]), [1], 1.0, "1"):
+        with pytest.raises(UsageError, match=r"^id is a whole number, not"):
+            client.files.retrieve(id=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="id holds no number"):
+        client.files.retrieve(id=float("nan"))  # type: ignore[arg-type]
+    with pytest.raises(APIError):
+        client.files.upload_content(b"x", external_id="")

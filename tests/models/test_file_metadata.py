@@ -164,7 +164,18 @@ def test_a_time_in_any_zone_is_the_same_moment():
 
 @given(ms=st.integers(0, 253_402_300_799_999))
 def test_milliseconds_come_back_exactly(ms: int):
-    assert FileMetadata.of(name="x", source_modified_time=ms).to_cdf()["sourceModifiedTime"] == ms
+    held = FileMetadata.from_cdf({"name": "x", "sourceModifiedTime": ms})
+    assert held.to_cdf()["sourceModifiedTime"] == ms
+    if not 10**8 <= ms < 10**10:
+        assert FileMetadata.of(name="x", source_modified_time=ms) == held
+
+
+@pytest.mark.parametrize("seconds", [1704067200, 10**8, 1704067200.5])
+def test_a_time_in_seconds_is_not_taken_for_a_day_in_1970(seconds: float):
+    with pytest.raises(InvalidMetadata, match=r"seems to be in seconds.*int\(value \* 1000\)"):
+        FileMetadata.of(name="x", source_modified_time=seconds)
+    in_1970 = datetime.fromtimestamp(1_704_067_200 / 1000, UTC)  # said so that nobody is mistaken
+    assert FileMetadata.of(name="x", source_modified_time=in_1970).source_modified_time == in_1970
 
 
 @given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))

@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+import numpy as np
 import pytest
 from contents import CONTENTS, DATA, Make, OnlyReads, compressed, opened, written
 
@@ -338,9 +340,38 @@ class AsyncFile:
         return b""
 
 
+class pathlike:  # used as a function
+    """A path as only `os.fspath` knows it, of text or of bytes."""
+
+    def __init__(self, path: str | bytes) -> None:
+        self._path = path
+
+    def __fspath__(self) -> Any:
+        return self._path
+
+
+def in_a_zip(folder: Path) -> zipfile.Path:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        archive.writestr("a.bin", b"a")
+    return zipfile.Path(folder / "a.zip", "a.bin")
+
+
+def test_a_path_of_bytes_is_a_path(tmp_path: Path) -> None:
+    (tmp_path / "é.bin").write_bytes(DATA)
+    source = as_source(pathlike(os.fsencode(tmp_path / "é.bin")))
+    assert (source.name, bytes(source.read_at(0, source.size))) == ("é.bin", DATA)
+    source.close()
+
+
+@pytest.mark.parametrize("kind", ["i4", "S5", "U2", [("Z", "i4"), ("P", "f8")]])
+def test_an_array_of_plain_values_is_its_memory(kind: Any) -> None:
+    array = np.zeros(3, kind)
+    assert as_source(array).size == array.nbytes
+
+
 WRONG: dict[str, tuple[Make, str]] = {
     "a text file": (lambda folder: open(written(folder)), "open it as bytes: open(path, 'rb')"),
-    "StringIO": (lambda _: io.StringIO("a"), "open it as bytes"),
+    "StringIO": (lambda _: io.StringIO("a"), "give text.getvalue().encode()"),
     "a temporary text file": (lambda _: tempfile.NamedTemporaryFile("w+"), "open it as bytes"),
     "a spooled text file": (lambda _: tempfile.SpooledTemporaryFile(mode="w+"), "open it as bytes"),
     "a file for writing": (lambda folder: open(folder / "w", "wb"), "open for writing only"),
@@ -351,6 +382,10 @@ WRONG: dict[str, tuple[Make, str]] = {
     "a list of text": (lambda _: ["a"], "gave a str; it has to give bytes"),
     "a list of numbers": (lambda _: [1, 2], "gave a int; it has to give bytes"),
     "every second byte": (lambda _: memoryview(DATA)[::2], "not contiguous; give bytes"),
+    "objects": (lambda _: np.array([b"a", 1], dtype=object), "memory holds addresses"),
+    "records of objects": (lambda _: np.zeros(2, [("X", "i4"), ("o", "O")]), "holds addresses"),
+    "a member of a zip": (in_a_zip, "give path.open('rb')"),
+    "no path": (lambda _: pathlike(""), "The path is empty"),
     "a folder": (lambda folder: folder, "is a folder; give the path of a file"),
     "a device": (lambda _: Path("/dev/null"), "not a regular file"),
     "a file that is not there": (lambda folder: folder / "nope", "nope cannot be read: No such"),

@@ -117,6 +117,110 @@ def test_an_upload_that_was_paused_is_not_waited_for(cdf: Emulator, tmp_path: Pa
     assert "Stopped <Upload nightly.bin" in done.stderr
 
 
+@pytest.mark.parametrize("wait", ["asyncio.wait_for(upload, 0.001)", "asyncio.sleep(0)"])
+def test_a_wait_that_was_cut_off_does_not_keep_the_script(
+    cdf: Emulator, tmp_path: Path, wait: str
+) -> None:
+    text = f"""{BEGIN}
+import asyncio
+async def main():
+    upload = begin(max_bandwidth=1e6)
+    waiting = asyncio.ensure_future(upload)
+    try:
+        await {wait.replace("upload", "waiting")}
+        waiting.cancel()
+        await waiting
+    except (TimeoutError, asyncio.CancelledError):
+        print("cut off")
+asyncio.run(main())
+"""
+    done = program(cdf, text, file_of(tmp_path, 3))
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, ["cut off", "another handler"])
+    assert "Stopped <Upload nightly.bin" in done.stderr
+    assert not there(cdf)
+
+
+DOWNLOAD = """
+import sys
+from cognite_nb_upload import CogniteClient
+client = CogniteClient.from_env()
+id = client.files.upload(b"x" * 100_000, name="x.bin", progress=False).id
+download = client.files.start_download(sys.argv[1], id=id)
+"""
+
+
+def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
+    cdf.inject(Fault("stall", "download", seconds=1.0, times=1, skip=1))
+    done = program(cdf, DOWNLOAD, tmp_path / "copy.bin")
+    assert done.returncode == 0, done.stderr
+    waiting, result = done.stderr.splitlines()
+    assert waiting.startswith("Waiting for <Download ")
+    assert result.startswith("<Download copy.bin: done")
+    assert (tmp_path / "copy.bin").read_bytes() == b"x" * 100_000
+
+
+def test_a_download_that_failed_is_the_exit_code(cdf: Emulator, tmp_path: Path) -> None:
+    done = program(cdf, DOWNLOAD.replace("id=id", "id=404"), tmp_path / "copy.bin")
+    assert done.returncode == 1
+    assert "The download of copy.bin failed: CDF refused" in done.stderr
+
+
+def test_what_asks_cdf_while_python_ends_is_told_that_it_cannot(cdf: Emulator) -> None:
+    text = """
+from cognite_nb_upload import CogniteClient
+client = CogniteClient.from_env()
+client.files.list(limit=1)
+class Last:
+    def __del__(self, list=client.files.list):
+        list(limit=1)
+last = Last()
+"""
+    done = program(cdf, text)
+    assert "Python is ending: CDF can no longer be asked" in done.stderr
+
+
+GONE = {
+    "no stream": "None",
+    "a closed one": "io.TextIOWrapper(io.BytesIO()); sys.{0}.close()",
+    "one that breaks": "Breaks()",
+    "one that can only write": "OnlyWrites()",
+}
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("kind", GONE)
+def test_no_stream_that_is_gone_ends_an_upload(
+    cdf: Emulator, tmp_path: Path, stream: str, kind: str
+) -> None:
+    text = f"""
+import io, os, sys
+from cognite_nb_upload import CogniteClient, upload_many
+from cognite_nb_upload.progress import bars
+class OnlyWrites:
+    def write(self, text):
+        return len(text)
+class Breaks:
+    def write(self, text):
+        raise OSError(5, "gone")
+    flush = isatty = lambda self: self.write("")
+client = CogniteClient.from_env()
+kept = sys.{stream}
+sys.{stream} = {GONE[kind].format(stream)}
+client.files.upload(sys.argv[1])
+result = upload_many(client, [sys.argv[1]])
+upload = client.files.start_upload(b"x", name="x")
+with bars(upload):
+    upload.result()
+with bars(upload, disable=False):
+    upload.result()
+sys.{stream} = kept
+assert list(result["status"]) == ["done"], list(result["error"])
+"""
+    done = program(cdf, text, file_of(tmp_path, 1))
+    assert done.returncode == 0, done.stderr
+    assert len([one for one in cdf.files() if one.get("uploaded")]) == 3
+
+
 def three_files(folder: Path) -> Path:
     for no in range(3):
         (folder / f"{no}.bin").write_bytes(b"x" * 1000)

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -31,6 +32,13 @@ def pipe(_: Path) -> Any:
     return open(reader, "rb")
 
 
+def in_tar(path: Path) -> Any:
+    with tarfile.open(path.with_suffix(".tgz"), "w:gz") as archive:
+        archive.add(path, "inner/a.bin")
+    with tarfile.open(path.with_suffix(".tgz")) as archive:
+        return archive.extractfile("inner/a.bin")
+
+
 NAMELESS: dict[str, Callable[[Path], Any]] = {
     "BytesIO": lambda _: io.BytesIO(b"x"),
     "a temporary file": lambda _: tempfile.TemporaryFile(),
@@ -40,6 +48,7 @@ NAMELESS: dict[str, Callable[[Path], Any]] = {
     "a generator": lambda _: (one for one in [b"x"]),
     "a list": lambda _: [b"x"],
     "a pipe": pipe,
+    "a member of a tar": in_tar,
     "gzip of a buffer": lambda _: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(b"x"))),
     "bz2": lambda path: bz2.BZ2File(io.BytesIO(bz2.compress(b"x"))),
 }
@@ -57,6 +66,18 @@ def test_what_has_no_name_is_asked_for_one(
     assert not asked(cdf, "init")
     if hasattr(content, "close"):
         content.close()
+
+
+def test_what_holds_no_bytes_is_not_asked_for_a_name(client: CogniteClient) -> None:
+    for wrong in (None, 7, float("nan"), print):
+        with pytest.raises(UsageError, match=r"^\w+ cannot be uploaded; give bytes, str, a Path"):
+            client.files.upload(wrong)  # type: ignore[call-overload]
+
+
+def test_a_name_may_be_a_path(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"x")
+    with io.FileIO(tmp_path / "a.bin") as file:
+        assert own_name(file) == "a.bin"
 
 
 def in_zip(folder: Path) -> Any:
