@@ -72,7 +72,8 @@ def upload_many(
             - `result`: a CSV or Parquet file that each row is written to: for jobs larger than
               memory, whose `files` are an iterator of DataFrames with the same columns, or the
               path of a CSV or Parquet table that is read in chunks. What is returned counts the
-              files by `status`. Parquet needs pyarrow, and is in its place when the job ends.
+              files by `status`. Parquet needs pyarrow (the extra `parquet`), and is in its place
+              when the job ends.
             - `on_done`: is called with the row and the `Uploaded` of each file; may be async.
 
     Raises:

@@ -121,7 +121,10 @@ def _of_parquet(path: Path) -> Iterator[Any]:
     try:
         parquet: Any = import_module("pyarrow.parquet")  # pandas asks for it, too
     except ImportError:
-        raise UsageError(f"To read {path} install pyarrow, or write it as CSV.") from None
+        raise UsageError(
+            f"To read {path} install pyarrow (pip install 'cognite_nb_upload[parquet]'), or write "
+            "it as CSV."
+        ) from None
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(ROWS):
             yield batch.to_pandas()

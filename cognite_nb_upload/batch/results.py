@@ -100,7 +100,8 @@ class ParquetResult:
             self._parquet: Any = import_module("pyarrow.parquet")
         except ImportError:
             raise UsageError(
-                f"To write {shown_path(path)} install pyarrow, or give result='....csv'."
+                f"To write {shown_path(path)} install pyarrow (pip install "
+                "'cognite_nb_upload[parquet]'), or give result='....csv'."
             ) from None
         self._types: dict[Any, Any] = {}
         self._writer: Any = None

@@ -90,7 +90,6 @@ def test_tables_of_other_columns_are_refused_before_they_are_sent(
 def test_a_parquet_result_has_types_and_is_there_when_the_job_has_ended(
     many: Many, folder: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("pyarrow")
     result = tmp_path / "r.parquet"
     result.write_text("of an earlier job")
 
@@ -108,10 +107,23 @@ def test_a_parquet_result_has_types_and_is_there_when_the_job_has_ended(
     assert sorted(one.name for one in tmp_path.glob("r.*")) == ["r.parquet"]
 
 
+def test_a_parquet_table_is_read_in_chunks(
+    many: Many, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "ROWS", 2)
+    paths = [str(folder / f"f{no}.bin") for no in range(3)]
+    table = tmp_path / "rows.parquet"
+    pd.DataFrame({"path": paths, "source": ["a", "b", "c"]}).to_parquet(table)
+    many(table, result=tmp_path / "r.csv")
+    result = pd.read_csv(tmp_path / "r.csv")
+    assert list(result["path"]) == paths
+    assert list(result["source"]) == ["a", "b", "c"]
+    assert list(result["status"]) == ["done"] * 3
+
+
 def test_a_column_of_another_type_is_refused_before_its_table_is_sent(
     cdf: Emulator, many: Many, folder: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("pyarrow")
     several = [
         pd.DataFrame({"path": [str(folder / f"f{no}.bin")], "n": [value]})
         for no, value in enumerate([1, "x"])
@@ -126,6 +138,8 @@ def test_without_pyarrow_a_parquet_result_is_refused(
     cdf: Emulator, many: Many, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match="install pyarrow, or give result="):
+    with pytest.raises(
+        UsageError, match=r"install pyarrow \(pip install .*\[parquet\]'\), or give result="
+    ):
         many(tables(folder), result=tmp_path / "r.parquet")
     assert seen(cdf, "create") == []

@@ -40,7 +40,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { HEAD = 32 << 10, BODY = 256 << 10, RECORD = (16 << 10) + 256, LAZY = 256 << 10, FILES = 1 << 16, PARTS = 250,
+enum { HEAD = 32 << 10, BODY = 256 << 10, RECORD = (16 << 10) + 256, LAZY = 256 << 10, FILES = 1 << 18, PARTS = 250,
        ANSWER = 4 << 20, PIECE = 1 << 20 };
 
 static void die(const char *what) {
@@ -56,7 +56,7 @@ static void nap_ms(int ms) {
 /* ---- what was uploaded: per file the length of each part ------------------------------------- */
 
 typedef struct {
-    char name[1024], external_id[1024]; /* as JSON strings, quotes and escapes as they came */
+    char name[512], external_id[512]; /* as JSON strings, quotes and escapes as they came */
     int parts;
     _Atomic int64_t *sizes;
 } File;
