@@ -49,6 +49,11 @@ def shown_elsewhere(widget: object) -> None:
             widgets.pop(widget, None)
 
 
+def is_known() -> bool:
+    """Whether a page has told which cell runs: what runs a notebook to its end does not."""
+    return _running() is not None
+
+
 def _running() -> tuple[str, str] | None:
     """The ids of the running cell and of this run of it, as the page gave them to the kernel."""
     ipython = sys.modules.get("IPython")

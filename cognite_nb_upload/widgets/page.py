@@ -5,14 +5,23 @@ Rule of this file: it shows nothing; a page that cannot run it still shows the w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anywidget
 import ipywidgets
 import traitlets
 
+from cognite_nb_upload.widgets.cell import is_known
+from cognite_nb_upload.widgets.style import make
+
 _STATIC: Final = Path(__file__).parent / "static"
+_NO_CODE: Final = "export default {};"
+# What a notebook shows that was run without a page, and is looked at later.
+_WORDS: Final = (
+    'export default {render({el}) {el.textContent = "An upload panel; run this cell to see it.";}};'
+)
 
 
 class Page(anywidget.AnyWidget):
@@ -22,6 +31,7 @@ class Page(anywidget.AnyWidget):
         root: the model within which typed text is sent ahead of a press; "" is none.
         more_css: rules for this widget alone.
         told: what this widget did is told below it, also in a saved notebook.
+        seen: a page has it.
     """
 
     _esm = _STATIC / "page.js"
@@ -30,7 +40,48 @@ class Page(anywidget.AnyWidget):
     root = traitlets.Unicode("").tag(sync=True)
     more_css = traitlets.Unicode("").tag(sync=True)
     told = traitlets.Bool(False).tag(sync=True)
+    seen = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, **fields: Any) -> None:
+        self._may_be_alone = not is_known()
+        self._light: ipywidgets.Widget | None = None  # of which the light state was sent
+        super().__init__(layout=make(ipywidgets.Layout), **fields)
 
     def guard(self, root: ipywidgets.Widget) -> None:
         """Send text that is typed within `root` ahead of a press."""
         self.root = f"IPY_MODEL_{root.model_id}"
+
+    def save_lightly(self, root: ipywidgets.Widget) -> None:
+        """Have what runs a notebook to its end, without a page, keep no code of ours.
+
+        It keeps what was sent last. A page makes its saved state small by itself; one that comes
+        later asks for what there is, which stays as it is.
+        """
+        if self.seen or not self._may_be_alone:
+            return
+        self._light = root
+        for widget in _coded(root):
+            _send_alone(widget, {"_esm": _WORDS if widget is self else _NO_CODE, "_css": ""})
+        _send_alone(root, {"children": [f"IPY_MODEL_{self.model_id}"]})
+
+    @traitlets.observe("seen")
+    def _page_came(self, _: object) -> None:
+        """It may have been there, and not been heard while a cell ran."""
+        root, self._light = self._light, None
+        if root is not None:
+            for widget in _coded(root):
+                widget.send_state(("_esm", "_css"))
+            root.send_state("children")
+
+
+def _coded(root: ipywidgets.Widget) -> Iterator[anywidget.AnyWidget]:
+    """The widgets within `root` that bring code of ours."""
+    if isinstance(root, anywidget.AnyWidget):
+        yield root
+    for child in getattr(root, "children", ()):
+        yield from _coded(child)
+
+
+def _send_alone(widget: ipywidgets.Widget, state: dict[str, Any]) -> None:
+    """Send a state that the widget itself does not take over."""
+    widget._send({"method": "update", "state": state, "buffer_paths": []})

@@ -183,7 +183,9 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.anew = button("Sign in anew", "Show the form again", self._ask_anew, "cnbu-link")
         page = Page()
         foot = box(ipywidgets.HBox, [self.note, self.anew], "cnbu-tools")
-        super().__init__([page, self._inputs, self.code, self._choice, foot])
+        super().__init__(
+            [page, self._inputs, self.code, self._choice, foot], layout=make(ipywidgets.Layout)
+        )
         page.guard(self)
         self.add_class("cnbu-signin")
         self.add_class("cnbu-form")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import ipywidgets
 
 from cognite_nb_upload.models.show import escaped, plain
 
 _opening = threading.RLock()
+# By these a page knows which kind of model to make.
+_KIND: Final = ("_model_name", "_model_module", "_model_module_version")
 _kinds: dict[type[Any], type[Any]] = {}
 _shared: dict[type[Any], ipywidgets.Widget] = {}
 
@@ -27,6 +29,7 @@ class _OnDemand:
 
     comm: Any
     closed = False
+    _opening = False
 
     def open(self) -> None:
         """Called by the constructor; `model_id` opens it."""
@@ -44,10 +47,21 @@ class _OnDemand:
         self.closed = True
         super().close()  # type: ignore[misc] # of ipywidgets
 
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """Its fields; in the message that opens it, without those that a page has by itself."""
+        state = super().get_state(key, drop_defaults or self._opening)  # type: ignore[misc]
+        if self._opening:
+            state |= super().get_state(_KIND)  # type: ignore[misc]
+        return state
+
     def _open_now(self) -> None:
         widget: Any = self
         told = widget.get_state()
-        super().open()  # type: ignore[misc] # of ipywidgets
+        self._opening = True
+        try:
+            super().open()  # type: ignore[misc] # of ipywidgets
+        finally:
+            self._opening = False
         keep_order(widget)
         # Another thread may have set something while the model was opened.
         since = {name for name, value in widget.get_state().items() if value != told[name]}
@@ -80,9 +94,10 @@ def make(kind: type[Any], *args: Any, **fields: Any) -> Any:
 def _common(kind: type[Any]) -> ipywidgets.Widget:
     """The one model of that kind; a new one where somebody has closed all widgets."""
     with _opening:
-        if kind not in _shared or _shared[kind].comm is None:
-            _shared[kind] = kind()
-        return _shared[kind]
+        known = _shared.get(kind)
+        if known is None or getattr(known, "closed", known.comm is None):
+            known = _shared[kind] = _on_demand(kind)()
+        return known
 
 
 def box(kind: type[Any], children: list[Any], *classes: str) -> Any:

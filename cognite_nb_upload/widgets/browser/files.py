@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from cognite_nb_upload.core.plan import show_bytes
@@ -23,7 +24,7 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
 from cognite_nb_upload.widgets.cell import close_last_run, made_here
-from cognite_nb_upload.widgets.style import keep_order
+from cognite_nb_upload.widgets.style import keep_order, make
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -70,7 +71,7 @@ class BrowserFiles(anywidget.AnyWidget):
         self._numbers = count(1)
         self._by_no: dict[int, BrowserFile] = {}
         self._lock = threading.RLock()
-        super().__init__(multiple=multiple, label=label)
+        super().__init__(multiple=multiple, label=label, layout=make(ipywidgets.Layout))
         keep_order(self)
         self.on_msg(self._heard)
         made_here(self, self._close_unless_chosen)

@@ -84,7 +84,9 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self._named: str | None = None  # the name that the MIME type was guessed from
         self._make_fields()
         page = Page() if styled else None
-        super().__init__([*([page] if page else []), *self._sections()])
+        super().__init__(
+            [*([page] if page else []), *self._sections()], layout=make(ipywidgets.Layout)
+        )
         self.add_class("cnbu-form")
         if page is not None:
             page.guard(self)

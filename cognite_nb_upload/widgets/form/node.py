@@ -188,7 +188,7 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         }
         self._own: tuple[PropertyField, ...] = ()
         self._own_box = box(ipywidgets.VBox, [])
-        super().__init__(self._sections())
+        super().__init__(self._sections(), layout=make(ipywidgets.Layout))
         self.add_class("cnbu-form")
         for field in (self.space, self.view, self.external_id, *self.fields.values()):
             self._hear(field)

@@ -155,7 +155,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
         row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
         tools = box(ipywidgets.HBox, [self.whole], "cnbu-tools")
-        super().__init__([row, self.lines.widget, tools, self.note, self._drop_zone])
+        children = [row, self.lines.widget, tools, self.note, self._drop_zone]
+        super().__init__(children, layout=make(ipywidgets.Layout))
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
         on_enter(self.input, lambda: self.tasks.start("enter", self._entered))

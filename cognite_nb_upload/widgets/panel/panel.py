@@ -122,7 +122,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._node_form: NodeForm | None = None
         close_last_run()
         self._make()
-        super().__init__(self._sections())
+        super().__init__(self._sections(), layout=make(ipywidgets.Layout))
         self.add_class("cnbu-form")
         self.add_class("cnbu-panel")
         self._page.guard(self)
@@ -562,6 +562,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._changed(None)
         self.unfinished.refresh()
         upload.when_done(partial(self._over, view))
+        upload.when_awaited(self._save)
 
     def _given_way(self, path: str, view: UploadView) -> list[UploadView]:
         """Views of earlier tries with the same file, which did not bring it to CDF."""
@@ -629,6 +630,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if self._saved is not None:
             self._page.told = True
             self._saved.update(self._saved_bundle(), raw=True)
+            self._page.save_lightly(self)
 
     def _saved_bundle(self) -> dict[str, str]:
         html = "".join(html for html, _ in self._endings.values())

@@ -26,7 +26,7 @@ from cognite_nb_upload.progress.words import (
 )
 from cognite_nb_upload.widgets.panel.chooser import ChosenFile
 from cognite_nb_upload.widgets.panel.many import FileList, ListRow
-from cognite_nb_upload.widgets.style import box, close_all, keep_order
+from cognite_nb_upload.widgets.style import box, close_all, keep_order, make
 from cognite_nb_upload.widgets.tasks import Tasks
 
 _STATIC: Final = Path(__file__).parents[1] / "static"
@@ -62,7 +62,7 @@ class FileTable(anywidget.AnyWidget):
         self.on_ended: Callable[[], None] = lambda: None
         self._ran = False
         self._tasks = Tasks()
-        super().__init__()
+        super().__init__(layout=make(ipywidgets.Layout))
         keep_order(self)
         # Measured: the page does not hear of classes that an anywidget gets later.
         self.card = box(ipywidgets.VBox, [self], "cnbu-card")

@@ -336,6 +336,11 @@ function keepFromNotebook(event, top) {
 
 // --- the widget ----------------------------------------------------------------------------------
 
+function initialize({ model }) {
+  model.set("seen", true);
+  model.save_changes();
+}
+
 function render({ model, el }) {
   const ending = new AbortController();
   const style = document.createElement("style");
@@ -353,4 +358,4 @@ function render({ model, el }) {
   });
   return () => ending.abort();
 }
-export default { render };
+export default { initialize, render };
