@@ -58,7 +58,7 @@ WRONG = [
     ("GeoJSON", '{"type": "Circle"}', "Circle", ""),
     ("Value 1", "lonely", "the value 'lonely' has no key", ""),
     ("Key 1", "k" * 129, "of 129 bytes; CDF takes at most 128", ""),
-    ("Part size, MiB", "six", "The part size is a number of MiB", ""),
+    ("Part size, MiB", "six", "Part size is a number of MiB", ""),
     ("Parts at once", "65", "1 to 64", ""),
 ]
 WRONG_PICKS = [
