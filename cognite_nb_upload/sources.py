@@ -210,12 +210,30 @@ class LiveBytesSource(BytesSource):
     a connection is compared with that: a difference raises `SourceChanged`.
     """
 
+    def __init__(self, data: memoryview, name: str = "", how: str = "") -> None:
+        super().__init__(data, name, how)
+        self._mapping = _mapping_of(data)
+        self._mapped = _file_size(self._mapping)
+
+    def _check_mapping(self) -> None:
+        """See that the file behind a mapping is no shorter: to read past its end ends the process.
+
+        Raises:
+            SourceChanged: it is.
+        """
+        if self._mapping is not None and _file_size(self._mapping) < self._mapped:
+            raise SourceChanged(
+                f"The file that {self.name or 'the content'} is mapped from became shorter."
+            ).hint("Nothing was completed. Upload it again once nobody writes to it.")
+
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
         """At most `size` bytes from `offset`, as they are now."""
+        self._check_mapping()
         return bytes(self._view[offset : offset + size])
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` from `offset`; what is in it then changes no more."""
+        self._check_mapping()
         data = self._view[offset : offset + len(room)]
         room[: len(data)] = data
         return len(data)
@@ -224,6 +242,23 @@ class LiveBytesSource(BytesSource):
         """What compares bytes `[start, start + size)` as they go."""
         self.read_once()
         return _Witness(self, start, size)
+
+
+def _mapping_of(data: object) -> mmap.mmap | None:
+    """The mapping of a file that memory belongs to, as that of `np.memmap`; None elsewhere."""
+    while data is not None and not isinstance(data, mmap.mmap):
+        data = getattr(data, "obj", None) if isinstance(data, memoryview) else (
+            getattr(data, "base", None)
+        )  # fmt: skip
+    return data
+
+
+def _file_size(mapping: mmap.mmap | None) -> int:
+    """Bytes of the file behind a mapping; 0 where there is none."""
+    try:
+        return mapping.size() if mapping is not None else 0
+    except (OSError, ValueError):  # memory alone, or it is closed
+        return 0
 
 
 class _Witness:
@@ -441,10 +476,15 @@ class FileSource:
         ).hint("Nothing was completed. Upload it again once nobody writes to it.")
 
     def facts(self) -> SourceFacts:
-        """Path, size, mtime and inode."""
+        """Path, size, mtime and inode, and when anything of it was changed."""
         was = self._as_opened
         path = str(self._path.resolve()) if self._path else ""
-        return SourceFacts(path, self.size, was.st_mtime_ns, was.st_ino)
+        # Elsewhere the system itself writes attributes of files, which changes it all the time.
+        ctime_ns = was.st_ctime_ns if sys.platform == "linux" else 0
+        rights = "/".join(map(str, _rights(was)))
+        return SourceFacts(
+            path, self.size, was.st_mtime_ns, was.st_ino, ctime_ns=ctime_ns, rights=rights
+        )
 
     def close(self) -> None:
         """Close our own descriptor; a second call does nothing."""

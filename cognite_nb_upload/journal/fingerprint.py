@@ -27,10 +27,9 @@ class Fingerprint:
 
     "The same upload" is the same project, base URL, source, name, target and metadata. "The same
     bytes" is the same size, modification time and samples. The inode is told but never decides:
-    some network file systems number their files anew at every mount. The ctime is left out:
-    new rights, another name or a restored backup change it, and would refuse an upload whose bytes
-    are the same; samples of the bytes are compared in its place. The part size is that of the
-    upload that is going on, whatever a later call would choose.
+    some network file systems number their files anew at every mount. The ctime decides only where
+    nothing but a write explains it: new rights, links and a restored backup change it, too. The
+    part size is that of the upload that is going on, whatever a later call would choose.
 
     Attributes:
         source: absolute path, or what else names the place, such as `browser:big.segy`; "" where
@@ -43,6 +42,7 @@ class Fingerprint:
         metadata: SHA-256 of what CDF is told of the file, `overwrite` included.
         target: the existing file whose content is sent, by external id or instance id.
         version: what else tells one content from another, such as a digest of bytes in memory.
+        ctime_ns: when anything of the file was changed; `rights` is what else changes it.
     """
 
     project: str
@@ -57,6 +57,8 @@ class Fingerprint:
     metadata: str = ""
     target: str = ""
     version: str = ""
+    ctime_ns: int = 0
+    rights: str = ""
 
     @classmethod
     def of(
@@ -92,6 +94,8 @@ class Fingerprint:
             metadata=digest([metadata or {}, overwrite]),
             target=target,
             version=facts.version,
+            ctime_ns=facts.ctime_ns,
+            rights=facts.rights,
         )
 
     @property
@@ -131,9 +135,18 @@ class Fingerprint:
             changes.append("its bytes are others")
         if self.mtime_ns and now.mtime_ns and self.mtime_ns != now.mtime_ns:
             changes.append(f"it was modified {_when(self.mtime_ns)} and is {_when(now.mtime_ns)}")
+        if not changes and self._was_put_back(now):
+            changes.append("it was written to, and its modification time put back")
         if changes and self.inode and now.inode and self.inode != now.inode:
             changes.append("it is another file on the disk")
         return changes
+
+    def _was_put_back(self, now: Fingerprint) -> bool:
+        """True where the same file was changed, and neither its time nor its rights tell how."""
+        was = self.source, self.inode, self.rights  # to move a file changes its ctime, too
+        same_file = self.inode and was == (now.source, now.inode, now.rights)
+        known = self.ctime_ns and now.ctime_ns
+        return bool(same_file and known and self.ctime_ns != now.ctime_ns)
 
 
 def sample_hashes(read: Callable[[int, int], bytes | memoryview], size: int) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ FIRST: Final = 512 * KIB
 AT_ONCE: Final = 4
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # A store says so of a URL that is over or wrong: CDF is asked for another one, once.
+_PAGE: Final = "the answer is a page, not the file: is there a login or a proxy between?"
 _OF_THE_URL: Final = frozenset({400, 401, 403, 404, 410})
 T = TypeVar("T")
 Pieces = Generator[memoryview, None, None]
@@ -306,7 +307,7 @@ def _extent(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
     if not length.isdigit():
         raise _Problem("the answer does not say how many bytes it brings")
     if _is_page(headers):
-        raise _Problem("the answer is a page, not the file: is there a login or a proxy between?")
+        raise _Problem(_PAGE)
     return 0, int(length), int(length)
 
 
@@ -387,6 +388,8 @@ def _ask_size(network: NetworkStore, url: Secret, stop: CancelToken) -> _Problem
             status = reply.status_code
             if status not in (200, 206, 416):
                 return _Problem(f"the store says {status}", status)
+            if status == 200 and _is_page(reply.headers):
+                return _Problem(_PAGE)
             return _total_of(reply)
     except NoAnswer as error:
         return _Problem(str(error))

@@ -80,6 +80,20 @@ class PartialFile:
     def _opened(self) -> int:
         if self.path.exists() and not self.path.is_file():
             raise UsageError(f"{self.path} is not a regular file; give another path.")
+        while True:
+            fd = self._locked()
+            if fcntl is None or _is_at(fd, self._part):
+                process.own(fd)
+                return fd
+            os.close(fd)  # its download has ended meanwhile, and given it its name
+
+    def _locked(self) -> int:
+        """The part file, open and locked.
+
+        Raises:
+            UsageError: it cannot be written.
+            UploadBusy: another download writes to it.
+        """
         binary = getattr(os, "O_BINARY", 0)
         try:
             fd = os.open(self._part, os.O_RDWR | os.O_CREAT | binary, 0o666)
@@ -95,7 +109,6 @@ class PartialFile:
                 raise UploadBusy(f"{self.path} is being downloaded already.") from None
             except OSError:
                 pass  # a file system without locks
-        process.own(fd)
         return fd
 
     def _known_step(self) -> int:
@@ -193,22 +206,27 @@ class PartialFile:
 
     def finish(self) -> None:
         """All is there: it takes its name, and the record goes."""
-        self.close()
-        try:
+        if fcntl is None:
+            self.close()
+        try:  # under the lock: nobody else writes to what has its name
             os.replace(self._part, self.path)
+            self._record.unlink(missing_ok=True)
         except OSError as error:
             raise TransferError(
                 f"{self._part} is whole, but cannot take the place of {self.path}: "
                 f"{error.strerror}."
             ) from None
-        self._record.unlink(missing_ok=True)
+        finally:
+            self.close()
 
     def drop(self) -> None:
         """Forget what has arrived."""
-        self.close()
+        if fcntl is None:
+            self.close()
         for path in (self._part, self._record):
             with suppress(OSError):
                 path.unlink()
+        self.close()
 
     def close(self) -> None:
         """Close it; a second call does nothing."""
@@ -216,6 +234,14 @@ class PartialFile:
             fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """True where the open file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def safe_name(name: str, instead: str) -> str:

@@ -30,7 +30,9 @@ from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator
 from cognite_nb_upload.progress import bars, summary
-from cognite_nb_upload.transfer.partial import safe_name
+from cognite_nb_upload.store.download import StoredObject
+from cognite_nb_upload.transfer import partial
+from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
 
 
 class Halt:
@@ -378,3 +380,52 @@ def test_why_it_waits_is_told(linked: CogniteClient, blob: Blob, tmp_path: Path)
     assert blob.answers == []
     assert "the store says 503" in waits
     assert waits[-1] == ""
+
+
+# --- two downloads to one path --------------------------------------------------------------------
+
+
+def part_file(path: Path) -> PartialFile:
+    """The part file of a download of four bytes."""
+    wanted, found = Wanted("demo", "http://cdf", {"id": 1}), StoredObject(4, '"v"')
+    return PartialFile(path, wanted, found, resume=True)
+
+
+def test_a_download_keeps_its_file_until_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    first, give_name, tried = part_file(path), os.replace, []
+    first.write(first.spans[0], 0, b"done")
+
+    def give_name_beside_another(old: Path, new: Path) -> None:
+        with pytest.raises(UploadBusy):
+            part_file(path)
+        tried.append(new)
+        give_name(old, new)
+
+    monkeypatch.setattr(os, "replace", give_name_beside_another)
+    first.finish()
+    assert tried == [path]
+    assert path.read_bytes() == b"done"
+
+
+@pytest.mark.skipif(partial.fcntl is None, reason="an open file cannot be replaced there")
+def test_a_download_that_opened_a_file_which_got_its_name_meanwhile_begins_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    first, lock = part_file(path), partial.fcntl.flock
+    first.write(first.spans[0], 0, b"done")
+
+    def late(fd: int, how: int) -> None:
+        monkeypatch.undo()
+        first.finish()
+        lock(fd, how)
+
+    monkeypatch.setattr(partial.fcntl, "flock", late)
+    second = part_file(path)
+    second.write(second.spans[0], 0, b"next")
+    assert path.read_bytes() == b"done"
+    second.finish()
+    assert path.read_bytes() == b"next"

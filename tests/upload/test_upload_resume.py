@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -274,6 +275,29 @@ def test_a_file_that_changed_since_is_refused_whatever_gave_it_away(
     assert "resume=False" in refused.value.__notes__[0]
     assert not asked(cdf, "complete")
     assert client.files.upload(path, part_size=PART, resume=False).notes == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ctime tells nothing there")
+def test_a_file_whose_time_was_put_back_since_is_refused_where_no_sample_tells(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    path, other = file_of(tmp_path, 3), file_of(tmp_path, 2, name="other.segy", seed=1)
+    left_off(client, cdf, other)
+    other.chmod(0o640)  # which changes the ctime, too
+    assert "1 of 2 parts stored" in client.files.upload(other, part_size=PART).notes[0]
+    completed = len(asked(cdf, "complete"))
+    left_off(client, cdf, path)
+    was = path.stat()
+    with path.open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"edited")
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    with pytest.raises(SourceChanged, match="its modification time put back") as refused:
+        client.files.upload(path, part_size=PART)
+    assert "resume=False" in refused.value.__notes__[0]
+    assert len(asked(cdf, "complete")) == completed
+    done = client.files.upload(path, part_size=PART, resume=False)
+    assert cdf.content(done.id) == path.read_bytes()
 
 
 def test_a_file_that_is_gone_in_cdf_is_begun_anew_and_said(

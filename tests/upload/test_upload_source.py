@@ -6,6 +6,7 @@ import errno
 import io
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from upload_rig import PART, Gate, asked, content_of, file_of, puts, stored_puts, until
+from upload_rig import (
+    PART,
+    Gate,
+    asked,
+    content_of,
+    file_of,
+    program,
+    puts,
+    stored_puts,
+    until,
+)
 
 from cognite_nb_upload import CogniteClient, SourceChanged, TransferError, VerifyError, uploads
 from cognite_nb_upload.core import events as ev
@@ -410,3 +421,40 @@ def test_22_a_file_whose_time_is_put_back_is_noticed_and_begun_anew(
     uploaded = client.files.upload(path, part_size=PART)
     assert cdf.content(uploaded.id) == path.read_bytes()
     assert puts(cdf)[0] == 2  # what was stored before is not gone on with
+
+
+TRUNCATES = """
+import mmap, os, sys
+from cognite_nb_upload import CogniteClient, SourceChanged
+from upload_rig import PART, until
+
+path, kind = sys.argv[1:]
+if kind == "array":
+    import numpy
+    content = numpy.memmap(path, mode="r")
+else:
+    with open(path, "rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+with CogniteClient.from_env() as client:
+    upload = client.files.start_upload(
+        content, name="mapped", part_size=PART, max_bandwidth=4e6, max_concurrency=1
+    )
+    until(upload, lambda state: state.sent > 0)
+    os.truncate(path, 1000)
+    try:
+        upload.result(60)
+    except SourceChanged as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be truncated there")
+@pytest.mark.parametrize("kind", ["mapping", "array"])
+def test_32_a_mapped_file_that_becomes_shorter_does_not_end_the_process(
+    cdf: Emulator, tmp_path: Path, kind: str
+) -> None:
+    """To read past the end of the file is SIGBUS, which ends a kernel."""
+    ended = program(cdf, TRUNCATES, file_of(tmp_path, 4), kind)
+    assert ended.returncode == 0, ended.stderr
+    assert "is mapped from became shorter" in ended.stdout
+    assert not asked(cdf, "complete")

@@ -214,7 +214,7 @@ def test_an_uploaded_file_is_never_called_failed_because_it_cannot_be_looked_at(
     assert "could not be verified" in uploaded.notes[0]
 
 
-@pytest.mark.parametrize("kind", ["reset_before", "status", "close_after"])
+@pytest.mark.parametrize("kind", ["reset_before", "status", "close_after", "html"])
 def test_a_store_that_fails_once_is_asked_its_size_again(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, kind: str
 ) -> None:
