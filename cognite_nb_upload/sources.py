@@ -53,6 +53,7 @@ _COPY: Final = 4 * MIB
 COPIED_UP_TO: Final = 16 * MIB
 _BLOCK: Final = MIB
 _LIVE: Final = "read where it is; a change is noticed"
+NOWHERE: Final = "The current folder was deleted: change to another, or give an absolute path."
 # To go back in these is to decompress from their beginning: they are read once, and spooled.
 _PACKED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
 _COMPRESSED: Final = (*_PACKED, zipfile.ZipExtFile)
@@ -627,6 +628,8 @@ def absolute(path: os.PathLike[str] | str) -> Path:
         return Path(os.fsdecode(path)).expanduser().absolute()
     except RuntimeError:
         raise UsageError(f"{path} begins in a home folder, and none is known: set HOME.") from None
+    except FileNotFoundError:  # it is relative
+        raise UsageError(NOWHERE) from None
 
 
 class LiveSeekableSource(SeekableSource, _Digested):

@@ -85,6 +85,7 @@ def forget(upload_id: str, folder: Path | None = None) -> None:
         UsageError: there is no such upload.
         UploadBusy: someone is sending it.
     """
+    upload_id = upload_id_of(upload_id)
     job = path_of_job(upload_id, journal_folder.state_folder(folder))
     if job is not None:
         forget_job(job)

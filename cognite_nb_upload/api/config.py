@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from cognite_nb_upload.api.auth import Credentials
@@ -75,6 +76,13 @@ class ClientConfig:
         for name in ("timeout_s", "transfer_timeout_s", "stall_timeout_s"):
             object.__setattr__(self, name, _seconds(name, getattr(self, name)))
         object.__setattr__(self, "congestion", _congestion(self.congestion))
+        for name, kind in (("retry", Retry), ("headers", Mapping)):
+            given = getattr(self, name)
+            if not isinstance(given, kind):
+                raise ConfigError(f"{name} is a {kind.__name__}, not {type(given).__name__}.")
+        wait_s = self.uploaded_wait_s
+        if not isinstance(wait_s, Real) or isinstance(wait_s, bool) or not float(wait_s) >= 0:
+            raise ConfigError(f"uploaded_wait_s is a number of seconds, 0 or more, not {wait_s!r}.")
         headers = dict(cleaned_header(name, value) for name, value in self.headers.items())
         object.__setattr__(self, "headers", headers)
 
@@ -116,6 +124,8 @@ class ClientConfig:
         Raises:
             ConfigError: names every variable that is missing; never shows a value.
         """
+        if wrong := settings.keys() - {one.name for one in fields(cls)}:
+            raise ConfigError(f"There is no setting {', '.join(sorted(wrong))}.")
         found = settings_of(variables(env, dotenv), cache)
         return cls(**{**found, "client_name": "cognite_nb_upload", **settings})
 

@@ -64,9 +64,14 @@ def variables(
 ) -> Variables:
     """Those of `env` (the process's when None), and those of a file that they leave open."""
     given = os.environ if env is None else env
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"env is a mapping of variables, not {type(given).__name__}; for a file there is "
+            "dotenv="
+        )
     if dotenv is None or dotenv is False:
         return Variables(given)
-    path = _nearest() if dotenv is True else Path(dotenv)
+    path = _nearest() if dotenv is True else Path(os.path.expanduser(dotenv))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -78,7 +83,10 @@ def variables(
 
 def _nearest() -> Path:
     """`.env` in the current folder or the nearest one above it."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:
+        raise ConfigError("The current folder was deleted; give the path of the file.") from None
     found = next((one for one in (here, *here.parents) if (one / ".env").is_file()), None)
     if found is None:
         raise ConfigError(f"There is no .env in {here} or above it; give its path.")

@@ -18,6 +18,7 @@ from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.objects.address import WEB, Address, is_address
 from cognite_nb_upload.objects.given import path_in
 from cognite_nb_upload.objects.many import Place, Stores
+from cognite_nb_upload.sources import NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +220,7 @@ def _file(path: str, relative: str, below: str) -> Found:
 
 def absolute(path: str) -> str:
     """Where a file is, whatever the current folder becomes; links are not looked into."""
-    return str(Path(os.path.abspath(os.path.expanduser(path))))
+    try:
+        return str(Path(os.path.abspath(os.path.expanduser(path))))
+    except FileNotFoundError:  # it is relative
+        raise UsageError(NOWHERE) from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cognite_nb_upload.batch.columns import (
+    DATA_SET,
     OVERWRITE,
     PATH,
     RESULT,
@@ -186,10 +187,14 @@ class Table:
         for row in self.rows:
             if row.status != WAITING:
                 continue
-            external_id = self.fields(row).get("external_id")
+            fields = self.fields(row)
+            external_id = fields.get("external_id")
             clash = seen.clash(row, external_id)
             if clash:
                 row.fail(clash, INVALID)
+            elif external_id is None and self._nodes is None:
+                place = (fields.get("directory"), fields.get("data_set_id"), fields.get(DATA_SET))
+                row.add_note(seen.namesake(row, (fields.get("name") or row.name, *place)))
 
     def _row(self, at: int, path: object) -> BatchRow:
         no, place = self._first + at, self._places[at] if self._places else None
@@ -262,6 +267,14 @@ class Seen:
     def __init__(self) -> None:
         self._keys: dict[str, int] = {}
         self._external_ids: dict[str, int] = {}
+        self._names: dict[tuple[Any, ...], int] = {}
+
+    def namesake(self, row: BatchRow, name: tuple[Any, ...]) -> str:
+        """Which row cannot be told from this one in CDF, but by its id; "" where there is none."""
+        first = self._names.setdefault(name, row.no)
+        if first == row.no:
+            return ""
+        return f"Row {first} has the same name; a directory or an external_id tells them apart"
 
     def clash(self, row: BatchRow, external_id: str | None) -> str:
         """Why a row cannot be sent beside the earlier ones, in words; "" where it can."""

@@ -26,6 +26,7 @@ from cognite_nb_upload.many import watch
 from cognite_nb_upload.objects.address import is_address
 from cognite_nb_upload.progress import bars
 from cognite_nb_upload.say import say
+from cognite_nb_upload.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ def _say_rows(frame: pd.DataFrame) -> int:
     bad = frame[~frame["status"].isin(["waiting", "done", "skipped", "assembling"])]
     dry_run = bool((frame["status"] == "waiting").any())
     for row in bad.itertuples():
-        say(f"{row.path}: {row.status}: {row.error}", error=True)
+        say(f"{plain(row.path)}: {row.status}: {row.error}", error=True)
     count, skipped = len(frame) - len(bad), int((frame["status"] == "skipped").sum())
     sent = show_bytes(int(frame["size"].fillna(0).drop(bad.index).sum()))
     left = f", {skipped} of them left as they were" if skipped else ""
@@ -205,9 +206,10 @@ def _uploads(options: argparse.Namespace) -> int:
         say("No upload is unfinished.")
     for id, job in zip(jobs.index, jobs.to_dict("records"), strict=True):
         failed = f", {job['failed']} failed" if job["failed"] else ""
-        say(f"{id}  {job['state']}, {job['done']} of {job['files']} files{failed}  {job['title']}")
+        files = f"{job['done']} of {job['files']} files{failed}"
+        say(f"{id}  {job['state']}, {files}  {plain(job['title'])}")
     for id, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        say(f"{id}  {_progress(row)}  {row['source'] or row['name']}")
+        say(f"{id}  {_progress(row)}  {plain(row['source'] or row['name'])}")
     return 0
 
 
@@ -239,5 +241,5 @@ def _download(options: argparse.Namespace) -> int:
     node = tuple(options.instance_id) if options.instance_id else None
     with CogniteClient() as client:
         path = client.files.download(options.to, options.id, options.external_id, node)
-    say(f"{path}: {show_bytes(path.stat().st_size)}")
+    say(f"{plain(path)}: {show_bytes(path.stat().st_size)}")
     return 0

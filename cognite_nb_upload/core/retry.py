@@ -12,7 +12,11 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from numbers import Real
 from typing import Final
+
+from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.errors import ConfigError
 
 # The union of what the official clients try again. 500 is among them, since
 # every request of ours that is repeated may be.
@@ -44,6 +48,19 @@ class Retry:
     offline_s: float = 600.0
     deadline_s: float = 3600.0
     jitter: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """See that waits can be computed of it.
+
+        Raises:
+            ConfigError: one of its numbers is none, or below 0; or there is no try at all.
+        """
+        if (whole(self.attempts) or 0) < 1:
+            raise ConfigError(f"attempts is a whole number from 1, not {self.attempts!r}.")
+        for name in ("base_s", "most_s", "patience_s", "offline_s", "deadline_s"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= 0:
+                raise ConfigError(f"{name} is a number of seconds, 0 or more, not {value!r}.")
 
     def wait_s(
         self,

@@ -18,7 +18,8 @@ from numbers import Real
 from typing import Any, Final, cast
 
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.models import FIELDS, GeoLocation, Label
+from cognite_nb_upload.models import FIELDS, TIMES, GeoLocation, Label
+from cognite_nb_upload.models.fields import refuse_seconds
 from cognite_nb_upload.models.wire import camel, from_ms
 
 Pair = tuple[str, str]
@@ -160,11 +161,15 @@ def fields_of(given: object) -> dict[str, Any]:
     Raises:
         UsageError: it is none of these, says nothing of a file, or a value cannot be read.
     """
+    people = not hasattr(given, "to_kwargs") and not hasattr(given, "dump")
     given = _as_mapping(given)
     named = {_CAMEL.get(str(key), str(key)): value for key, value in given.items()}
     found = {key: named[key] for key in FIELDS if key in named and not missing(named[key])}
     if not found:
         raise UsageError(f"None of its names is a field of a file: {', '.join(FIELDS)}.")
+    if people:  # what CDF says of a file is in milliseconds, whatever it looks like
+        for field in TIMES & found.keys():
+            refuse_seconds(field, found[field])
     return {field: read_field(field, value) for field, value in found.items()}
 
 
@@ -184,7 +189,9 @@ def _as_mapping(given: Any) -> Mapping[str, Any]:
         if callable(dump := getattr(given, name, None)):
             given = dump()
             break
-    if hasattr(given, "columns") and len(given) == 1:
+    if hasattr(given, "columns"):
+        if len(given) != 1:
+            raise UsageError(f"A form is filled from one row, and the table has {len(given)}.")
         given = given.iloc[0]
     if hasattr(given, "iloc"):
         given = given.to_dict()

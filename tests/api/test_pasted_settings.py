@@ -15,6 +15,7 @@ from cognite_nb_upload import (
     CogniteClient,
     ConfigError,
     OAuthClientCredentials,
+    Retry,
     Token,
 )
 from cognite_nb_upload.emulator import Emulator
@@ -229,3 +230,36 @@ def test_a_file_for_keys_that_cannot_be_written_is_named(
         pytest.raises(ConfigError, match=r"^SSLKEYLOGFILE names .*keys, which cannot be written"),
     ):
         client.files.list()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"projekt": "x"}, "There is no setting projekt"),
+        ({"retry": 5}, "retry is a Retry, not int"),
+        ({"headers": [("a", "b")]}, "headers is a Mapping, not list"),
+        ({"uploaded_wait_s": "x"}, "uploaded_wait_s is a number of seconds"),
+        ({"env": Path(".env")}, "for a file there is dotenv="),
+    ],
+)
+def test_a_setting_of_another_kind_is_told(cdf: Emulator, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ClientConfig.from_env(**{"env": env_of(cdf), **given})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"attempts": 0}, {"attempts": "3"}, {"base_s": -1}, {"most_s": "x"}, {"patience_s": None},
+     {"deadline_s": float("nan")}],
+)  # fmt: skip
+def test_a_retry_that_cannot_be_computed_is_told(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(given))} is a"):
+        Retry(**given)
+
+
+def test_a_file_of_variables_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my.env").write_text("CDF_PROJECT=p\nCDF_CLUSTER=api\nCDF_TOKEN=t\n")
+    assert ClientConfig.from_env({}, dotenv="~/my.env").project == "p"

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from support import seen
 
-from cognite_nb_upload import CogniteClient, UsageError
+from cognite_nb_upload import CogniteClient, ConfigError, UsageError
 from cognite_nb_upload.emulator import Emulator
 
 Many = Callable[..., pd.DataFrame]
@@ -216,3 +216,34 @@ def test_whole_numbers_as_a_spreadsheet_writes_them(
     assert list(many(paths)["error"]) == [
         "The path is text, not int.", "The path is text, not bytes.", "The path is missing.",
     ]  # fmt: skip
+
+
+def test_files_that_cannot_be_told_apart_are_told(
+    cdf: Emulator, many: Many, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.csv").write_text(name)
+    for given in ([tmp_path / "a", tmp_path / "b"], [tmp_path / "a/data.csv", tmp_path / "b"]):
+        result = many(given, again=True)
+        assert list(result["status"]) == ["done", "done"]
+        assert list(result["note"].fillna("")) == [
+            "", "Row 0 has the same name; a directory or an external_id tells them apart"
+        ]  # fmt: skip
+    apart = many(tmp_path, recursive=True, include="data.csv", again=True)
+    by_id = many(tmp_path, recursive=True, include="data.csv", external_id="path", directory="/x")
+    assert not any("same name" in one for one in [*apart["note"], *by_id["note"]] if one == one)
+
+
+def test_a_relative_path_in_a_folder_that_is_gone_is_told(
+    client: CogniteClient, many: Many, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "current folder was deleted" in many(["a.csv"])["error"][0]
+    with pytest.raises(UsageError, match="current folder was deleted"):
+        client.files.download("a.csv", id=1)
+    with pytest.raises(ConfigError, match="current folder was deleted"):
+        CogniteClient.from_env(dotenv=True)

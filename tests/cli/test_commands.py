@@ -256,6 +256,13 @@ def test_no_encoding_of_the_terminal_fails_an_upload_and_no_name_steers_it(
     assert b"\x1b" not in several.stdout + several.stderr
 
 
+def test_a_name_of_two_lines_is_one_line_in_the_list(cdf: Emulator, run: Run) -> None:
+    assert run("upload", "-", "--name", "a\nb  done", input=b"x").returncode == 0
+    listed = run("uploads", "--recent").stdout.decode().splitlines()
+    assert len(listed) == 1
+    assert listed[0].endswith("a\\nb  done")
+
+
 def test_a_wrong_option_does_not_steer_the_terminal(run: Run) -> None:
     done = run("upload", "a", "--no-such\x1b[31m")
     assert (done.returncode, b"\x1b" in done.stderr) == (2, False)

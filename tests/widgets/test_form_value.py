@@ -334,3 +334,14 @@ def test_what_is_wrong_with_a_location_reddens_its_own_box(form: MetadataForm) -
     assert ["cnbu-wrong" in one._dom_classes for one in boxes] == [True, True, False]
     geo.latitude.value = ""  # type: ignore[attr-defined]
     assert ["cnbu-wrong" in one._dom_classes for one in boxes] == [False, False, False]
+
+
+def test_what_is_not_one_files_values_fills_nothing(form: MetadataForm) -> None:
+    with pytest.raises(UsageError, match="one row, and the table has 2"):
+        form.fill(pd.DataFrame({"name": ["a", "b"], "source": ["c", "d"]}))
+    with pytest.raises(UsageError, match="seems to be in seconds"):
+        form.fill({"name": "a", "source_created_time": 1704067200})
+    form.fill(CDFFile(name="a", source_created_time=datetime(1970, 1, 20, tzinfo=UTC)))
+    assert form.value == FileMetadata(
+        name="a", source_created_time=datetime(1970, 1, 20, tzinfo=UTC)
+    )
