@@ -49,8 +49,8 @@ def test_lab_opens_the_first_notebook_and_ends_whole(tmp_path: Path, number: int
         os.killpg(lab.pid, number)
         assert lab.wait(60) == 0
     finally:
-        lab.kill()
-        lab.wait()
+        lab.terminate()  # it ends JupyterLab, whose process group is another
+        lab.wait(60)
     until(lambda: not any(map(psutil.Process.is_running, processes)), 30)
     text = said.read_text()
     assert "JupyterLab, its kernels and the emulated CDF have ended." in text
