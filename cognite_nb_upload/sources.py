@@ -214,30 +214,41 @@ class LiveBytesSource(BytesSource):
     def __init__(self, data: memoryview, name: str = "", how: str = "") -> None:
         super().__init__(data, name, how)
         self._mapping = _mapping_of(data)
-        self._mapped = _file_size(self._mapping)
-
-    def _check_mapping(self) -> None:
-        """See that the file behind a mapping is no shorter: to read past its end ends the process.
-
-        Raises:
-            SourceChanged: it is.
-        """
-        if self._mapping is not None and _file_size(self._mapping) < self._mapped:
-            raise SourceChanged(
-                f"The file that {self.name or 'the content'} is mapped from became shorter."
-            ).hint("Nothing was completed. Upload it again once nobody writes to it.")
 
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
-        """At most `size` bytes from `offset`, as they are now."""
-        self._check_mapping()
-        return bytes(self._view[offset : offset + size])
+        """At most `size` bytes from `offset`, as they are now.
+
+        Raises:
+            SourceChanged: they are mapped from a file that became shorter.
+        """
+        data = self._view[offset : offset + size]
+        return bytes(data) if self._mapping is None else self._copied(data)
 
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` from `offset`; what is in it then changes no more."""
-        self._check_mapping()
         data = self._view[offset : offset + len(room)]
-        room[: len(data)] = data
+        room[: len(data)] = data if self._mapping is None else self._copied(data)
         return len(data)
+
+    def _copied(self, data: memoryview) -> bytes:
+        """What is mapped, copied by the system.
+
+        Where the file has become shorter, that is an error of its call; to read it here would end
+        the process (SIGBUS).
+        """
+        with _scratch() as file:
+            try:
+                left = data
+                while left:
+                    left = left[file.write(left) :]
+            except OSError as error:
+                if error.errno != errno.EFAULT:
+                    raise
+                raise SourceChanged(
+                    f"The file that {self.name or 'the content'} is mapped from became shorter."
+                ).hint("Nothing was completed. Upload it again once nobody writes to it.") from None
+            file.seek(0)
+            return file.read()
 
     def witness(self, start: int, size: int) -> Witness:
         """What compares bytes `[start, start + size)` as they go."""
@@ -254,12 +265,11 @@ def _mapping_of(data: object) -> mmap.mmap | None:
     return data
 
 
-def _file_size(mapping: mmap.mmap | None) -> int:
-    """Bytes of the file behind a mapping; 0 where there is none."""
-    try:
-        return mapping.size() if mapping is not None else 0
-    except (OSError, ValueError):  # memory alone, or it is closed
-        return 0
+def _scratch() -> io.FileIO:
+    """An empty file that is gone when it is closed, in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        return io.FileIO(os.memfd_create("cognite_nb_upload"), "r+")
+    return tempfile.TemporaryFile(buffering=0)
 
 
 class _Witness:
