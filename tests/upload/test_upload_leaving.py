@@ -150,9 +150,11 @@ download = client.files.start_download(sys.argv[1], id=id)
 
 
 def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
-    cdf.inject(Fault("stall", "download", seconds=1.0, times=1, skip=1))
+    # The first request of this route looks at what was uploaded.
+    cdf.inject(Fault("stall_answer", "download", seconds=1.0, times=1, skip=1))
     done = program(cdf, DOWNLOAD, tmp_path / "copy.bin")
     assert done.returncode == 0, done.stderr
+    assert cdf.fired()
     waiting, result = done.stderr.splitlines()
     assert waiting.startswith("Waiting for <Download ")
     assert result.startswith("<Download copy.bin: done")
@@ -160,7 +162,10 @@ def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
 
 
 def test_a_download_that_failed_is_the_exit_code(cdf: Emulator, tmp_path: Path) -> None:
+    # What has failed before the script ends is told by nobody: the answer waits.
+    cdf.inject(Fault("stall_answer", "downloadlink", seconds=1.0, times=1, skip=1))
     done = program(cdf, DOWNLOAD.replace("id=id", "id=404"), tmp_path / "copy.bin")
+    assert cdf.fired()
     assert done.returncode == 1
     assert "The download of copy.bin failed: CDF refused" in done.stderr
 
