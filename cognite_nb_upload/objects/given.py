@@ -1,6 +1,6 @@
 """What was given to be uploaded, where it is in another store: as text, as a path, as a file.
 
-Rule of this file: what this machine has itself is left to `sources.py`, and so is what unpacks.
+Rule of this file: what this machine has itself is left to `sources`, and so is what unpacks.
 """
 
 from __future__ import annotations

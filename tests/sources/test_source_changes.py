@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cognite_nb_upload import sources
 from cognite_nb_upload.errors import SourceChanged, TransferError
-from cognite_nb_upload.sources import FileSource, as_source
+from cognite_nb_upload.sources import FileSource, as_source, given
 
 SIZE = 10_000
 
@@ -118,7 +117,7 @@ def test_a_file_that_became_shorter_is_noticed_while_it_is_read(path: Path) -> N
 def test_an_object_that_became_shorter_is_noticed_while_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sources, "COPIED_UP_TO", 0)
+    monkeypatch.setattr(given, "COPIED_UP_TO", 0)
     file = io.BytesIO(bytes(SIZE))
     source = as_source(file)
     file.truncate(100)

@@ -26,7 +26,7 @@ from contents import CONTENTS, DATA, Make, OnlyReads, compressed, opened, writte
 from cognite_nb_upload import sources
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.errors import SourceChanged, UsageError
-from cognite_nb_upload.sources import Source, as_source, as_source_async, give_back
+from cognite_nb_upload.sources import Source, as_source, as_source_async, give_back, given, memory
 
 
 def whole(source: Source) -> bytes:
@@ -119,7 +119,7 @@ class Busy(io.BytesIO):
 def test_parts_of_one_file_object_do_not_disturb_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sources, "COPIED_UP_TO", 0)
+    monkeypatch.setattr(given, "COPIED_UP_TO", 0)
     file = Busy(DATA * 20)
     parts = [as_source(file, length=len(DATA)) for _ in range(20)]
     with ThreadPoolExecutor(8) as pool:
@@ -203,8 +203,8 @@ def test_memory_that_may_be_written_to_is_copied_where_it_is_small_and_says_so(m
 def test_memory_above_that_is_watched_as_it_goes(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "COPIED_UP_TO", 100)
-    monkeypatch.setattr(sources, "_BLOCK", 1000)
+    monkeypatch.setattr(given, "COPIED_UP_TO", 100)
+    monkeypatch.setattr(memory, "_BLOCK", 1000)
     content = make(DATA)
     source = as_source(content)
     sources.read_once(source, CancelToken())
@@ -233,7 +233,7 @@ def test_a_pass_that_was_stopped_is_begun_again() -> None:
 
 
 def test_memory_may_be_resized_once_the_source_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "COPIED_UP_TO", 100)
+    monkeypatch.setattr(given, "COPIED_UP_TO", 100)
     data = bytearray(DATA)
     source = as_source(data)
     with pytest.raises(BufferError):
