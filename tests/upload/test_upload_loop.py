@@ -40,7 +40,7 @@ from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.watch import Bars
-from cognite_nb_upload.transfer import work
+from cognite_nb_upload.transfer import places
 
 
 async def _nothing() -> None:
@@ -330,7 +330,7 @@ def test_hooks_that_wait_for_other_uploads_leave_them_threads(
 def test_an_upload_waits_for_its_turn_and_a_paused_one_gives_its_place(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "_places", process.PerProcess(lambda: asyncio.Semaphore(1)))
+    monkeypatch.setattr(places, "_of_process", process.PerProcess(lambda: places.Places(1)))
     one, two = small_files(tmp_path, 2)
     nested: list[Uploaded] = []
     cdf.inject(Fault("stall", "part", part=1))
