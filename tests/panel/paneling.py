@@ -27,7 +27,8 @@ def press(panel: UploadPanel) -> Upload:
     """Press Upload."""
     before = panel.uploads
     panel.start.click()
-    assert panel.uploads[:-1] == before, panel.reason
+    until(lambda: panel.uploads != before)  # a path that is still looked up is waited for
+    assert panel.uploads[:-1] == before
     assert panel.upload is not None
     return panel.upload
 

@@ -98,6 +98,35 @@ def test_whether_a_part_size_fits_depends_on_the_file(
     until(lambda: "larger than 5242880 bytes" in panel.sending.fields[0].note.value, 20)
 
 
+def test_a_press_in_the_moment_in_which_the_path_is_found_counts(
+    ready: UploadPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ready.files
+    threads: list[threading.Thread] = []
+
+    class FoundMeanwhile:
+        """The path is found right after it was asked whether it is still looked for."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(files, name)
+
+        @property
+        def looking(self) -> bool:
+            was = files.looking
+            if not threads:
+                threads.append(threading.Thread(target=setattr, args=(files, "looking", False)))
+                threads[0].start()
+                threads[0].join(0.1)
+            return was
+
+    files.looking = True
+    monkeypatch.setattr(ready, "files", FoundMeanwhile())
+    ready.start.click()
+    until(lambda: ready.uploads)
+    threads[0].join(60)
+    assert ready.uploads[0].result(60).name == "big.segy"
+
+
 def test_a_press_on_a_disabled_button_does_nothing(panel: UploadPanel) -> None:
     panel.start.click()
     assert panel.uploads == ()

@@ -425,9 +425,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def _start(self) -> None:
         """Upload was pressed; the kernel may hear of it together with what was typed before."""
-        if self.files.looking:
-            self._pressed = True  # it counts once it is known what the path is
-            return
+        with self._lock:  # or what is found in this moment would not see the press
+            if self.files.looking:
+                self._pressed = True  # it counts once it is known what the path is
+                return
         if why := self._why_not():
             self._refused = True
             self._wrong.value = say(f"Not started. {why}", "error", "alert")
