@@ -175,7 +175,8 @@ def unfinished(cdf: Emulator, folder: Path) -> str:
     path = folder / "big.bin"
     path.write_bytes(bytes(12 * MIB + 1))
     cdf.inject(Fault("status", "part", part=2, status=403, times=None))
-    assert main(["upload", str(path), "--part-size", "6MiB"]) == 1
+    one_by_one = ["--part-size", "6MiB", "--max-concurrency", "1"]
+    assert main(["upload", str(path), *one_by_one]) == 1
     cdf.clear_faults()
     (id,) = uploads().index
     return str(id)
