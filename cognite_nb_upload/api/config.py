@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from typing import Any
 
 from cognite_nb_upload.api.auth import Credentials
 from cognite_nb_upload.api.environment import checked_root, settings_of, url_of_cluster, variables
 from cognite_nb_upload.api.values import checked_cluster, checked_project, cleaned_header, trimmed
 from cognite_nb_upload.core.congestion import Congestion, checked_congestion
-from cognite_nb_upload.core.numbers import as_seconds
+from cognite_nb_upload.core.numbers import as_seconds, check_seconds
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import ConfigError, UsageError
 
@@ -80,9 +79,7 @@ class ClientConfig:
             given = getattr(self, name)
             if not isinstance(given, kind):
                 raise ConfigError(f"{name} is a {kind.__name__}, not {type(given).__name__}.")
-        wait_s = self.uploaded_wait_s
-        if not isinstance(wait_s, Real) or isinstance(wait_s, bool) or not float(wait_s) >= 0:
-            raise ConfigError(f"uploaded_wait_s is a number of seconds, 0 or more, not {wait_s!r}.")
+        check_seconds("uploaded_wait_s", self.uploaded_wait_s)
         headers = dict(cleaned_header(name, value) for name, value in self.headers.items())
         object.__setattr__(self, "headers", headers)
 

@@ -12,7 +12,7 @@ import re
 from numbers import Real
 from typing import Final
 
-from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.errors import ConfigError, UsageError
 
 _UNITS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE: Final = re.compile(
@@ -94,6 +94,16 @@ def as_seconds(name: str, value: object) -> float:
     if isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0:
         return float(value)
     raise UsageError(f"{name} is a number of seconds above 0, not {value!r}.")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """See that a setting is a time to wait.
+
+    Raises:
+        ConfigError: it is no number, or below 0.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= 0:
+        raise ConfigError(f"{name} is a number of seconds, 0 or more, not {value!r}.")
 
 
 def _rate_of_text(text: str) -> float | None:

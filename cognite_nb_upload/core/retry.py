@@ -12,10 +12,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from numbers import Real
 from typing import Final
 
-from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.numbers import check_seconds, whole
 from cognite_nb_upload.errors import ConfigError
 
 # The union of what the official clients try again. 500 is among them, since
@@ -58,9 +57,7 @@ class Retry:
         if (whole(self.attempts) or 0) < 1:
             raise ConfigError(f"attempts is a whole number from 1, not {self.attempts!r}.")
         for name in ("base_s", "most_s", "patience_s", "offline_s", "deadline_s"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= 0:
-                raise ConfigError(f"{name} is a number of seconds, 0 or more, not {value!r}.")
+            check_seconds(name, getattr(self, name))
 
     def wait_s(
         self,

@@ -43,6 +43,7 @@ class SeekableSource:
         size: int,
         close: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__()
         self.name = name
         self.size = size
         self._file = file
@@ -88,19 +89,7 @@ class LiveSeekableSource(SeekableSource, Digested):
 
     one_at_a_time = False
     pinned = True
-
-    def __init__(
-        self,
-        file: IO[bytes],
-        *,
-        name: str,
-        start: int,
-        size: int,
-        close: Callable[[], None] | None = None,
-    ) -> None:
-        Digested.__init__(self)
-        self.how = LIVE
-        SeekableSource.__init__(self, file, name=name, start=start, size=size, close=close)
+    how = LIVE
 
     def facts(self) -> SourceFacts:
         """Size and digest: the same bytes in another process are the same content."""

@@ -76,14 +76,12 @@ class Place:
 
     async def take(self, tell: Callable[[str], None]) -> None:
         """Wait for a place; `tell(reason)` hears why, and "" at the end of the wait."""
-        if self._places.full:
+        if full := self._places.full:
             tell(f"its turn, behind {AT_WORK} other uploads")
-            await self._places.take()
-            self._has = True
+        await self._places.take()
+        self._has = True
+        if full:
             tell("")
-        else:
-            await self._places.take()
-            self._has = True
 
     async def take_back(self, tell: Callable[[str], None]) -> None:
         """Take it again, where it was lent to another for a wait; `tell` as in `take`."""

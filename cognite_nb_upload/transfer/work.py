@@ -407,11 +407,13 @@ class UploadTask:
         """
         if not self._unchecked:
             return
-        if passes_once(self._order.source):
+        comes_once = passes_once(self._order.source)
+        if comes_once:
             self._tell_wait(f"{self._source.name} to end, after its last byte")
         with ended_by(stop):
             await background.in_thread(lambda _: self._source.check_last(), stop)
-        self._tell_wait("")
+        if comes_once:
+            self._tell_wait("")
         self._unchecked = False
         if self._proof is not None:
             self._proof.of_sent(self._state)
