@@ -267,14 +267,14 @@ def locked(path: Path) -> Iterator[None]:
         held.release()
 
 
-def lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> ProcessLock:
+def lock(path: Path) -> ProcessLock:
     """Take an upload in hand; let go of it with `.release()`, or by dying.
 
     Raises:
         UploadBusy: someone else has it; the message says who.
         OSError: nothing can be locked in that folder.
     """
-    held = ProcessLock.take(_lock_path(path), wait_s)
+    held = ProcessLock.take(_lock_path(path), _LOCK_WAIT_S)
     if held is None:
         holder = _holder(path)
         raise UploadBusy(f"The upload {path.stem} is being sent by {holder}.").hint(
@@ -299,14 +299,10 @@ def _holder(path: Path) -> Holder | str:
 
 def _held_by(replayed: Replayed) -> str:
     """Who has it in hand now, or ""."""
-    if replayed.outcome or not _lock_path(replayed.path).exists():
-        return ""
-    try:
-        lock(replayed.path, wait_s=0).release()
-    except UploadBusy:
-        return str(replayed.holder or "another process")
-    except OSError:
-        return ""
+    if not replayed.outcome:
+        with contextlib.suppress(OSError):
+            if ProcessLock.is_held(_lock_path(replayed.path)):
+                return str(replayed.holder or "another process")
     return ""
 
 

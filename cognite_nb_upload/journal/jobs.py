@@ -411,8 +411,8 @@ def _lock_path(path: Path) -> Path:
     return path.with_suffix(".joblock")
 
 
-def _lock(path: Path, wait_s: float = _LOCK_WAIT_S) -> ProcessLock:
-    held = ProcessLock.take(_lock_path(path), wait_s)
+def _lock(path: Path) -> ProcessLock:
+    held = ProcessLock.take(_lock_path(path), _LOCK_WAIT_S)
     if held is None:
         raise UploadBusy(
             f"The job {path.stem}, which has files of this call, is being sent by {_holder(path)}."
@@ -431,14 +431,9 @@ def _holder(path: Path) -> str:
 
 
 def _held_by(path: Path) -> str:
-    if not _lock_path(path).exists():
-        return ""
-    try:
-        _lock(path, wait_s=0).release()
-    except UploadBusy:
-        return _holder(path)
-    except OSError:
-        return ""
+    with contextlib.suppress(OSError):
+        if ProcessLock.is_held(_lock_path(path)):
+            return _holder(path)
     return ""
 
 

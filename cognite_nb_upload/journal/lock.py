@@ -4,7 +4,8 @@ Rules of this file: a POSIX record lock belongs to a process. A forked child doe
 and the operating system ends it with its process, whatever children live on. (`flock` belongs to
 the open file, which children share: it would outlive a killed parent.) A record lock does not
 exclude its own process, and ends when that process closes any descriptor of the file. So a table
-says what this process has locked, and a file of the table is never opened again.
+says what this process has locked, and a file of the table is never opened again. Whoever only
+looks shares the lock for an instant, so that two who look do not take each other for a holder.
 """
 
 from __future__ import annotations
@@ -68,6 +69,29 @@ class ProcessLock:
                     return None
             time.sleep(_POLL_S)
 
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """True where somebody has the lock; only looks, and makes no file.
+
+        Raises:
+            OSError: the file cannot be opened, or nothing can be locked there.
+        """
+        held = _held.get()
+        with held.mutex:
+            if _file_at(path) in held.files:
+                return True
+            try:
+                fd = os.open(path, _FLAGS & ~os.O_CREAT)
+            except FileNotFoundError:
+                return False
+            try:
+                _lock(fd, shared=True)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(fd)
+            return False
+
     @classmethod
     def _try(cls, path: Path) -> ProcessLock:
         held = _held.get()
@@ -114,8 +138,8 @@ def _file_of(about: os.stat_result) -> _File:
     return about.st_dev, about.st_ino
 
 
-def _lock(fd: int) -> None:
-    """Lock an open file at once.
+def _lock(fd: int, *, shared: bool = False) -> None:
+    """Lock an open file at once; several may have it `shared`, but on Windows.
 
     Raises:
         BlockingIOError: another process has it.
@@ -125,7 +149,7 @@ def _lock(fd: int) -> None:
         if sys.platform == "win32":
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         else:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _TAKEN:
             raise BlockingIOError from None

@@ -25,7 +25,7 @@ class Tasks:
     """Work on the package's own loop, by name: a new one of a name ends the one before it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a widget that is collected meanwhile ends its own
         self._futures: dict[str, Future[None]] = {}
 
     def start(self, name: str, work: Work, after_s: float = 0.0) -> None:
@@ -35,10 +35,9 @@ class Tasks:
             await anyio.sleep(after_s)
             await work()
 
-        # Starting and cancelling wait for the loop, which may want the lock: neither holds it.
-        future = _start(later)
+        # Of two threads, the one that starts its work last is also told to be the last.
         with self._lock:
-            before, self._futures[name] = self._futures.get(name), future
+            before, self._futures[name] = self._futures.get(name), _start(later)
         if before is not None:
             before.cancel()
 
