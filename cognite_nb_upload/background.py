@@ -329,7 +329,8 @@ class Awaited(Coroutine[Any, Any, T_co]):
     """What runs already and can be awaited, also by `asyncio.create_task` and task groups.
 
     asyncio makes tasks of coroutines only, so it is one. Each task that it is given to has a wait
-    of its own; cancelling the task cancels that wait.
+    of its own; cancelling the task cancels that wait. `asyncio.wait` refuses coroutines, and takes
+    the task.
     """
 
     def send(self, value: Any, /) -> Any:

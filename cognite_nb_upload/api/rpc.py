@@ -36,7 +36,7 @@ from cognite_nb_upload.api.values import cleaned_header
 from cognite_nb_upload.background import run_sync, running_loop, ticking, until_done
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.numbers import whole
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import APIError, CDFUnreachable, SignInFailed, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import PerProcess
@@ -65,7 +65,7 @@ class Unanswered(CDFUnreachable):
     """No answer that tells whether the request was carried out; repeating it may do harm."""
 
 
-class Rpc:
+class Rpc(NotPickled):
     """JSON requests to one CDF project. Works in any event loop, with connections kept per loop."""
 
     def __init__(self, config: ClientConfig) -> None:

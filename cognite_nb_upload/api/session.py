@@ -382,8 +382,10 @@ class FileMultipartUploadSession(NotPickled):
             emit(ev.Completed(verified=await verify(work.file) if verify else ""))
 
 
-class Opening(background.Awaited[FileMultipartUploadSession]):
+class Opening(NotPickled, background.Awaited[FileMultipartUploadSession]):
     """A multipart upload about to be opened: `await` it, or enter it with `async with`."""
+
+    _instead = FileMultipartUploadSession._instead
 
     def __init__(self, open_it: Callable[[], Awaitable[FileMultipartUploadSession]]) -> None:
         self._open_it = open_it

@@ -44,12 +44,13 @@ class Secret:
 
 
 class NotPickled:
-    """What holds a token, or runs in this process: it says what to hand to a worker instead."""
+    """What holds a token, or runs in this process: it says what to do instead of copying it."""
 
     _instead = (
-        "it holds a token. Make one in the worker, with from_env(), and give the worker the "
-        "environment."
+        "it holds a token. Use it as it is in all threads; make one in another process, with "
+        "from_env(), and give that process the environment."
     )
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is not pickled: {self._instead}")
+        # `copy.copy` and `copy.deepcopy` ask here too.
+        raise TypeError(f"{type(self).__name__} is neither pickled nor copied: {self._instead}")

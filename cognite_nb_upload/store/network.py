@@ -19,7 +19,7 @@ import httpx
 from cognite_nb_upload import http, process
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.congestion import Congestion
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import SourceChanged, UploadStopped
 from cognite_nb_upload.sources import AnyPlace, Source, reader_of, region_of
 from cognite_nb_upload.store.answer import Answer, NoAnswer
@@ -105,7 +105,7 @@ class Connections:
             one.close()
 
 
-class NetworkStore:
+class NetworkStore(NotPickled):
     """Stores behind signed URLs; the `PartStore` over HTTP. Any thread may call it.
 
     Args:

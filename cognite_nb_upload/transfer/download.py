@@ -28,7 +28,7 @@ from cognite_nb_upload.api.files import FileEndpoints
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed, Listener
 from cognite_nb_upload.core.plan import MIB, show_bytes
-from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.core.state import Phase, UploadState
 from cognite_nb_upload.errors import (
     SourceChanged,
@@ -51,12 +51,14 @@ _SAVE_S: Final = 2.0
 _TELL_S: Final = 0.1
 
 
-class Download(background.Awaited[Path]):
+class Download(NotPickled, background.Awaited[Path]):
     """A running download: await it in any cell, or wait with `result()`, for the path.
 
     It can be watched as an upload can: `bars(download)`. Stopped, interrupted or killed, it leaves
     `name.part` and its record, and the same call goes on from there.
     """
+
+    _instead = "it runs in this process. Its path can be, and the same call goes on elsewhere."
 
     def __init__(self, work: Callable[[Download], Awaitable[Path]], name: str) -> None:
         self.name = name

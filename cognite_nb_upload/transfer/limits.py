@@ -19,6 +19,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.concurrency import MOST, Concurrency
 from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import LIMITS
+from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.process import PerProcess
 from cognite_nb_upload.store.bandwidth import Bandwidth
@@ -181,7 +182,7 @@ class EngineSlots(Slots):
         self._less()
 
 
-class SharedLimits:
+class SharedLimits(NotPickled):
     """What the uploads of one client share.
 
     Args:
@@ -192,6 +193,8 @@ class SharedLimits:
         checksums: which checksums its store answers with.
         small_files: how many threads its last small files were sent by.
     """
+
+    _instead = "all uploads of one client share it. Give its numbers, such as bandwidth.rate."
 
     most_at_once: int = MOST
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from support import config_of, seen, until
 
@@ -53,10 +54,18 @@ def test_every_way_of_asyncio_to_run_things_side_by_side(cdf: Emulator, tmp_path
             ids.append((await asyncio.ensure_future(start(7))).id)
             for done in asyncio.as_completed([start(8)]):
                 ids.append((await done).id)
-            assert [cdf.content(id) for id in ids] == [b"x%d" % no for no in range(9)]
+            done, _ = await asyncio.wait([asyncio.create_task(start(9))])
+            ids.append(done.pop().result().id)
+            async with anyio.create_task_group() as group:
+                group.start_soon(asyncio.wait_for, last := start(10), None)
+            ids.append(last.result().id)
+            assert [cdf.content(id) for id in ids] == [b"x%d" % no for no in range(11)]
 
             batch = client.files.start_many([tmp_path / "a.bin"])
             assert list((await asyncio.create_task(batch))["status"]) == ["done"]
+            download = client.files.start_download(tmp_path / "back", id=ids[0])
+            paths = await asyncio.gather(download, asyncio.shield(download))
+            assert [path.read_bytes() for path in paths] == [b"x0", b"x0"]
             opening = client.files.multipart_upload_session("session", 1)
             async with await asyncio.create_task(opening) as session:
                 await asyncio.create_task(session.upload_part_async(0, b"x"))
@@ -213,14 +222,15 @@ def test_what_would_wait_for_itself_says_so(client: CogniteClient, cdf: Emulator
 def test_what_holds_a_token_says_what_a_worker_needs(cdf: Emulator) -> None:
     config = config_of(cdf)
     blocking, native = CogniteClient(config), AsyncCogniteClient(config)
-    for one in (
-        blocking, native, blocking.files, native.files, blocking.catalog, native.catalog,
-        config, Token("planted"), Token(lambda: "planted"),
-    ):  # fmt: skip
-        for way in (pickle.dumps, copy.deepcopy):
-            with pytest.raises(TypeError, match=r"is not pickled: .*from_env\(\)") as refused:
-                way(one)  # type: ignore[operator]
-            assert "planted" not in str(refused.value)
+    connected = (
+        blocking, native, blocking.files, native.files, blocking.catalog, native.catalog
+    )  # fmt: skip
+    settings = config, Token("planted"), Token(lambda: "planted")
+    tried = [(way, one) for way in (pickle.dumps, copy.deepcopy) for one in (*connected, *settings)]
+    for way, one in tried + [(copy.copy, one) for one in connected]:
+        with pytest.raises(TypeError, match=r"neither pickled nor .*from_env\(\)") as refused:
+            way(one)  # type: ignore[operator]
+        assert "planted" not in str(refused.value)
 
 
 def test_what_runs_here_says_how_it_goes_on_elsewhere(cdf: Emulator, tmp_path: Path) -> None:
@@ -229,13 +239,20 @@ def test_what_runs_here_says_how_it_goes_on_elsewhere(cdf: Emulator, tmp_path: P
         upload = client.files.start_upload(b"x", name="a")
         batch = client.files.start_many([tmp_path / "a.bin"])
         session = client.files.multipart_upload_session("b", 1)
+        opening = AsyncCogniteClient(config_of(cdf)).files.multipart_upload_session("c", 1)
+        download = client.files.start_download(tmp_path / "b", id=upload.result(20).id)
         for one, said in (
-            (upload, r"Upload is not pickled: .*resume\(id\)"),
-            (batch, r"Batch is not pickled: .*the same call goes on elsewhere"),
-            (session, "FileMultipartUploadSession is not pickled: it holds signed URLs"),
+            (upload, r"Upload is neither pickled nor copied: .*resume\(id\)"),
+            (batch, r"Batch is neither pickled nor copied: .*the same call goes on elsewhere"),
+            (session, "FileMultipartUploadSession is neither pickled nor copied: it holds signed"),
+            (opening, "Opening is neither pickled nor copied: it holds signed"),
+            (download, "Download is neither pickled nor copied: it runs in this process"),
+            (client.files.limits, "SharedLimits is neither .*: all uploads of one client share it"),
         ):
-            with pytest.raises(TypeError, match=said):
-                pickle.dumps(one)
+            for way in (pickle.dumps, copy.copy, copy.deepcopy):
+                with pytest.raises(TypeError, match=said):
+                    way(one)
+        download.result(20)
         result, frame = upload.result(20), batch.result()
         assert pickle.loads(pickle.dumps(result)) == result
         assert pickle.loads(pickle.dumps(frame)).equals(frame)
