@@ -60,6 +60,8 @@ from cognite_nb_upload.journal.jobs import (
     Known,
     Place,
     Remembered,
+    end_unended,
+    has_open_rows,
     remembered,
     where_of,
 )
@@ -274,6 +276,8 @@ class BatchWork:
                 # Somebody has sent some of it before the record was ours.
                 self._known = remembered(self._folder, self._place, *self._keys)
             self._record = record
+            if isinstance(self._given, Chunks):
+                record.more_tables()
             self._list_rows(self._record, table)
             self._batch.job_id = self._record.id
         return self._record
@@ -574,18 +578,21 @@ class BatchWork:
 
     def _put_away(self, table: Table | None) -> None:
         """The record is ended where everything is done; else it waits for the same call."""
-        if self._record is None:
-            return
         left = self._left or bool(self._stop) if table is None else _is_left(table)
-        if left:
+        state = self._batch.state
+        here = {row.path for row in table.rows} if table is not None else frozenset()
+
+        def is_open(path: str) -> bool:
+            return path not in here and os.path.lexists(path)
+
+        if self._record is not None and left:
             self._count()
             self._record.close()
-        else:
-            state = self._batch.state
-            here = {row.path for row in table.rows} if table is not None else frozenset()
-            self._record.end(
-                state.files, state.done, lambda path: path not in here and os.path.lexists(path)
-            )
+        elif self._record is not None:
+            self._record.end(state.files, state.done, is_open)
+        elif not left and self._known.job is not None and not self._known.ended:
+            # Everything had been sent: its process was killed before it could say so.
+            end_unended(self._known.job, state.files, lambda job: not has_open_rows(job, is_open))
 
 
 def _is_left(table: Table) -> bool:

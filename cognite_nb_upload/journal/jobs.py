@@ -47,6 +47,8 @@ _LOCK_WAIT_S: Final = 0.2
 # Where the last count of a job is looked for, from its end, in bytes.
 _TAIL: Final = 8192
 _LINES: Final = 1000
+# So many files at most have ended since they were counted last, a second before.
+_UNCOUNTED: Final = 500
 # Facts of one file, of which the latest counts, whichever job it is in.
 _TIMED: Final = frozenset({"Asked", "Began", "Done"})
 
@@ -321,7 +323,10 @@ def journal_files(folder: Path) -> list[Path]:
 
 
 def jobs(folder: Path | None = None, *, ended: bool = False) -> list[JobRow]:
-    """Unfinished jobs, the last touched first; or those that have ended. It never fails."""
+    """Unfinished jobs, the last touched first; or those that have ended. It never fails.
+
+    One whose process was killed after its last file, and before it said so, has ended.
+    """
     rows = (_row(path) for path in journal_files(journal_folder.state_folder(folder)))
     return [row for row in rows if row is not None and (row.state == "done") == ended]
 
@@ -330,7 +335,9 @@ def _row(path: Path) -> JobRow | None:
     try:
         if (head := _head(path)) is None:
             return None
-        counts = _last_count(path)
+        held_by, counts = _held_by(path), _last_count(path)
+        if not held_by and counts.get("fact") != "Ended":
+            counts = _ended_since(path, counts) or counts
     except JournalDamaged as error:
         state = "newer" if isinstance(error, JournalTooNew) else "damaged"
         return JobRow(id=path.stem, state=state, note=str(error))
@@ -347,8 +354,53 @@ def _row(path: Path) -> JobRow | None:
         state="done" if counts.get("fact") == "Ended" else "unfinished",
         created_at=head.created_at,
         updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
-        held_by=_held_by(path),
+        held_by=held_by,
     )
+
+
+def _ended_since(path: Path, counts: Fact) -> Fact | None:
+    """The end of a job whose process was killed before it could write it; None where some is left.
+
+    It is written now, so that the job is read through once.
+    """
+    files = counts.get("files", 0)
+    if counts.get("failed") or files - counts.get("done", 0) > _UNCOUNTED or not _is_over(path):
+        return None
+    end_unended(path, files, _is_over)
+    return {"fact": "Ended", "files": files, "done": files, "failed": 0}
+
+
+def end_unended(path: Path, files: int, is_over: Callable[[Path], bool]) -> None:
+    """Write the end of a job that has one, and that nobody is sending; blocks.
+
+    `is_over` is asked while nobody else can take the job.
+    """
+    ended: Fact = {"fact": "Ended", "files": files, "done": files, "failed": 0}
+    with contextlib.suppress(OSError, UploadBusy, JournalDamaged):
+        touched = path.stat()
+        held = _lock(path)
+        try:
+            if is_over(path):
+                _rewrite(path, ended, _left_in(path))
+                os.utime(path, ns=(touched.st_atime_ns, touched.st_mtime_ns))
+        finally:
+            held.release()
+
+
+def has_open_rows(path: Path, is_open: Callable[[str], bool]) -> bool:
+    """True where a row of a job is not done, and is still to be sent: `is_open(path)`."""
+    return any(is_open(one) for one in _left_in(path).values() if one)
+
+
+def _is_over(path: Path) -> bool:
+    """True where each row of a job is done, and no table was to come."""
+    sound, left = _Sound(), dict[str, bool]()
+    for fact in _facts(path, sound):
+        if fact["fact"] == "Tables":
+            return False
+        if "k" in fact:
+            left[fact["k"]] = fact["fact"] not in ("Done", "Out")
+    return bool(left) and not sound.fault and not any(left.values())
 
 
 def _last_count(path: Path) -> Fact:
@@ -534,6 +586,10 @@ class JobRecord:
                 self._write(facts)
                 facts = []
         self._write(facts)
+
+    def more_tables(self) -> None:
+        """The rows that it lists are not yet all of them."""
+        self._write([{"fact": "Tables"}])
 
     def asked(self, key: str, since_ms: int | None) -> None:
         """CDF is about to be asked to begin a file; its clock says `since_ms`."""

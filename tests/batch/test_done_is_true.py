@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -173,6 +176,64 @@ def test_a_row_that_was_mended_ends_its_job(cdf: Emulator, many: Many, folder: P
     frame.loc[frame["status"] == "failed", "directory"] = "/mended"
     assert is_right(cdf, many(frame))
     assert len(unfinished_jobs()) == 0
+
+
+LINE = """
+import os, signal, sys
+import pandas as pd
+from cognite_nb_upload import CogniteClient, upload_many
+
+calls = []
+
+def on_done(row, uploaded):  # the record has the file by now
+    calls.append(row)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+paths = sorted(entry.path for entry in os.scandir(sys.argv[1]) if entry.name[:1] == "f")
+how = {"result": sys.argv[3]} if sys.argv[3] else {}
+given = iter([pd.DataFrame({"path": [one]}) for one in paths]) if how else paths
+upload_many(CogniteClient.from_env(), given, progress=False, on_done=on_done, **how)
+"""
+
+
+def killed(cdf: Emulator, folder: Path, after: int, result: str = "") -> None:
+    """A job of four files whose process is killed when so many are done."""
+    found = {"CDF_URL": cdf.base_url, "CDF_PROJECT": cdf.project, "CDF_TOKEN": cdf.token}
+    command = [sys.executable, "-c", LINE, str(folder), str(after), result]
+    done = subprocess.run(command, env={**os.environ, **found}, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("way", ["list", "line"])
+def test_a_job_that_was_killed_after_its_last_file_has_ended(
+    cdf: Emulator, many: Many, folder: Path, state: Path, way: str
+) -> None:
+    killed(cdf, folder, 4)
+    (record,) = state.glob("*.job")
+    assert b'"Ended"' not in record.read_bytes()
+    if way == "line":
+        assert is_right(cdf, many([folder / f"f{no}.bin" for no in range(4)]))
+        assert puts(cdf) == 4
+    else:
+        assert len(unfinished_jobs()) == 0
+    assert b'"Ended"' in record.read_bytes()  # no later listing has to read it through
+    (row,) = unfinished_jobs(recent=True).to_dict("records")
+    assert (row["state"], row["files"], row["done"], row["failed"]) == ("done", 4, 4, 0)
+    assert is_right(cdf, many(folder))
+
+
+@pytest.mark.parametrize(
+    ("after", "result"), [(3, ""), (1, "result.csv")], ids=["rows-left", "tables-to-come"]
+)
+def test_a_job_that_was_killed_before_its_last_file_is_unfinished(
+    cdf: Emulator, many: Many, folder: Path, tmp_path: Path, after: int, result: str
+) -> None:
+    if not result:
+        cdf.inject(Fault("stall_answer", "put", seconds=60))
+    killed(cdf, folder, after, result and str(tmp_path / result))
+    cdf.clear_faults()
+    assert list(unfinished_jobs()["state"]) == ["unfinished"]
 
 
 def test_the_same_line_several_times_at_once_sends_nothing_twice(
