@@ -55,6 +55,7 @@ class Existing:
             await to_thread.run_sync(self._look_again, told, by_id)
         tasks = await self._tasks(table, rows)
         await self._hear_the_time(tasks)
+        await to_thread.run_sync(_compare_with_sent, tasks)
         tasks = [task for task in tasks if not self._is_done(task, by_id)]
         if self._options.compares:
             tasks = await self._compared(tasks)
@@ -129,7 +130,7 @@ class Existing:
             size, mtime_ns = size_and_time(row, self._files.config.retry)
         except UploadToolkitError:  # it is gone here, and in CDF
             return ""
-        same = (sent.size, sent.mtime_ns) == (size, mtime_ns) if sent else row.size in (None, size)
+        same = _is_as_sent(sent, row, size, mtime_ns) if sent else row.size in (None, size)
         return "" if same else f"changed since it was sent as id {row.id}"
 
     def _is_done(self, task: RowTask, by_id: dict[int, CDFFile]) -> bool:
@@ -138,7 +139,7 @@ class Existing:
         if known is None or known.id is None:
             return False
         file = by_id.get(known.id)
-        same = (known.size, known.mtime_ns) == (row.size, row.mtime_ns)
+        same = task.facts["as_sent"]
         if file is None:
             if known.done:
                 row.add_note(f"CDF no longer has id {known.id}, which was sent before")
@@ -302,6 +303,21 @@ def _node_task(
     name = row.name[:256]
     about = FileMetadata.of(name=name, mime_type=said.get("mimeType"))
     return RowTask(row, about, overwrite, known, node=item)
+
+
+def _compare_with_sent(tasks: Sequence[RowTask]) -> None:
+    """See of each file that an earlier run knew whether it is still the one; blocks."""
+    for task in tasks:
+        known, row = task.known, task.row
+        task.facts["as_sent"] = known is not None and _is_as_sent(
+            known, row, row.size or 0, row.mtime_ns
+        )
+
+
+def _is_as_sent(known: Known, row: BatchRow, size: int, mtime_ns: int) -> bool:
+    if (known.size, known.mtime_ns) != (size, mtime_ns):
+        return False
+    return row.place is not None or known.evidence.is_of(row.path, size)
 
 
 def _ms(moment: datetime) -> int:

@@ -21,6 +21,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
+from cognite_nb_upload.journal.evidence import NOTHING_SEEN, Evidence
 from cognite_nb_upload.journal.jobs import JobRecord, Known
 from cognite_nb_upload.models import CDFFile, NodeId
 from cognite_nb_upload.models.wire import to_ms
@@ -153,7 +154,11 @@ class SmallFiles:
     def _begun(self, task: RowTask, file: CDFFile, url: Secret) -> Opened:
         row, task.uploaded_before = task.row, file.uploaded_time
         before_ms = to_ms(file.uploaded_time) if file.uploaded_time else 0
-        begun = Known(file.id, False, row.size or 0, row.mtime_ns, url=url, before_ms=before_ms)
+        task.evidence = NOTHING_SEEN if row.place else Evidence.of_file(row.path)
+        begun = Known(
+            file.id, False, row.size or 0, row.mtime_ns, url=url, before_ms=before_ms,
+            evidence=task.evidence,
+        )  # fmt: skip
         self._record().began(row.key, begun)
         return file, url
 
@@ -202,6 +207,7 @@ class SmallFiles:
                 raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
             if len(data) == before.st_size and _facts(before) == _facts(after):
                 self._is_planned(task.row, before)
+                task.evidence = Evidence.of(before, data)
                 return data
         raise _changed(path, "it is written to all the time")
 

@@ -14,6 +14,7 @@ from cognite_nb_upload.batch.rows import INVALID, WAITING, BatchRow
 from cognite_nb_upload.core.plan import plan_parts
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
+from cognite_nb_upload.journal.evidence import NOTHING_SEEN, Evidence
 from cognite_nb_upload.journal.jobs import Known
 from cognite_nb_upload.models import CDFFile, FileMetadata
 from cognite_nb_upload.sources import shown_path
@@ -32,6 +33,7 @@ class RowTask:
         known: what an earlier run began of it.
         file: what CDF has handed out for it.
         proof: what the store's answer has proved of its bytes, in words.
+        evidence: what was seen of the file that was sent.
         node: the item that makes its node, where the job's files are in the data model.
         uploaded_before: when the content that is replaced was uploaded.
         whole: the store has answered to a request of exactly the file's size, sent to its end.
@@ -45,6 +47,7 @@ class RowTask:
     proof: str = ""
     uploaded_before: datetime | None = None
     whole: bool = False
+    evidence: Evidence = NOTHING_SEEN
     node: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 

@@ -55,6 +55,7 @@ from cognite_nb_upload.core.plan import LARGEST_CHOSEN
 from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.evidence import Evidence
 from cognite_nb_upload.journal.jobs import (
     JobRecord,
     Known,
@@ -432,7 +433,8 @@ class BatchWork:
     async def _arrived(self, task: RowTask) -> None:
         """An interrupted run had sent it, and did not hear the end."""
         assert task.file is not None  # noqa: S101 # that is what `arrived` says
-        task.row.id = task.file.id
+        assert task.known is not None  # noqa: S101 # it says who has begun it
+        task.row.id, task.evidence = task.file.id, task.known.evidence
         task.row.add_note("an interrupted run had sent it")
         self._confirming.add(task, task.file)
 
@@ -482,10 +484,16 @@ class BatchWork:
         row.id, row.verified = uploaded.id, uploaded.verified
         for note in uploaded.notes:
             row.add_note(note)
+        if row.place is None:
+            task.evidence = await to_thread.run_sync(
+                Evidence.read_from, row.path, row.size or 0, row.mtime_ns
+            )
         await self._done(task, uploaded)
 
     def _started(self, task: RowTask, how: Any) -> Upload:
         row = task.row
+        if row.place is None:
+            task.evidence = Evidence.of_file(row.path)
         path = row.place.open(self._files.config.retry) if row.place else Path(row.path)
         if task.node is None:
             fields: Any = {**how, **task.about.to_kwargs(), "overwrite": task.overwrite}
@@ -499,7 +507,10 @@ class BatchWork:
         row = task.row
         if isinstance(event, ev.Opened) and self._record is not None:
             before_ms = None if task.overwrite else 0
-            begun = Known(event.file_id, False, row.size or 0, row.mtime_ns, before_ms=before_ms)
+            begun = Known(
+                event.file_id, False, row.size or 0, row.mtime_ns, before_ms=before_ms,
+                evidence=task.evidence,
+            )  # fmt: skip
             self._record.began(row.key, begun)
         elif isinstance(event, ev.Waiting) and event.reason.startswith(SIGN_IN):
             self._batch.waits_for(event.reason, row.no)
@@ -534,8 +545,9 @@ class BatchWork:
         row.status, row.error = DONE, ""
         if self._record is not None:
             known = Known(
-                row.id, True, row.size or 0, row.mtime_ns, row.verified, where=where_of(row.path)
-            )
+                row.id, True, row.size or 0, row.mtime_ns, row.verified, where=where_of(row.path),
+                evidence=task.evidence,
+            )  # fmt: skip
             self._record.done(row.key, known)
         await self._ended(row)
         if self._options.on_done is not None:

@@ -33,6 +33,7 @@ from cognite_nb_upload import process
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import JournalDamaged, JournalTooNew, UploadBusy
 from cognite_nb_upload.journal import folder as journal_folder
+from cognite_nb_upload.journal.evidence import NOTHING_SEEN, Evidence
 from cognite_nb_upload.journal.folder import JournalWarning
 from cognite_nb_upload.journal.format import Holder, line_of
 from cognite_nb_upload.journal.lock import ProcessLock
@@ -77,6 +78,7 @@ class Known:
             none, None where that is not known.
         at: which of several facts is the latest; 0 in records of earlier versions.
         where: a digest of the file's path.
+        evidence: what else was seen of the file that was sent.
     """
 
     id: int | None
@@ -90,6 +92,7 @@ class Known:
     before_ms: int | None = None
     at: int = 0
     where: str = ""
+    evidence: Evidence = NOTHING_SEEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +205,7 @@ def _learn(known: dict[str, Known], fact: Fact) -> None:
             url = Secret(fact["url"]) if fact.get("url") else None
             known[key] = Known(
                 fact["id"], False, fact["size"], fact["mtime"], url=url,
-                before_ms=fact.get("before"), at=at,
+                before_ms=fact.get("before"), at=at, evidence=Evidence.from_json(fact.get("e")),
             )  # fmt: skip
         case "Done":
             known[key] = _known_of(fact)
@@ -214,6 +217,7 @@ def _known_of(done: Fact) -> Known:
     return Known(
         done["id"], True, done["size"], done["mtime"], done["verified"],
         at=done.get("at", 0), where=done.get("w", ""),
+        evidence=Evidence.from_json(done.get("e")),
     )  # fmt: skip
 
 
@@ -599,7 +603,7 @@ class JobRecord:
         """CDF has begun a file; a small one goes to its URL."""
         fact: Fact = {
             "fact": "Began", "k": key, "id": begun.id, "size": begun.size, "mtime": begun.mtime_ns,
-            "before": begun.before_ms,
+            "before": begun.before_ms, "e": begun.evidence.to_json(),
         }  # fmt: skip
         self._write([fact | ({"url": begun.url} if begun.url is not None else {})])
 
@@ -708,7 +712,7 @@ def _plain(fact: Fact) -> Fact:
 def _done(key: str, known: Known) -> Fact:
     return {
         "fact": "Done", "k": key, "id": known.id, "size": known.size, "mtime": known.mtime_ns,
-        "verified": known.verified, "w": known.where,
+        "verified": known.verified, "w": known.where, "e": known.evidence.to_json(),
     }  # fmt: skip
 
 

@@ -186,6 +186,10 @@ class FileSource:
     def _look_closer(self, now: os.stat_result) -> None:
         """Its ctime alone has changed: it was renamed, its rights were, or its mtime was put back.
 
+        A write in the same moment as new rights is not told apart from them: only a digest of
+        every byte that was sent could do that, and none is taken of a file on the disk. A later
+        write is: the new ctime is what the next look is compared with.
+
         Raises:
             SourceChanged: nothing else explains it.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,59 @@ def test_a_row_that_was_mended_ends_its_job(cdf: Emulator, many: Many, folder: P
     frame.loc[frame["status"] == "failed", "directory"] = "/mended"
     assert is_right(cdf, many(frame))
     assert len(unfinished_jobs()) == 0
+
+
+def put_back(path: Path, at: int) -> None:
+    """One other byte at `at`, and the modification time as it was."""
+    about = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"#")
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+LARGE = 3 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a ctime is no sign of a write")
+@pytest.mark.parametrize("how", ["line", "frame", "replaced"])
+def test_a_done_file_that_was_edited_with_its_time_put_back_is_sent_again(
+    cdf: Emulator, many: Many, folder: Path, how: str
+) -> None:
+    large = folder / "f3.bin"
+    large.write_bytes(some_bytes(LARGE))
+    first = many(folder)
+    put_back(folder / "f1.bin", 500)
+    put_back(large, 100_000)  # between the samples: only its ctime tells
+    if how == "replaced":  # by another inode of the same time, as an editor does
+        for path in (folder / "f1.bin", large):
+            copy = shutil.copy2(path, folder.parent / "copy")
+            with Path(copy).open("r+b") as file:
+                file.write(b"#")
+            shutil.copystat(path, copy)
+            os.replace(copy, path)
+    result = many(first if how == "frame" else folder)
+    assert is_right(cdf, result)
+    changed = dict(zip(result["path"], result["id"] != first["id"], strict=True))
+    assert {Path(path).name for path, new in changed.items() if new} == {"f1.bin", "f3.bin"}
+
+
+def test_a_done_file_that_was_touched_and_not_edited_is_not_sent_again(
+    cdf: Emulator, many: Many, folder: Path
+) -> None:
+    """New rights, a copy that keeps the time (`cp -p`, `rsync -a`), a restored backup, a link."""
+    (folder / "f3.bin").write_bytes(some_bytes(LARGE))
+    frame = many(folder)
+    (folder / "f0.bin").chmod(0o640)
+    (folder / "f3.bin").chmod(0o640)
+    for name in ("f1.bin", "f3.bin"):
+        shutil.copy2(folder / name, folder.parent / "copy")
+        os.replace(folder.parent / "copy", folder / name)
+    os.link(folder / "f2.bin", folder.parent / "link")
+    count = len(seen(cdf, "create")) + len(seen(cdf, "init"))
+    for given in (folder, frame):
+        assert is_right(cdf, many(given))
+    assert len(seen(cdf, "create")) + len(seen(cdf, "init")) == count == 4
 
 
 LINE = """
