@@ -77,10 +77,18 @@ class Feed:
     def before_end(self, wait: Callable[[], None]) -> None:
         """Have `wait()` called, in a thread of its own, before the end is told to who waits for it.
 
-        So a listener that draws has its last picture on the screen by then. It ends by itself.
+        So a listener that draws has its last picture on the screen by then. It ends by itself; one
+        that raises is logged.
         """
+
+        def quiet() -> None:
+            try:
+                wait()
+            except Exception:
+                _log.debug("What shows an upload could not draw its end.", exc_info=True)
+
         with self._lock:
-            self.last_waits = (*self.last_waits, wait)
+            self.last_waits = (*self.last_waits, quiet)
 
     def emit(self, event: Event) -> None:
         """Apply an event, stamped with the clock, and tell everyone."""

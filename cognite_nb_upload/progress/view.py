@@ -164,7 +164,7 @@ class UploadView(LiveView):
         self.on_msg(self._pressed)
         self._bars = Bars(upload, face)
         # Its own callback, and not a listener: the error comes with its traceback.
-        upload.when_done(self._over)
+        upload.when_done(self.over)
 
     def _make(self) -> None:
         name = clean(self.upload.name, 60)
@@ -187,7 +187,7 @@ class UploadView(LiveView):
     def toggle(self) -> None:
         """Show the bars, or one line in their place."""
         self.folded = not self.folded
-        self._steer(self.upload.state)
+        self._steer()
         self._bars.redraw()
 
     # --- what the page offers ----------------------------------------------------------------
@@ -200,10 +200,10 @@ class UploadView(LiveView):
         again = (self.go_on,) if self._again and goes_on else ()
         return (*again, self.take_away) if self._dismiss else again
 
-    def _steer(self, state: UploadState) -> None:
+    def _steer(self) -> None:
         """Bring the buttons up to date; what has not changed costs no message."""
-        with self._lock:
-            self.tools = self._tools(state)
+        with self._lock:  # its state is asked for within, or an older one might be shown last
+            self.tools = self._tools(self.upload.state)
 
     def _tools(self, state: UploadState) -> dict[str, Any]:
         self._follow(state)
@@ -245,10 +245,11 @@ class UploadView(LiveView):
     # --- what they do ------------------------------------------------------------------------
 
     def _pause_or_resume(self) -> None:
-        self._follow(self.upload.state)
-        self._paused = not self._paused
-        (self.upload.pause if self._paused else self.upload.resume)()
-        self._steer(self.upload.state)
+        with self._lock:
+            self._follow(self.upload.state)
+            self._paused = paused = not self._paused
+        (self.upload.pause if paused else self.upload.resume)()
+        self._steer()
 
     def _limit_typed(self, text: str) -> None:
         try:
@@ -258,11 +259,11 @@ class UploadView(LiveView):
         else:
             self._limit_bad, self._note = False, ""
             self.upload.set_limits(max_bandwidth=rate)
-        self._steer(self.upload.state)
+        self._steer()
 
     def _ask(self, asking: bool) -> None:
         self.asking = asking
-        self._steer(self.upload.state)
+        self._steer()
 
     def _stop(self) -> None:
         self._end(self.upload.stop)
@@ -273,7 +274,7 @@ class UploadView(LiveView):
     def _end(self, how: Callable[[], None]) -> None:
         """It waits until no byte follows, so it is called from another thread."""
         self._stopping, self.asking, self._note = True, False, "Stopping…"
-        self._steer(self.upload.state)
+        self._steer()
         background.start(to_thread.run_sync, how)
 
     def _go_on(self) -> None:
@@ -286,16 +287,19 @@ class UploadView(LiveView):
 
     # --- when it is over ---------------------------------------------------------------------
 
-    def _over(self, done: Future[Any]) -> None:
+    def over(self, done: Future[Any]) -> None:
+        """Show how it ended. Called for the end; who wants to read it then may call it, too."""
         error = done.exception()
         self._bars.forget()
         with self._lock:
+            if self.ended is not None:
+                return
             self.asking, self._note, self._limit_bad = False, "", False
             self.ended = outcome_of(self.upload, None if error else done.result(), error)
             if self._fusion_url and error is None:
                 link = fusion_link(self._fusion_url, done.result().id)
                 self.ended = replace(self.ended, link=link)
-            self._steer(self.upload.state)
+            self._steer()
             self.shown = {"still": self.still_html()}
         if self._handle is not None:
             self._handle.update(self._still_bundle(), raw=True)
@@ -356,7 +360,7 @@ class _Face:
         with view._lock:
             if view.ended is not None:
                 return False
-            view._steer(view.upload.state)  # the moment may be older than a press
+            view._steer()  # the moment may be older than a press
             return redraw(view, self.described(moment), BUDGET)
 
     def finish(self, moment: Moment) -> None:

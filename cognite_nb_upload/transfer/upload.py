@@ -14,10 +14,10 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
+
+# Who waits for the end goes on once all who follow it know of it, but no later than after this.
+_TOLD_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         self._ended_by = "stopped"
         self._ended = False
         self._outcome_to_come: Future[Uploaded] = Future()
+        self._all_told: Future[None] = Future()  # what `when_done` was given was called
+        self._teller: int | None = None  # the thread that calls it
         self._running: Future[None] = background.start_after(self._run)
 
     # --- what it is -------------------------------------------------------------------------
@@ -193,6 +198,8 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             if bars is not None:
                 with anyio.CancelScope(shield=True):
                     await to_thread.run_sync(bars.close)  # it waits for the last picture
+        with anyio.move_on_after(_TOLD_S):
+            await background.until_done(self._all_told)
         self._tell_this_cell()
         return self._outcome()
 
@@ -234,6 +241,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         background.begin()
         with self.bars_for_who_waits() or nullcontext():
             self._done.exception(timeout_s)
+        self._until_all_told()
 
     def watched(self, change: int) -> None:
         """Count what shows this upload: one more, or one fewer."""
@@ -340,6 +348,13 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         background.begin()
         if not (background.in_own_loop() or self.feed.telling):
             self._done.exception()
+            self._until_all_told()
+
+    def _until_all_told(self) -> None:
+        """It has ended: wait a little until those know of it who show it."""
+        if not (background.in_own_loop() or self._teller == threading.get_ident()):
+            with suppress(TimeoutError):
+                self._all_told.exception(_TOLD_S)
 
     @property
     def max_bandwidth(self) -> float | None:
@@ -428,7 +443,10 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         await background.until_done(self._done)
 
     def when_done(self, call: Callable[[Future[Uploaded]], object]) -> None:
-        """Call `call()` once it has ended; at once where it has."""
+        """Call `call(future)` once it has ended; at once where it has.
+
+        Who waits for the end goes on after that.
+        """
         self._done.add_done_callback(call)
 
     @property
@@ -478,7 +496,15 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         """Tell the end, off this loop: those who hear of it draw their last picture first."""
         for wait in self.feed.last_waits:
             await background.apart(wait)
-        await background.apart(tell)
+        await background.apart(partial(self._tell_all, tell))
+
+    def _tell_all(self, tell: Callable[[], None]) -> None:
+        self._teller = threading.get_ident()
+        try:
+            tell()
+        finally:
+            self._teller = None
+            self._all_told.set_result(None)
 
     def _stopped(self) -> UploadStopped:
         error = UploadStopped(

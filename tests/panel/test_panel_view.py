@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import comm
@@ -9,7 +11,7 @@ import pytest
 from paneling import ended
 from support import PART, fired, seen, sha256, until
 
-from cognite_nb_upload import CogniteClient, UploadStopped
+from cognite_nb_upload import CogniteClient, Uploaded, UploadStopped
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
@@ -40,6 +42,27 @@ def test_pause_and_resume_are_one_button(stalled: Upload, cdf: Emulator, data: b
     view.pause.click()
     assert view.pause.description == "Pause"
     assert cdf.sha256(stalled.result(20).id or 0) == sha256(data)
+
+
+def test_who_hears_of_the_end_before_the_view_has_shown_it_can_have_it_shown(
+    stalled: Upload, cdf: Emulator
+) -> None:
+    view, seen_by_others = UploadView(stalled), threading.Event()
+
+    def hears(done: Future[Uploaded]) -> None:
+        view.over(done)
+        assert view.ended is not None
+        assert "Uploaded" in view.still_html()
+        seen_by_others.set()
+
+    with view._lock:  # it cannot show the end yet
+        cdf.clear_faults()
+        until(stalled.done)
+        other = threading.Thread(target=stalled.when_done, args=(hears,))
+        other.start()
+    other.join(60)
+    assert seen_by_others.is_set()
+    assert stalled.result(60)
 
 
 def test_the_button_follows_what_others_do(stalled: Upload, cdf: Emulator) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import dataclasses
 import io
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+import support
 from upload_rig import PART, Ear, Gate, content_of, file_of, puts, until, until_phase
 
 from cognite_nb_upload import (
@@ -23,6 +25,7 @@ from cognite_nb_upload import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import PartPhase, Phase
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.transfer import upload as uploading
 
 # --- awaiting -------------------------------------------------------------------------------------
 
@@ -291,6 +294,53 @@ def test_the_repr_of_an_upload_that_has_not_begun_or_is_empty_says_so(
     assert "<Upload empty.bin: 0 bytes in 1 part, new, 0 bytes>" in repr(upload)
     upload.cancel()
     assert ", cancelled" in repr(upload)
+
+
+def test_who_waits_for_the_end_goes_on_once_all_who_show_it_know_of_it(
+    client: CogniteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "_TOLD_S", 300.0)
+    source, heard = Gate(content_of(1)), threading.Event()
+    upload = client.files.start_upload(source, part_size=PART)
+    order: list[str] = []
+
+    def shows(_: object) -> None:
+        assert upload.done()
+        assert upload.result().name == upload.name  # it does not wait for itself
+        heard.wait(60)
+        order.append("shown")
+
+    async def cell() -> None:
+        await upload
+        order.append("awaited")
+
+    def script() -> None:
+        upload.result()
+        order.append("returned")
+
+    upload.when_done(shows)
+    waits = [threading.Thread(target=script), threading.Thread(target=asyncio.run, args=(cell(),))]
+    for one in waits:
+        one.start()
+    source.open()
+    support.until(upload.done)
+    waits[0].join(0.1)
+    heard.set()
+    for one in waits:
+        one.join(60)
+    assert order[0] == "shown"
+    assert sorted(order) == ["awaited", "returned", "shown"]
+
+
+def test_what_cannot_draw_the_end_keeps_nobody_from_hearing_of_it(client: CogniteClient) -> None:
+    def broken() -> None:
+        raise RuntimeError("can't start new thread")
+
+    source = Gate(content_of(1))
+    upload = client.files.start_upload(source, part_size=PART)
+    upload.before_end(broken)
+    source.open()
+    assert upload.result(60).size == PART
 
 
 def test_a_part_is_sent_once_where_nothing_goes_wrong(
