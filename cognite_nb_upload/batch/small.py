@@ -26,7 +26,7 @@ from cognite_nb_upload.journal.jobs import JobRecord, Known
 from cognite_nb_upload.models import CDFFile, NodeId
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.objects.many import Place
-from cognite_nb_upload.sources import BytesSource, is_pinned, shown_path
+from cognite_nb_upload.sources import BytesSource, is_pinned, says_more, shown_path
 from cognite_nb_upload.store.part import PartSender
 from cognite_nb_upload.store.port import Checksums, PartJob
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -192,7 +192,7 @@ class SmallFiles:
         """The whole file, as it was at one moment.
 
         Raises:
-            SourceChanged: somebody keeps writing to it.
+            SourceChanged: somebody keeps writing to it, or it has fewer bytes than it says.
         """
         if task.row.place is not None:
             return self._read_elsewhere(task.row, task.row.place)
@@ -209,6 +209,8 @@ class SmallFiles:
                 self._is_planned(task.row, before)
                 task.evidence = Evidence.of(before, data)
                 return data
+        if len(data) < before.st_size and _facts(before) == _facts(after):
+            raise says_more(path, before.st_size, len(data))
         raise _changed(path, "it is written to all the time")
 
     def _read_elsewhere(self, row: BatchRow, place: Place) -> bytes:

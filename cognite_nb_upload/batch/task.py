@@ -17,7 +17,7 @@ from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal.evidence import NOTHING_SEEN, Evidence
 from cognite_nb_upload.journal.jobs import Known
 from cognite_nb_upload.models import CDFFile, FileMetadata
-from cognite_nb_upload.sources import shown_path
+from cognite_nb_upload.sources import FileSource, shown_path
 
 # Of how many files other stores are asked at a time.
 _LOOKS_AT_ONCE: Final = 16
@@ -93,4 +93,6 @@ def _size_and_time(path: str) -> tuple[int, int]:
         raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(found.st_mode):
         raise UsageError(f"{path} is not a file.")
+    if not found.st_size:
+        FileSource.open(path).close()  # a file in /proc has bytes all the same, and is refused
     return found.st_size, found.st_mtime_ns

@@ -8,7 +8,7 @@ Rules of this file: reading is safe from several threads; content that changes w
 read raises `SourceChanged`; nobody's file is closed but our own.
 """
 
-from cognite_nb_upload.sources.file import FileSource
+from cognite_nb_upload.sources.file import FileSource, says_more
 from cognite_nb_upload.sources.given import (
     Content,
     as_source,
@@ -77,6 +77,7 @@ __all__ = [
     "reader_of",
     "refuse_others",
     "region_of",
+    "says_more",
     "shown_path",
     "unpacks",
     "witness_of",

@@ -146,6 +146,8 @@ class FileSource:
         while size:
             data = self._pread(offset, size)
             if not data:
+                if os.fstat(self._fd).st_size == self._as_opened.st_size:
+                    raise says_more(self.name, self._as_opened.st_size, self._start + offset)
                 raise SourceChanged(
                     f"{self.name} ended at byte {self._start + offset}, {size} bytes early: "
                     "it became shorter while it was being read."
@@ -289,6 +291,14 @@ def refuse_hidden_bytes(fd: int, at: int, name: str) -> None:
             f"{name} says that it has 0 bytes, and has some: give its bytes, as in "
             "upload(path.read_bytes(), name='...')."
         )
+
+
+def says_more(name: str, told: int, came: int) -> SourceChanged:
+    """The error for a file whose size is another than that of what it has, as those in /sys."""
+    return SourceChanged(
+        f"{name} says that it has {told} bytes, and has {came}: give its bytes, as in "
+        "upload(path.read_bytes(), name='...')."
+    ).hint("Nothing was completed.")
 
 
 def checked_length(there: int, length: int | None, name: str) -> int:

@@ -70,8 +70,10 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
         return _of_opened(content, length, name)
     if isinstance(content, AsyncIterable):
         raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
+    _refuse_masked(content, name)
     if (view := _buffer_of(content)) is not None:
         return _memory(view, length, name)
+    _refuse_arrays(content)
     if isinstance(content, Iterable):
         return spooled(content, length, name or "an iterator")
     raise _refused(content)
@@ -155,7 +157,10 @@ def _memory(data: Any, length: int | None, name: str) -> BytesSource:
             "and not their bytes: convert it, as with array.astype('S'), or give b''.join(array)."
         )
     if not view.c_contiguous:
-        raise UsageError("The memoryview is not contiguous; give bytes(view).")
+        raise UsageError(
+            f"{name or 'The content'} is not contiguous in memory; give its bytes in the order of "
+            "its values, content.tobytes()."
+        )
     fixed = isinstance(view.obj, bytes)
     try:
         view = view.cast("B")
@@ -167,6 +172,28 @@ def _memory(data: Any, length: int | None, name: str) -> BytesSource:
     if size <= COPIED_UP_TO:
         return BytesSource(bytes(view[:size]), name, "copied")
     return LiveBytesSource(view[:size], name, LIVE)
+
+
+def _refuse_masked(content: object, name: str) -> None:
+    """A masked array, whose memory has what the mask hides."""
+    masked = sys.modules.get("numpy.ma")  # what made one has loaded it
+    if masked is None or not isinstance(content, masked.MaskedArray):
+        return
+    if content is masked.masked or b"\1" in masked.getmaskarray(content).tobytes():
+        raise UsageError(
+            f"{name or 'The content'} is an array with masked values, which its bytes cannot tell: "
+            "give array.filled(...), with the value that stands for them."
+        )
+
+
+def _refuse_arrays(content: object) -> None:
+    """What has values and shows no memory: a Series, a DataFrame, dates, a sparse matrix."""
+    if hasattr(content, "dtype") or hasattr(content, "to_csv"):
+        raise UsageError(
+            f"{type(content).__name__} has values, and no bytes that can be read: write them in "
+            "the format that is wanted, as with values.to_numpy().tobytes(), "
+            "frame.to_csv().encode() or to_parquet(path), and give these bytes or that path."
+        )
 
 
 def _holds_references(kind: str) -> bool:
@@ -211,6 +238,7 @@ def _in_place(
     close: Callable[[], None] | None,
 ) -> FileSource | SeekableSource | BytesSource:
     """The next `length` bytes, which the file's position then skips."""
+    _refuse_device(file, name)
     descriptor = _plain_descriptor(file)
     if descriptor is not None:
         end = os.fstat(descriptor).st_size
@@ -231,6 +259,16 @@ def _in_place(
     file.seek(start + size)
     kind = LiveSeekableSource if in_memory else SeekableSource
     return kind(file, name=name, start=start, size=size, close=close)
+
+
+def _refuse_device(file: object, name: str) -> None:
+    """`/dev/zero` and the like, which can be positioned, have no size and may never end."""
+    raw = getattr(file, "raw", file)
+    if type(raw) is io.FileIO and stat.S_ISCHR(os.fstat(raw.fileno()).st_mode):
+        raise UsageError(
+            f"{name} is a device, which has no size: give the bytes that are meant, as in "
+            "upload(file.read(1000), name='...')."
+        )
 
 
 def _plain_descriptor(file: object) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -395,3 +396,13 @@ def test_no_row_of_a_later_table_is_sent_twice_or_replaces_an_earlier_one(
     assert list(told["status"]) == ["done", "done", "invalid"]
     assert "'x' is that of row 0 already" in told["error"][2]
     assert cdf.content(int(told["id"][0])) == (folder / "f0.bin").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/sys/class/net/lo").exists(), reason="no /proc and no /sys here")
+def test_a_file_whose_size_is_a_lie_is_told(cdf: Emulator, many: Many, folder: Path) -> None:
+    paths = ["/proc/version", "/sys/class/net/lo/address", folder / "f0.bin"]
+    frame = many(paths)
+    assert list(frame["status"]) == ["invalid", "failed", "done"]
+    assert "says that it has 0 bytes, and has some: give its bytes" in frame["error"][0]
+    assert re.search(r"says that it has \d+ bytes, and has 18: give its", frame["error"][1])
+    assert not {"version", "address"} & uploaded_names(cdf).keys()

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import fsspec
 import numpy as np
+import pandas as pd
 import pytest
 from contents import CONTENTS, DATA, Make, OnlyReads, compressed, opened, written
 
@@ -369,6 +370,23 @@ def test_an_array_of_plain_values_is_its_memory(kind: Any) -> None:
     assert as_source(array).size == array.nbytes
 
 
+@pytest.mark.parametrize("kind", [">i4", "<i4"])
+def test_an_array_is_sent_as_its_memory_is(kind: str) -> None:
+    """The byte order is the array's own; a masked array that masks nothing is an array."""
+    array = np.arange(3, dtype=kind)
+    for one in (array, np.ma.array(array), np.ma.array(array, mask=[0, 0, 0])):
+        assert whole(as_source(one)) == array.tobytes()
+
+
+class Sparse:
+    """As a sparse matrix of SciPy is: rows come of it, and it shows no memory."""
+
+    dtype = np.dtype("f8")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self])
+
+
 WRONG: dict[str, tuple[Make, str]] = {
     "a text file": (lambda folder: open(written(folder)), "open it as bytes: open(path, 'rb')"),
     "StringIO": (lambda _: io.StringIO("a"), "give text.getvalue().encode()"),
@@ -381,13 +399,25 @@ WRONG: dict[str, tuple[Make, str]] = {
     "None": (lambda _: None, "NoneType cannot be uploaded"),
     "a list of text": (lambda _: ["a"], "gave a str; it has to give bytes"),
     "a list of numbers": (lambda _: [1, 2], "gave a int; it has to give bytes"),
-    "every second byte": (lambda _: memoryview(DATA)[::2], "not contiguous; give bytes"),
+    "every second byte": (lambda _: memoryview(DATA)[::2], "not contiguous in memory; give its"),
+    "a transposed array": (lambda _: np.eye(3)[:, :2], "content.tobytes()"),
+    "masked values": (lambda _: np.ma.array([1, 2], mask=[0, 1]), "give array.filled(...)"),
+    "masked records": (
+        lambda _: np.ma.array([(1, 2)], [("a", "i4"), ("b", "i4")], mask=[(0, 1)]),
+        "give array.filled(...)",
+    ),
+    "one masked value": (lambda _: np.ma.masked, "give array.filled(...)"),
+    "a Series": (lambda _: pd.Series([1, 2]), "Series has values, and no bytes that can be read"),
+    "a DataFrame": (lambda _: pd.DataFrame({"a": [1]}), "frame.to_csv().encode()"),
+    "dates": (lambda _: np.array(["2024-01-01"], "M8[ns]"), "ndarray has values, and no bytes"),
+    "a sparse matrix": (lambda _: Sparse(), "Sparse has values, and no bytes"),
     "objects": (lambda _: np.array([b"a", 1], dtype=object), "memory holds addresses"),
     "records of objects": (lambda _: np.zeros(2, [("X", "i4"), ("o", "O")]), "holds addresses"),
     "a member of a zip": (in_a_zip, "give path.open('rb')"),
     "no path": (lambda _: pathlike(""), "The path is empty"),
     "a folder": (lambda folder: folder, "is a folder; give the path of a file"),
     "a device": (lambda _: Path("/dev/null"), "not a regular file"),
+    "an open device": (lambda _: open("/dev/zero", "rb"), "is a device, which has no size"),
     "a file that is not there": (lambda folder: folder / "nope", "nope cannot be read: No such"),
     "an async iterator": (lambda _: pieces(), "with upload_part_async"),
 }
