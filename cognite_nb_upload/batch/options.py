@@ -108,6 +108,8 @@ class JobOptions:
         job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
         walk["stores"] = Stores(left.pop("storage_options", None))
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
+        if naming == "":
+            normalised("external_id", naming)
         job |= _of_nodes(left.pop("space", None), left.pop("view", None), job)
         overwrite = as_flag(OVERWRITE, left.pop(OVERWRITE, False))
         job["if_exists"] = _if_exists(job.get("if_exists"), overwrite)

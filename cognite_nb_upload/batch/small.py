@@ -47,7 +47,7 @@ Opened = tuple[CDFFile, Secret]
 def is_small(task: RowTask) -> bool:
     """True where one PUT will do. Its type is a header there, which not every text can be."""
     mime_type = task.about.mime_type or ""
-    fits = mime_type.isascii() and mime_type.isprintable()
+    fits = mime_type.isascii() and mime_type.isprintable() and mime_type == mime_type.strip()
     return fits and (task.row.size or 0) <= SMALLEST
 
 

@@ -87,6 +87,12 @@ def _not_empty(field: str, value: str) -> str:
     return value
 
 
+def _a_name(field: str, value: str) -> str:
+    if not value:  # a second file of this name would be a duplicate
+        raise UsageError(f"{field} is empty; leave it out, or give a name that no other file has.")
+    return value
+
+
 def _name(field: str, value: object) -> str:
     if value is None:
         raise UsageError(f"{field} is missing; CDF takes 1 to 256 characters.")
@@ -293,7 +299,7 @@ def _unknown(field: str) -> str:
 
 _CHECKS: Final[dict[str, Check]] = {
     "name": _name,
-    "external_id": _text(_MOST_EXTERNAL_ID),
+    "external_id": _text(_MOST_EXTERNAL_ID, _a_name),
     "source": _text(128),
     "mime_type": _text(256),
     "metadata": _metadata,

@@ -248,7 +248,25 @@ def test_a_hundred_thousand_rows_are_checked_in_seconds(client, folder: Path):
     assert set(result["status"]) == {"waiting"}
 
 
-@pytest.mark.parametrize("mime_type", ["\u0442\u0438\u043f/\U0001f642", "text/plain\r\nx-evil: 1"])
+def test_an_empty_cell_is_no_external_id_and_an_empty_keyword_is_refused(cdf, client, folder):
+    paths = [folder / "f0.bin", folder / "f1.bin"]
+    result = many(client, pd.DataFrame({"path": paths, "external_id": ["", " "]}))
+    assert list(result["status"]) == ["done"] * 2
+    assert all("externalId" not in file for file in uploaded(cdf))
+    for call in (
+        lambda: many(client, paths, external_id=""),
+        lambda: client.files.upload(paths[0], external_id=""),
+        lambda: client.files.multipart_upload_session("a", 1, external_id=""),
+    ):
+        with pytest.raises(UsageError, match="external_id is empty; leave it out"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "mime_type",
+    ["\u0442\u0438\u043f/\U0001f642", "text/plain\r\nx-evil: 1", " "],
+    ids=["letters", "lines", "blank"],
+)
 def test_a_type_that_no_header_can_have_arrives_all_the_same(cdf, client, folder, mime_type: str):
     """It is also what the emulator's download link then leaves out."""
     (row,) = many(client, [folder / "f0.bin"], mime_type=mime_type, verify="size").itertuples()

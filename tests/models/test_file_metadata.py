@@ -191,6 +191,7 @@ EDGES = [
     ("name", "x" * 256, "x" * 257, "name has 257 characters; CDF takes at most 256."),
     ("name", "ø" * 256, "", "name is empty; CDF takes 1 to 256 characters."),
     ("external_id", "x" * 255, "x" * 300, "external_id has 300 characters; CDF takes at most 255."),
+    ("external_id", " ", "", "external_id is empty; leave it out, or give a name that no other"),
     ("source", "x" * 128, "x" * 129, "source has 129 characters; CDF takes at most 128."),
     ("mime_type", "x" * 256, "x" * 257, "mime_type has 257 characters; CDF takes at most 256."),
     ("directory", "/" * 512, "/" * 513, "directory has 513 characters; CDF takes at most 512."),

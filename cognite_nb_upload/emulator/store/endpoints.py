@@ -190,7 +190,7 @@ class Download(StreamingResponse):
 
 def _as_header(text: str) -> str:
     """The text where it can be a header's value; nothing else."""
-    return text if text.isascii() and text.isprintable() else ""
+    return text.strip() if text.isascii() and text.isprintable() else ""
 
 
 def byte_range(header: str | None, total: int) -> tuple[int, int, bool]:
