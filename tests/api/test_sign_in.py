@@ -413,5 +413,5 @@ def test_no_token_and_no_code_of_a_provider_is_seen_anywhere(
     seen_text += [out, err, caplog.text, repr(credentials), repr(credentials._mine.get().__dict__)]
     seen_text += [repr(credentials.__dict__)]
     assert not [at for at, text in enumerate(seen_text) for one in secrets if one in text]
-    with pytest.raises(TypeError, match="not pickled"):
+    with pytest.raises(TypeError, match="neither pickled"):
         pickle.dumps(credentials)
