@@ -24,7 +24,7 @@ from cognite_nb_upload.batch.task import RowTask, look_at_all, size_and_time
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.journal.jobs import Known, Remembered, where_of
 from cognite_nb_upload.models import CDFFile, FileMetadata
-from cognite_nb_upload.models.wire import from_ms, to_ms
+from cognite_nb_upload.models.wire import from_file_ns, to_ms
 from cognite_nb_upload.sources import shown_path
 from cognite_nb_upload.transfer.files import AsyncFiles
 
@@ -78,8 +78,8 @@ class Existing:
         overwrite = bool(fields.pop(OVERWRITE, False))
         if options.nodes is not None:
             return _node_task(options.nodes, row, fields, overwrite, self._known.rows.get(row.key))
-        if options.sets_time and row.mtime_ns >= 0 and "source_modified_time" not in fields:
-            fields["source_modified_time"] = from_ms(row.mtime_ns // 1_000_000)
+        if options.sets_time and "source_modified_time" not in fields:
+            fields["source_modified_time"] = from_file_ns(row.mtime_ns)
         keys: dict[str, str] = {}
         if options.size_key:
             keys[options.size_key] = str(row.size)
@@ -225,6 +225,10 @@ class Existing:
         if theirs is None or ours is None:
             return ""
         if _ms(theirs) == _ms(ours):
+            # CDF has no time before 1970: the record tells such files apart, where there is one.
+            known = self._known.rows.get(task.row.key)
+            if task.row.mtime_ns < 0 and known is not None and not task.facts["as_sent"]:
+                return ""
             return "same time"
         newer = _ms(ours) > _ms(theirs)
         return "" if newer or options.if_exists == "changed" else "CDF's is newer"

@@ -8,6 +8,7 @@ from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def to_ms(moment: datetime) -> int:
@@ -18,6 +19,14 @@ def to_ms(moment: datetime) -> int:
 def from_ms(ms: int) -> datetime:
     """The moment in UTC. Raises OverflowError beyond the year 9999."""
     return EPOCH + ms * _MS
+
+
+def from_file_ns(mtime_ns: int) -> datetime:
+    """A file's modification time as CDF can have it: in whole milliseconds, and from 1970 to 9999.
+
+    What is earlier or later is the first or the last of them.
+    """
+    return from_ms(min(max(0, mtime_ns // 1_000_000), to_ms(_LAST)))
 
 
 @lru_cache(maxsize=1024)

@@ -60,6 +60,20 @@ def test_the_time_is_the_files_own_to_a_millisecond(
     assert to_ms(file.source_modified_time) == 1_700_000_000_123
 
 
+@pytest.mark.parametrize("mode", ["newer", "changed"])
+def test_a_file_older_than_1970_is_sent_once(
+    cdf: Emulator, many: Many, folder: Path, mode: str
+) -> None:
+    path = folder / "f0.bin"
+    os.utime(path, (-86400.5, -86400.5))
+    how = {"if_exists": mode, "external_id": lambda _: "x"}
+    assert [*many([path], **how)["status"], *many([path], **how)["status"]] == ["done", "skipped"]
+    assert sent(cdf) == 1
+    later(path, b"other", 1)
+    assert list(many([path], **how)["status"]) == ["done"]
+    assert sent(cdf) == 2
+
+
 def test_it_works_without_a_record_too(
     cdf: Emulator, many: Many, folder: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,6 @@ import pytest
 from support import seen
 
 from cognite_nb_upload import (
-    APIError,
     CogniteClient,
     Uploaded,
     UsageError,
@@ -172,5 +171,5 @@ def test_limits_and_ids_of_other_kinds_are_told(client: CogniteClient) -> None:
             client.files.retrieve(id=wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="id holds no number"):
         client.files.retrieve(id=float("nan"))  # type: ignore[arg-type]
-    with pytest.raises(APIError):
+    with pytest.raises(UsageError, match="external_id is empty"):
         client.files.upload_content(b"x", external_id="")

@@ -24,6 +24,7 @@ from cognite_nb_upload.models import (
     Label,
     check_field,
 )
+from cognite_nb_upload.models.wire import from_file_ns
 
 NOON = datetime(2024, 10, 29, 12, 19, 6, 123_000, tzinfo=UTC)
 NOON_MS = 1730204346123
@@ -182,6 +183,21 @@ def test_a_time_in_seconds_is_not_taken_for_a_day_in_1970(seconds: float):
 def test_what_is_finer_than_a_millisecond_is_cut_off(moment: datetime):
     held = FileMetadata.of(name="x", source_modified_time=moment).source_modified_time
     assert held == moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@pytest.mark.parametrize(
+    ("ns", "held"),
+    [
+        (-1, datetime(1970, 1, 1, tzinfo=UTC)),
+        (1_999_999, datetime(1970, 1, 1, microsecond=1000, tzinfo=UTC)),
+        (2**63 - 1, datetime(2262, 4, 11, 23, 47, 16, 854000, tzinfo=UTC)),
+        (10**21, datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)),
+    ],
+    ids=["1969", "cut-off", "2262", "year-33658"],
+)
+def test_any_time_of_a_file_is_one_that_cdf_can_have(ns: int, held: datetime):
+    assert from_file_ns(ns) == held
+    assert FileMetadata.of(name="x", source_modified_time=held).source_modified_time == held
 
 
 # ---- what is refused ----------------------------------------------------------------------------

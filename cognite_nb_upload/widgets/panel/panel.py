@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models import InvalidMetadata, guess_mime_type
 from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.models.wire import from_file_ns
 from cognite_nb_upload.objects.address import Address, is_address
 from cognite_nb_upload.progress.notebook import live_bundle
 from cognite_nb_upload.progress.outcome import Outcome, error_html, fusion_link
@@ -268,10 +269,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _file_chosen(self, change: dict[str, Any]) -> None:
         file: ChosenFile | None = change["new"]
         if file is not None:
-            ns = file.modified_ns  # 0 where another store tells no time
-            at = datetime.fromtimestamp(ns / 1e9, UTC) if ns else None
             path = file.content if isinstance(file.content, Path) else file.name
-            self.form.set_file(path, size=file.size, modified=at)
+            self.form.set_file(path, size=file.size, modified=_modified(file))
             if self._node_form is not None:
                 self._node_form.set_file(path)
         self.sending.use([file.size] if file is not None else [])
@@ -663,10 +662,17 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
 
 
+def _modified(file: ChosenFile) -> datetime | None:
+    """When a file was modified; None where that is not told, or is no time that CDF can have."""
+    at = from_file_ns(file.modified_ns)
+    return at if file.modified_ns > 0 and at.year < 9999 else None  # 0: its store tells no time
+
+
 def _fields_of(file: ChosenFile, shared: dict[str, Any]) -> dict[str, Any]:
     """The keywords of `files.upload` for one of several files."""
     own: dict[str, Any] = {"name": file.name}
-    own["source_modified_time"] = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+    if (modified := _modified(file)) is not None:
+        own["source_modified_time"] = modified
     if mime := guess_mime_type(file.name):
         own["mime_type"] = mime
     if file.folder:
