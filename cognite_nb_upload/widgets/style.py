@@ -15,6 +15,7 @@ import ipywidgets
 from cognite_nb_upload.models.show import escaped, plain
 
 _opening = threading.RLock()
+_classes = threading.RLock()
 # By these a page knows which kind of model to make.
 _KIND: Final = ("_model_name", "_model_module", "_model_module_version")
 _kinds: dict[type[Any], type[Any]] = {}
@@ -41,6 +42,16 @@ class _OnDemand:
             if self.comm is None and not self.closed:
                 self._open_now()
         return str(self.comm.comm_id) if self.comm is not None else ""
+
+    def add_class(self, name: str) -> Any:
+        """Add a CSS class; another thread may add or remove another one meanwhile."""
+        with _classes:
+            return super().add_class(name)  # type: ignore[misc] # of ipywidgets
+
+    def remove_class(self, name: str) -> Any:
+        """Remove a CSS class, as `add_class`."""
+        with _classes:
+            return super().remove_class(name)  # type: ignore[misc] # of ipywidgets
 
     def close(self) -> None:
         """Close it for good."""

@@ -18,7 +18,8 @@ from cognite_nb_upload.widgets.panel.panel import UploadPanel
 def choose(panel: UploadPanel, path: Path | str) -> None:
     """Type a path, as a person would."""
     panel.files.input.value = str(path)
-    until(lambda: panel.files.file is not None and str(panel.files.file.content) == str(path))
+    until(lambda: panel.files.file and str(panel.files.file.content) == str(path))
+    until(lambda: not panel.files.looking)  # all that hangs on the file is filled in by then
     panel.sending.part_mib.value = repr(PART / 2**20)
     until(lambda: not panel.start.disabled)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,48 @@ def test_a_file_that_is_typed_whole_is_chosen(chooser: FileChooser, folder: Path
     type_in(chooser, str(folder / "notes"))
     assert chooser.file is None
     assert chooser.reason
+
+
+def test_an_answer_about_an_older_path_is_not_chosen_once_another_is_typed(
+    chooser: FileChooser, folder: Path
+) -> None:
+    typed, chosen_late = threading.Event(), list[object]()
+
+    def type_another() -> None:
+        chooser.input.value = f"{folder}/nothing"
+        typed.set()
+
+    another = threading.Thread(target=type_another)
+
+    def found(_: object) -> None:  # the older path, but it is not chosen yet
+        if not another.ident:
+            another.start()
+            another.join(0.2)  # a lock may hold it up
+
+    def chosen(change: dict[str, object]) -> None:
+        if typed.is_set() and change["new"] is not None:
+            chosen_late.append(change["new"])
+
+    chooser.observe(found, "reason")
+    chooser.observe(chosen, "file")
+    chooser.input.value = str(folder / "notes.txt")
+    assert typed.wait(60)
+    assert chooser.tasks.wait()
+    assert not chosen_late
+    assert chooser.file is None
+
+
+def test_a_look_that_fails_is_said_and_not_waited_for(folder: Path) -> None:
+    def broken(_: str) -> bool:
+        raise RuntimeError("a mistake")
+
+    chooser = FileChooser()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("cognite_nb_upload.widgets.panel.chooser._is_text", broken)
+        type_in(chooser, str(folder / "notes.txt"))
+    assert not chooser.looking
+    assert "a mistake" in chooser.reason
+    chooser.close()
 
 
 def test_browse_opens_the_folder_and_closes_it(
@@ -174,7 +217,7 @@ def test_recent_files_are_those_that_are_still_there_each_once(folder: Path) -> 
 def test_a_link_is_chosen_by_its_own_name(chooser: FileChooser, folder: Path) -> None:
     (folder / "link.segy").symlink_to(folder / "notes.txt")
     chooser.choose(folder / "link.segy")
-    until(lambda: chooser.file is not None)
+    until(lambda: chooser.file and not chooser.looking)
     assert chooser.file is not None
     assert chooser.file.name == "link.segy"
     assert chooser.file.real == str(folder / "notes.txt")

@@ -107,7 +107,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 def kernel(running: Kernel) -> Kernel:
     """The kernel with a panel of its own for each test, in which a file is chosen."""
     running.run("cdf.clear_faults()\npanel = UploadPanel()\npanel.files.choose(big)")
-    running.run("until(lambda: panel.files.file)")
+    running.run("until(lambda: panel.files.file and not panel.files.looking)")
     return running
 
 
@@ -125,7 +125,7 @@ def test_a_person_uploads_a_file_and_the_next_cell_awaits_it(kernel: Kernel) -> 
     assert WIDGET in view
     assert "text/html" in saved
     kernel.type("panel.files.input", kernel.value("big"))
-    kernel.run("until(lambda: panel.files.file)")
+    kernel.run("until(lambda: panel.files.file and not panel.files.looking)")
     kernel.type("panel.sending.part_mib", "6")
     kernel.click("panel.start")
     heard = kernel.run("await panel.upload")

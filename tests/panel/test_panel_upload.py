@@ -265,12 +265,12 @@ def test_a_file_of_another_store_is_uploaded_by_its_address(
     with web_store() as web:
         address = web.put("big.segy", data)
         panel.files.input.value = f"{address}?X-Amz-Signature=planted"
-        until(lambda: panel.files.file is not None)
+        until(lambda: panel.files.file and not panel.files.looking)
         with pytest.raises(UsageError, match="has a signature"):
             _ = panel.code
         panel.files.input.value = ""
         panel.files.input.value = address
-        until(lambda: panel.files.file is not None)
+        until(lambda: panel.files.file and not panel.files.looking)
         until(lambda: not panel.start.disabled)
         assert f'start_upload(\n    "{address}",' in panel.code
         done = press(panel).result(60)
@@ -307,7 +307,7 @@ def test_no_markup_of_a_file_a_folder_or_a_server_is_shown_as_markup(
     panel.files.input.value = f"{folder}/"
     until(lambda: len(panel.files.lines.lines) == 2)
     panel.files.enter()
-    until(lambda: panel.files.file is not None)
+    until(lambda: panel.files.file and not panel.files.looking)
     panel.form.fill({"name": MARKUP, "source": MARKUP, "metadata": {MARKUP: MARKUP}})
     panel.show_code.click()
     cdf.inject(
@@ -388,7 +388,7 @@ def test_a_failure_is_told_beside_the_button_with_one_next_step(
 
 def choose_only(panel: UploadPanel, path: Path) -> None:
     panel.files.choose(path)
-    until(lambda: panel.files.file is not None)
+    until(lambda: panel.files.file and not panel.files.looking)
 
 
 def test_an_engine_of_the_notebook_sends_and_is_in_the_code(

@@ -53,13 +53,16 @@ class ExternalIdField(TextField):
     def update(self) -> None:
         """Check the text, and look it up if it is another."""
         super().update()
-        if self._client is None or self.value == self._asked:
-            return
-        self._asked = wanted = self.value
-        self._tasks.stop(self.name)
-        self._learn(None, "", "Looking whether a file has it…" if wanted else "")
-        if wanted:
-            self._tasks.start(self.name, lambda: self._look_up(wanted), after_s=_PAUSE_S)
+        with self._lock:
+            if self._client is None or self.value == self._asked:
+                return
+            self._asked = wanted = self.value
+            self._tasks.stop(self.name)
+            busy = "Looking whether a file has it…" if wanted else ""
+            self.found, self._said, self.busy = None, "", busy
+            if wanted:
+                self._tasks.start(self.name, lambda: self._look_up(wanted), after_s=_PAUSE_S)
+        self._switched(None)
 
     async def _look_up(self, external_id: str) -> None:
         assert self._client is not None  # noqa: S101 # update() starts it where there is one
@@ -68,26 +71,23 @@ class ExternalIdField(TextField):
             said = "" if found else "Free: no file has it."
         except Exception as error:  # a widget has nobody to raise to: it is said beside the field
             found, said = None, f"It could not be looked up. {why_not(error)}"
-        if external_id == self._asked:
-            self._learn(found, said, "")
-
-    def _learn(self, found: CDFFile | None, said: str, busy: str) -> None:
-        self.found, self._said, self.busy = found, said, busy
-        self.show()
-        self._changed()
+        with self._lock:  # or it might take the place of what is known of an id typed since
+            if external_id != self._asked:
+                return
+            self.found, self._said, self.busy = found, said, ""
+        self._switched(None)
 
     def _switched(self, _: Any) -> None:
         self.show()
         self._changed()
 
-    def show(self) -> None:
-        """Bring the note up to date."""
+    def _show(self) -> None:
         self.info, self.warning = self._said, self.conflict
         if self.found is not None and self.overwrite.value:
             self.warning = _replaced(self.found)
         elif self.overwrite.value and not self.input.value:
             self.info = "Overwrite does nothing without an external id."
-        super().show()
+        super()._show()
 
 
 def _taken(file: CDFFile) -> str:

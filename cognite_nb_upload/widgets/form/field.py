@@ -1,12 +1,14 @@
 """One field of a form: a labelled input, its limit, and below it what is wrong or worth knowing.
 
 Rules of this file: a field knows its value or what is wrong with it, never both; the limits are
-those of `models`, and are checked as one types; the label is the input's own description.
+those of `models`, and are checked as one types; the label is the input's own description. Typing
+and an answer of CDF come in two threads: what is known last is read and shown last.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +38,7 @@ class Field:
     def __init__(
         self, name: str, label: str, *inputs: ipywidgets.Widget, limit: str | None = None
     ) -> None:
+        self._lock = threading.RLock()  # never held while listeners are told
         self.name = name
         self.label = label
         self._about = LIMITS.get(name, "")
@@ -82,12 +85,18 @@ class Field:
 
     def update(self) -> None:
         """Read and check what the inputs hold, show what is wrong, and tell the listener."""
-        self.value, self.error = self._checked()
+        with self._lock:
+            self.value, self.error = self._checked()
         self.show()
         self._changed()
 
     def show(self) -> None:
         """Bring the note up to date: an empty form is not red before anybody has touched it."""
+        with self._lock:
+            self._show()
+
+    def _show(self) -> None:
+        """The same, for the fields that say more; the caller holds the lock."""
         limit = f'title="{escaped(self._about)}">{escaped(self._limit)}'
         html = f'<div class="cnbu-limit" {limit}</div>'
         html += say(self.error, "error", "alert") if self.bad else ""
@@ -154,11 +163,10 @@ class TimeField(Field):
             self._suggested = moment
             self.fill(moment)
 
-    def show(self) -> None:
-        """Bring the note up to date, the time in UTC among it."""
+    def _show(self) -> None:
         at = self.value.astimezone(UTC).isoformat(" ", "seconds") if self.value else ""
         self.info = f"{at.removesuffix('+00:00')} UTC" if at else ""
-        super().show()
+        super()._show()
 
     def _read(self) -> datetime | None:
         moment: datetime | None = self.input.value

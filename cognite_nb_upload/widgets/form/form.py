@@ -7,6 +7,7 @@ background and no callback waits for CDF; what CDF says comes from other threads
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -79,6 +80,7 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self.tasks = Tasks()
         self.client: AsyncCogniteClient | None = None
         self._filling = 0
+        self._own = threading.local()  # `told`: what this thread tells of the fields now
         if styled:
             close_last_run()
         self._named: str | None = None  # the name that the MIME type was guessed from
@@ -291,8 +293,12 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             }
             if all(getattr(self, name) == new for name, new in news.items()):
                 return
-            for name, new in news.items():
-                setattr(self, name, new)
+            self._own.told = (value,)
+            try:
+                for name, new in news.items():
+                    setattr(self, name, new)
+            finally:
+                self._own.told = ()
 
     def _state(self) -> tuple[dict[str, str], FileMetadata | None]:
         errors = {name: self.fields[name].error for name in FIELDS if self.fields[name].error}
@@ -311,7 +317,9 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
     @traitlets.observe("value")
     def _value_assigned(self, change: Any) -> None:
         value = change["new"]
-        if self._filling or value == self._state()[1]:
+        # What the fields have said is not filled in: somebody may type on meanwhile.
+        own = any(value is one for one in getattr(self._own, "told", ()))
+        if self._filling or own or value == self._state()[1]:
             return
         with self._all_at_once():
             for name in FIELDS:

@@ -138,8 +138,7 @@ class GeoField(Field):
         self.geojson.value = "" if value is None else json.dumps(_shortest(value))
         self._show_point()
 
-    def show(self) -> None:
-        """Bring the note, the drawing and the map up to date."""
+    def _show(self) -> None:
         location: GeoLocation | None = self.value
         doubt = (location.doubt or "") if location is not None else ""
         drawable = location is not None and not doubt
@@ -148,7 +147,7 @@ class GeoField(Field):
         self._drawing.value = outline_svg(location) if location is not None and drawable else ""
         if self._map is not None:
             self._map.show(location)
-        super().show()
+        super()._show()
         typed = bool(self.latitude.value.strip() or self.longitude.value.strip())
         point = self.bad and typed and self._point() is None
         for one in (self.latitude, self.longitude):

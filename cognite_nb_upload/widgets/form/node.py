@@ -91,16 +91,17 @@ class NodeIdField(TextField):
     def update(self) -> None:
         """Check the text, and look the node up if it is another."""
         super().update()
-        wanted = (self.space, self.value)
-        if self.client is None or wanted == self._asked:
-            return
-        self._asked, self._taken, self.info, self.busy = wanted, "", "", ""
-        self._tasks.stop("node id")
-        if self.space and self.value:
-            self.busy = "Looking whether a node has it…"
-            node = NodeId(self.space, self.value)
-            self._tasks.start("node id", lambda: self._look_up(node), after_s=_PAUSE_S)
-        self.show()
+        with self._lock:
+            wanted = (self.space, self.value)
+            if self.client is None or wanted == self._asked:
+                return
+            self._asked, self._taken, self.info, self.busy = wanted, "", "", ""
+            self._tasks.stop("node id")
+            if self.space and self.value:
+                self.busy = "Looking whether a node has it…"
+                node = NodeId(self.space, self.value)
+                self._tasks.start("node id", lambda: self._look_up(node), after_s=_PAUSE_S)
+            self.show()
 
     async def _look_up(self, node: NodeId) -> None:
         assert self.client is not None  # noqa: S101 # update() starts it where there is one
@@ -115,15 +116,15 @@ class NodeIdField(TextField):
                 )
         except Exception as error:  # a widget has nobody to raise to: it is said beside the field
             said = f"It could not be looked up. {why_not(error)}"
-        if (node.space, node.external_id) == self._asked:
+        with self._lock:  # or it might take the place of what is known of an id typed since
+            if (node.space, node.external_id) != self._asked:
+                return
             self._taken, self.info, self.busy = taken, said, ""
-            self.show()
-            self._changed()
+        self._switched(None)
 
-    def show(self) -> None:
-        """Bring the note up to date."""
+    def _show(self) -> None:
         self.warning = self.conflict
-        super().show()
+        super()._show()
 
     def _switched(self, _: Any) -> None:
         self.show()
@@ -320,9 +321,22 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _changed(self) -> None:
         with self._lock:  # a search may end while somebody types
             self._follow()
+        self._publish()
+
+    def _publish(self) -> None:
+        """Tell what the fields say; more than once where another thread had older news.
+
+        No lock is held meanwhile: who observes may wait for a thread that types, too.
+        """
+        while True:
+            with self._lock:
+                reason, node = self._said()
+            if (reason, node) == (self.reason, self.value):
+                return
+            self.reason, self.value = reason, node
 
     def _follow(self) -> None:
-        """Bring the fields that hang on others, and what the form is, up to date."""
+        """Bring the fields that hang on others up to date."""
         if self.external_id.space != self.space.value:
             self.external_id.space = self.space.value
             self.external_id.update()
@@ -331,15 +345,16 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._show_view(view)
         for fold in self.folds:
             fold.show()
+
+    def _said(self) -> tuple[str, FileNode | None]:
+        """Why nothing can be uploaded yet, or "", and the node."""
         errors = self._errors()
         conflict = "" if self._many else self.external_id.conflict
-        self.reason = next(iter(errors.values()), conflict)
-        node = None
+        reason, node = next(iter(errors.values()), conflict), None
         if not errors and not self._many:
             with suppress(UsageError):  # a field was edited between the two looks at it
                 node = self._node(str(self.external_id.value))
-        if node != self.value:
-            self.value = node
+        return reason, node
 
     def _errors(self) -> Mapping[str, str]:
         skipped = {"node", *OWN} if self._many else set()

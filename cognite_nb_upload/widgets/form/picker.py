@@ -64,6 +64,7 @@ class Picker(Field):
         self._known: dict[Key, Choice] = {}
         self._missing: frozenset[Key] = frozenset()  # CDF was asked for these, and has none
         self._page: int | None = None  # None where the lines are closed
+        self._loads = 0  # counts the lists that were asked for
         self.search = make(ipywidgets.Text, description=label)
         self.browse = button("Browse", f"Show all {kind.many}", self.open_or_close)
         self.lines = Buttons(ipywidgets.VBox, "cnbu-hits")
@@ -99,19 +100,26 @@ class Picker(Field):
 
     def load(self) -> None:
         """Ask for the list, in the background."""
-        self.loading, self.busy, self._offer = True, f"Loading {self.kind.many}…", ChoiceList()
+        with self._lock:
+            self._loads = no = self._loads + 1
+            self.loading, self.busy, self._offer = True, f"Loading {self.kind.many}…", ChoiceList()
+            self._tasks.start(self.name, lambda: self._load(no))
         self.show()
-        self._tasks.start(self.name, self._load)
 
-    async def _load(self) -> None:
+    async def _load(self, no: int) -> None:
         assert self._source is not None  # noqa: S101 # load() starts it where there is one
         try:
             async for offer in self._source():
-                self.loading = not offer.complete
-                self.busy = f"Loading more {self.kind.many}…" if self.loading else ""
-                self.offer(offer)
+                with self._lock:
+                    if no != self._loads:  # another list was asked for since
+                        return
+                    self.loading = not offer.complete
+                    self.busy = f"Loading more {self.kind.many}…" if self.loading else ""
+                    self._offer, self.loaded = offer, True
+                self._offered()
         except Exception as error:  # a widget has nobody to raise to: it is said beside the field
-            self._no_list(why_not(error))
+            if no == self._loads:
+                self._no_list(why_not(error))
 
     async def _search_for(self, text: str) -> None:
         assert self._find is not None  # noqa: S101 # _typed() starts it where there is one
@@ -120,13 +128,19 @@ class Picker(Field):
         except Exception as error:  # as above
             self._no_list(why_not(error))
             return
-        if self.search.value.strip() == text:
-            self.busy = ""
-            self.offer(offer)
+        with self._lock:  # or it might take the place of what is known of a text typed since
+            if self.search.value.strip() != text:
+                return
+            self.busy, self._offer, self.loaded = "", offer, True
+        self._offered()
 
     def offer(self, offer: ChoiceList) -> None:
         """Choices have come; any thread may say so."""
         self._offer, self.loaded = offer, True
+        self._offered()
+
+    def _offered(self) -> None:
+        offer = self._offer
         self.search.placeholder = "Search, or type an id"
         hide(self.browse, self._find is not None)
         self.know((*offer.named, *offer.choices))
@@ -180,8 +194,9 @@ class Picker(Field):
 
     def enter(self) -> None:
         """Take what is typed: the id it is, else the first line."""
-        if self.search.value.strip() and self.lines.lines:
-            self.lines.press(0)
+        first = next(iter(self.lines.lines), None)
+        if first is not None and self.search.value.strip():
+            first.do()
 
     def pick(self, *keys: Key) -> None:
         """Add these; where only one may be picked, it takes the place of the last one."""
@@ -211,8 +226,9 @@ class Picker(Field):
         self.search.value = ""
         self._quiet -= 1
         if self._find is not None:
-            self._tasks.stop(self.name)
-            self._offer, self.busy = replace(self._offer, choices=()), ""
+            with self._lock:
+                self._tasks.stop(self.name)
+                self._offer, self.busy = replace(self._offer, choices=()), ""
 
     def _typed(self, change: dict[str, Any]) -> None:
         if self._quiet:
@@ -220,11 +236,12 @@ class Picker(Field):
         text = change["new"].strip()
         self._page = 0 if text else None
         if self._find is not None:
-            self._offer = replace(self._offer, choices=())
-            self.busy = f"Searching {self.kind.many}…" if text else ""
-            self._tasks.stop(self.name)
-            if text:
-                self._tasks.start(self.name, lambda: self._search_for(text), after_s=_PAUSE_S)
+            with self._lock:
+                self._offer = replace(self._offer, choices=())
+                self.busy = f"Searching {self.kind.many}…" if text else ""
+                self._tasks.stop(self.name)
+                if text:
+                    self._tasks.start(self.name, lambda: self._search_for(text), after_s=_PAUSE_S)
         self._draw()
         self.edited()
 
@@ -251,8 +268,8 @@ class Picker(Field):
         self._draw()
         self._ask_names()
 
-    def show(self) -> None:
-        """Bring the note up to date; what is typed and not picked yet is no reason for red."""
+    def _show(self) -> None:
+        """What is typed and not picked yet is no reason for red."""
         allowed = self._offer.allowed
         doubtful = [] if allowed is None else [one for one in self.picked if one not in allowed]
         nameless = self._offer.complete and any(one not in self._known for one in doubtful)
@@ -267,7 +284,7 @@ class Picker(Field):
         typing = bool(self.search.value.strip())
         self.info = self._hint() if typing and self.loaded else self._offer.note
         self._touched = self._touched and not typing
-        super().show()
+        super()._show()
 
     def _hint(self) -> str:
         if self.busy:

@@ -5,6 +5,7 @@ Why not an `Accordion`: its headers are no buttons, and the keyboard does not re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import ipywidgets
@@ -24,6 +25,7 @@ class Section:
     def __init__(self, title: str, fields: Sequence[Field]) -> None:
         self._title = title
         self._fields = fields
+        self._lock = threading.RLock()
         self.opened = False
         self.button = button(title, f"Show or hide: {title}", self.toggle, "cnbu-fold")
         self._inside = box(ipywidgets.VBox, [], "cnbu-inside", "cnbu-grid", "cnbu-none")
@@ -40,10 +42,11 @@ class Section:
 
     def show(self) -> None:
         """Bring the button's line up to date."""
-        bad = [field.label for field in self._fields if field.bad]
-        told = [f"to mend: {', '.join(bad)}"] if bad else []
-        told += [field.summary for field in self._fields if field.summary]
-        line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"
-        if line != self.button.description:
-            self.button.description = line
-        (self.button.add_class if bad else self.button.remove_class)("cnbu-hasbad")
+        with self._lock:  # typing and a list that comes show it in two threads
+            bad = [field.label for field in self._fields if field.bad]
+            told = [f"to mend: {', '.join(bad)}"] if bad else []
+            told += [field.summary for field in self._fields if field.summary]
+            line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"
+            if line != self.button.description:
+                self.button.description = line
+            (self.button.add_class if bad else self.button.remove_class)("cnbu-hasbad")

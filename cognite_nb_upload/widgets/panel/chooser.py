@@ -1,7 +1,8 @@
 """Choosing a file on the notebook's machine: type a path with completion, browse, or a recent one.
 
 Rules of this file: disks may be slow, so nothing is looked up in a callback; only what is a regular
-file is chosen; hidden files show where one types a dot.
+file is chosen; hidden files show where one types a dot. What was asked last is shown: an answer to
+anything before it is dropped, also one that comes while something else is typed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +22,7 @@ import ipywidgets
 import traitlets
 from anyio import to_thread
 
+from cognite_nb_upload import background
 from cognite_nb_upload.batch.folders import names_several
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.retry import Retry
@@ -28,6 +31,7 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.objects.address import Address, is_address
 from cognite_nb_upload.objects.given import path_in
 from cognite_nb_upload.objects.many import Stores
+from cognite_nb_upload.progress.outcome import in_words
 from cognite_nb_upload.transfer.upload import Upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.files import BrowserFiles
@@ -106,6 +110,7 @@ class Look:
 
 # Ways to a browser's files that running uploads still read, while no panel shows them.
 _left: list[BrowserFiles] = []
+_leaving: Final = threading.Lock()
 
 
 class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -132,6 +137,10 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def __init__(self, recent: Callable[[], Iterable[str]] = tuple) -> None:
         self.tasks = Tasks()
+        # Guards what is chosen. It is never waited for in the package's loop: observers hear of
+        # changes while it is held.
+        self._lock = threading.RLock()
+        self._asked = 0  # counts what was asked for; what is not the last of it is not shown
         self._closed = False
         self._recent = recent
         self._open = False
@@ -150,7 +159,9 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         hide(self.whole, True)
         # What a panel left behind that was closed: a page that was loaded again is asked there for
         # the file that is being sent.
-        self.browser = _left.pop() if _left else BrowserFiles()
+        with _leaving:
+            left = _left.pop() if _left else None
+        self.browser = left or BrowserFiles()
         self._taken = set(self.browser.files)  # those that an upload has taken
         self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
         row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
@@ -159,7 +170,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         super().__init__(children, layout=make(ipywidgets.Layout))
         self.add_class("cnbu-files")
         self.input.observe(self._typed, "value")
-        on_enter(self.input, lambda: self.tasks.start("enter", self._entered))
+        on_enter(self.input, self._submitted)
         self.browser.observe(self._dropped, "files")
 
     def choose(self, file: str | os.PathLike[str] | BrowserFile) -> None:
@@ -181,19 +192,22 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def show_recent(self) -> None:
         """Show the files that were uploaded lately."""
-        self._say("Looking…", "busy")
-        self.looking = False  # what is typed is no longer looked up
-        self.tasks.start("look", self._look_at_recent)
+        with self._lock:
+            asked = self._ask()
+            self._say("Looking…", "busy")
+            self.looking = False  # what is typed is no longer looked up
+            self.tasks.start("look", lambda: self._look_at_recent(asked))
 
     def choose_several(self, files: Sequence[ChosenFile]) -> None:
         """Choose these; of one it is the file, of none nothing."""
         one = files[0] if len(files) == 1 else None
         several = tuple(files) if len(files) > 1 else ()
-        self.tasks.stop("look")
         if one is not None and isinstance(one.content, BrowserFile):
             self._choose_browser_file(one.content)
             return
-        self._show(Look("", one, several, said="" if files else "Choose a file."))
+        with self._lock:
+            self._ask()
+            self._show(Look("", one, several, said="" if files else "Choose a file."))
 
     def leave(self, file: ChosenFile) -> None:
         """Take one of several off."""
@@ -211,8 +225,9 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     def enter(self) -> None:
         """Pick the first line; where nothing fits, that is none, and not the folder above."""
-        if self.lines.lines and self.lines.lines[0].text != _UP:
-            self.lines.press(0)
+        first = next(iter(self.lines.lines), None)
+        if first is not None and first.text != _UP:
+            first.do()
 
     def close(self, until_over: Sequence[Upload] = (), *, keep: bool = False) -> None:
         """End what runs in the background, and close the widgets.
@@ -221,49 +236,83 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         them, and always with `keep`: a list takes its files one after another. The next chooser
         shows it. A second call does nothing.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._ask()
         self.tasks.close()
         browser = self.browser
         browser.unobserve(self._dropped, "files")
         reading = [one for one in until_over if one.spec.source in browser.files]
         if reading or keep:
             self._drop_zone.children = ()
-            _left.append(browser)
+            with _leaving:
+                _left.append(browser)
         else:
             browser.close()
         close_all(self)
 
         def over(_: object) -> None:
-            if not keep and browser in _left and all(one.done() for one in reading):
+            with _leaving:  # the last two may end at once
+                unused = browser in _left and all(one.done() for one in reading)
+                if keep or not unused:
+                    return
                 _left.remove(browser)
-                browser.close()
+            browser.close()
 
         for upload in reading:
             upload.when_done(over)
 
     # --- what is typed -----------------------------------------------------------------------
 
-    async def _entered(self) -> None:
-        """The lines may still be those of an older text."""
-        if text := self.input.value.strip():
-            self.tasks.stop("look")
-            await self._look_at(text, self._page)
-        if self.file is None:
-            self.enter()
+    def _ask(self) -> int:
+        """Something else is asked for: no answer to what was asked before is shown any more."""
+        with self._lock:
+            for name in ("look", "enter"):
+                self.tasks.stop(name)
+            self._asked += 1
+            return self._asked
+
+    def _submitted(self) -> None:
+        """Enter was pressed. The lines may still be those of an older text."""
+        with self._lock:
+            text, page, asked = self.input.value.strip(), self._page, self._ask()
+            self.tasks.start("enter", lambda: self._entered(text, page, asked))
+
+    async def _entered(self, text: str, page: int, asked: int) -> None:
+        look = await _looked_up(text, page) if text else None
+
+        def show() -> None:
+            if look is not None:
+                self._show(look)
+            if self.file is None:
+                self.enter()
+
+        await self._answer(show, asked)
+
+    async def _answer(self, show: Callable[[], None], asked: int) -> None:
+        """Show what was asked for, unless something else was asked since."""
+
+        def answer() -> None:
+            with self._lock:
+                if asked == self._asked:
+                    show()
+
+        await background.apart(answer)
 
     def _typed(self, _: object) -> None:
-        if not self._quiet:
-            self._open, self._page = True, 0
-            self.tasks.stop("enter")  # it was about another text
-            self._look_up(_PAUSE_S)
+        with self._lock:  # else what another thread puts in might be taken for this
+            if not self._quiet:
+                self._open, self._page = True, 0
+                self._look_up(_PAUSE_S)
 
     def _go(self, text: str, opened: bool) -> None:
         """Put a path in, as a person would."""
-        self._set_text(text)
-        self._open, self._page = opened, 0
-        self._look_up(0, text)
+        with self._lock:
+            self._set_text(text)
+            self._open, self._page = opened, 0
+            self._look_up(0, text)
 
     def _set_text(self, text: str) -> None:
         self._quiet = True
@@ -273,30 +322,36 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._quiet = False
 
     def _look_up(self, after_s: float, text: str | None = None) -> None:
+        """Look for what is typed; the caller holds the lock."""
+        asked = self._ask()
         text = self.input.value.strip() if text is None else text
         if self.file is not None and str(self.file.content) != text:
             self.file = None
         self.files = ()
         if not text:
             self._close_list()
-            self.tasks.stop("look")
             self._show(Look("", said="Choose a file."))
             return
         page = self._page
         self.looking = True
         if after_s and is_address(text):
             after_s = _ADDRESS_PAUSE_S
-        self.tasks.start("look", lambda: self._look_at(text, page), after_s)
+        self.tasks.start("look", lambda: self._look_at(text, page, asked), after_s)
 
-    async def _look_at(self, text: str, page: int) -> None:
-        self._show(await to_thread.run_sync(look_at, text, page, abandon_on_cancel=True))
+    async def _look_at(self, text: str, page: int, asked: int) -> None:
+        look = await _looked_up(text, page)
+        await self._answer(lambda: self._show(look), asked)
 
-    async def _look_at_recent(self) -> None:
+    async def _look_at_recent(self, asked: int) -> None:
         found = await to_thread.run_sync(self._recent_entries, abandon_on_cancel=True)
-        self._open = True
-        hide(self.whole, True)
-        self.lines.show([self._line(entry, str(entry.path)) for entry in found])
-        self._say("" if found else "No file was uploaded from here yet, or none is there now.")
+
+        def show() -> None:
+            self._open = True
+            hide(self.whole, True)
+            self.lines.show([self._line(entry, str(entry.path)) for entry in found])
+            self._say("" if found else "No file was uploaded from here yet, or none is there now.")
+
+        await self._answer(show, asked)
 
     def _recent_entries(self) -> list[Entry]:
         """Those that are still there, each once."""
@@ -324,14 +379,16 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self.choose_several([ChosenFile.of_browser(file) for file in files])
 
     def _choose_browser_file(self, file: BrowserFile) -> None:
-        self.tasks.stop("look")
-        self._set_text("")
-        self._show(Look("", ChosenFile.of_browser(file)))
-        self._say(f"{file.name}, of your computer", "info")
+        with self._lock:
+            self._ask()
+            self._set_text("")
+            self._show(Look("", ChosenFile.of_browser(file)))
+            self._say(f"{file.name}, of your computer", "info")
 
     # --- what is shown -----------------------------------------------------------------------
 
     def _show(self, look: Look) -> None:
+        """Show what was found, and choose it; the caller holds the lock."""
         found = bool(look.file or look.files)
         if found:
             self._close_list()
@@ -348,13 +405,15 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         (self.add_class if look.files else self.remove_class)("cnbu-many")
 
     def _take_folder(self) -> None:
-        folder = Path(self._folder)
-        self._say("Looking…", "busy")
-        self.looking = True
-        self.tasks.start("look", lambda: self._look_below(folder))
+        with self._lock:
+            asked, folder = self._ask(), Path(self._folder)
+            self._say("Looking…", "busy")
+            self.looking = True
+            self.tasks.start("look", lambda: self._look_below(folder, asked))
 
-    async def _look_below(self, folder: Path) -> None:
-        self._show(await to_thread.run_sync(files_below, folder, abandon_on_cancel=True))
+    async def _look_below(self, folder: Path, asked: int) -> None:
+        look = await _looked(f"{folder}/", files_below, folder)
+        await self._answer(lambda: self._show(look), asked)
 
     def _list(self, look: Look) -> None:
         lines = [self._line(entry, entry.text) for entry in look.entries]
@@ -379,16 +438,30 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return Line((text, self._page), text, text, do, "cnbu-hit cnbu-page")
 
     def _show_page(self, page: int) -> None:
-        self._page = max(0, page)
-        self._look_up(0)
+        with self._lock:
+            self._page = max(0, page)
+            self._look_up(0)
 
     def _close_list(self) -> None:
-        self._open = False
-        self.lines.show([])
-        hide(self.whole, True)
+        with self._lock:
+            self._open = False
+            self.lines.show([])
+            hide(self.whole, True)
 
     def _say(self, text: str, kind: str = "info") -> None:
         self.note.value = say(text, kind)
+
+
+async def _looked_up(text: str, page: int) -> Look:
+    return await _looked(text, look_at, text, page)
+
+
+async def _looked(text: str, look: Callable[..., Look], *given: object) -> Look:
+    """What `look` finds, in a thread; where it fails, that is said, or it would be waited for."""
+    try:
+        return await to_thread.run_sync(look, *given, abandon_on_cancel=True)
+    except Exception as error:
+        return Look(text, said=in_words(error))
 
 
 def look_at(text: str, page: int = 0) -> Look:
