@@ -40,8 +40,13 @@ from cognite_nb_upload.journal.lock import ProcessLock
 
 SUFFIX: Final = ".job"
 VERSION: Final = 1
-# How many finished jobs are kept; each file's line has some 150 bytes.
-KEPT: Final = 50
+# How much of finished jobs is kept, the newest first, and the last one whatever its size: each
+# file's line has some 290 bytes, and every new job reads them all, in 2 us each.
+_KEPT: Final = 1000
+_KEPT_BYTES: Final = 2**30
+# How the line of a file that was sent begins; its key of 32 hex digits follows.
+_DONE: Final = b'{"fact":"Done","k":"'
+_KEY: Final = slice(len(_DONE), len(_DONE) + 32)
 # The checksum's 8 hex digits and the space.
 _MARGIN: Final = 9
 _LOCK_WAIT_S: Final = 0.2
@@ -138,8 +143,13 @@ class _Sound:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _facts(path: Path, sound: _Sound) -> Iterator[Fact]:
-    """Each fact of a job, in order; `sound` says how far it goes. The torn end is left out."""
+def _facts(
+    path: Path, sound: _Sound, is_wanted: Callable[[bytes], bool] = lambda _: True
+) -> Iterator[Fact]:
+    """Each fact of a job that is wanted, in order; `sound` says how far it goes.
+
+    The torn end is left out.
+    """
     with path.open("rb") as file:
         for line in file:
             if not line.endswith(b"\n"):
@@ -150,13 +160,15 @@ def _facts(path: Path, sound: _Sound) -> Iterator[Fact]:
             if line[:_MARGIN] != b"%08x " % crc:
                 sound.fault = "its checksum is wrong"
                 return
+            wanted = is_wanted(body)
             try:
-                fact = json.loads(body)
+                fact = json.loads(body) if wanted else None
             except ValueError:
                 sound.fault = "it makes no sense there"
                 return
             sound.crc, sound.end = crc, sound.end + len(line)
-            yield fact
+            if fact is not None:
+                yield fact
 
 
 def _head(path: Path) -> JobHead | None:
@@ -271,7 +283,18 @@ def remembered(
 def _look(path: Path, keys: Container[str], ids: Container[int], found: Remembered) -> None:
     sound, known, listed, ended = _Sound(), dict[str, Known](), set[str](), False
     stamp = stamp_of(path)
-    for fact in _facts(path, sound):
+
+    def is_wanted(body: bytes) -> bool:
+        """False for a file of another job that was sent: most lines, most of the time."""
+        if ids or not body.startswith(_DONE) or body[_KEY].decode() in keys:
+            return True
+        when = body[body.rfind(b'"at":') + 5 : -1]
+        if not when.isdigit():
+            return True
+        found.at = max(found.at, int(when))
+        return False
+
+    for fact in _facts(path, sound, is_wanted):
         kind, at = fact["fact"], fact.get("at", 0)
         if kind in ("Ended", "Held"):
             ended = kind == "Ended"
@@ -654,7 +677,7 @@ class JobRecord:
                 why = JournalWarning(f"The job {path.stem} is kept as unfinished: {error}")
                 warnings.warn(why, stacklevel=2)
         self.close()
-        for old in [one for one in journal_files(path.parent) if _has_ended(one)][KEPT:]:
+        for old in _too_many(path.parent):
             with contextlib.suppress(OSError, UploadBusy):
                 forget_job(old)
 
@@ -714,6 +737,18 @@ def _done(key: str, known: Known) -> Fact:
         "fact": "Done", "k": key, "id": known.id, "size": known.size, "mtime": known.mtime_ns,
         "verified": known.verified, "w": known.where, "e": known.evidence.to_json(),
     }  # fmt: skip
+
+
+def _too_many(folder: Path) -> list[Path]:
+    """The finished jobs that are kept no longer."""
+    gone, number, size = [], 0, 0
+    for path in journal_files(folder):
+        with contextlib.suppress(OSError):
+            if _has_ended(path):
+                number, size = number + 1, size + path.stat().st_size
+                if number > 1 and (number > _KEPT or size > _KEPT_BYTES):
+                    gone.append(path)
+    return gone
 
 
 def _has_ended(path: Path) -> bool:

@@ -20,6 +20,7 @@ from support import config_of, fired, seen, some_bytes
 
 from cognite_nb_upload import CogniteClient, UploadBusy, unfinished_jobs, upload_many
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
+from cognite_nb_upload.journal.jobs import JobRecord, Place, Remembered
 
 Many = Callable[..., pd.DataFrame]
 BY_PATH: dict[str, Any] = {"external_id": "path"}
@@ -406,3 +407,30 @@ def test_a_file_whose_size_is_a_lie_is_told(cdf: Emulator, many: Many, folder: P
     assert "says that it has 0 bytes, and has some: give its bytes" in frame["error"][0]
     assert re.search(r"says that it has \d+ bytes, and has 18: give its", frame["error"][1])
     assert not {"version", "address"} & uploaded_names(cdf).keys()
+
+
+def test_as_many_finished_jobs_are_remembered_as_have_room(
+    cdf: Emulator, many: Many, folder: Path, state: Path
+) -> None:
+    for no in range(60):  # of which 50 were kept once
+        many([folder / f"f{no % 4}.bin"], metadata={"no": str(no)})
+    before = puts(cdf)
+    many([folder / "f0.bin"], metadata={"no": "0"})
+    assert puts(cdf) == before == 60
+    (first, *_) = sorted(state.glob("*.job"))
+    end = first.read_bytes().splitlines(keepends=True)[-1]
+    large = []
+    for at_s, size in enumerate((600, 500)):  # MiB; of another project: nobody reads it through
+        place = Place(project="other", base_url=cdf.base_url)
+        record = JobRecord.open(state, place, Remembered(), title="", how={})
+        record.close()
+        assert record.path is not None
+        with record.path.open("r+b") as file:
+            file.seek(size << 20)
+            file.write(b"\n" + end)
+        os.utime(record.path, (at_s, at_s))
+        large.append(record.path)
+    edit(folder / "f0.bin")
+    many([folder / "f0.bin"])
+    assert [path.exists() for path in large] == [False, True]  # the older one has no room
+    assert len(list(state.glob("*.job"))) == 62
