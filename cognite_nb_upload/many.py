@@ -11,6 +11,7 @@ from cognite_nb_upload.batch.columns import Keep
 from cognite_nb_upload.batch.files import begin_many
 from cognite_nb_upload.batch.options import MANY_DEFAULTS, ManyFields
 from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.models import FIELDS
 from cognite_nb_upload.progress.many import BatchBar
 from cognite_nb_upload.say import say
@@ -79,8 +80,8 @@ def upload_many(
     Raises:
         UsageError: nothing to upload, no column `path`, one that is no field, or a bad keyword.
     """
-    twin = as_async_client(client).files
-    if dry_run:
+    twin, progress = as_async_client(client).files, as_flag("progress", progress)
+    if as_flag("dry_run", dry_run):
         return twin.check_many(files, **how)
     batch = begin_many(twin, files, how, hold=True)
     return watch(batch, progress=progress)

@@ -21,7 +21,7 @@ from cognite_nb_upload.batch.rows import DONE, SKIPPED, BatchRow, Table
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.process import Home
-from cognite_nb_upload.transfer.leaving import wait_for_job
+from cognite_nb_upload.transfer.leaving import refuse_at_the_end, wait_for_job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +80,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
 
     def __init__(self, work: Callable[[Batch], Awaitable[Table]], *, hold: bool = False) -> None:
         """Begin at once, or with `go()` where `hold` is given."""
+        refuse_at_the_end()
         self.stop_switch = CancelToken()
         self.job_id = ""
         self.notes: tuple[str, ...] = ()

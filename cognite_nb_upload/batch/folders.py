@@ -40,12 +40,17 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How folders are walked, and what knows those of other stores."""
+    """How folders are walked, and what knows those of other stores.
+
+    Attributes:
+        here: where relative paths begin, whatever the current folder becomes; "": in that folder.
+    """
 
     recursive: bool = False
     hidden: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    here: str = ""
     stores: Stores = field(default_factory=Stores, repr=False, compare=False)
 
     @property
@@ -102,18 +107,27 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
+def current_folder() -> str:
+    """Where relative paths begin now; "" where the current folder is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def _found(given: str, may_be_glob: bool, walk: Walk) -> Iterator[Found]:
     if error := unreadable(given):
         yield Found(shown(given), shown(given), error=error)
         return
-    path = os.path.expanduser(given)
+    pattern = os.path.expanduser(given)
+    path = os.path.join(walk.here, pattern)
     if os.path.isdir(path):
         choice = walk.choice
         yield from _walk(path, choice.takes, choice.enters, walk.hidden, walk.recursive)
-    elif may_be_glob and MAGIC.search(path) and not os.path.lexists(path):
-        yield from _glob(path, walk)
+    elif may_be_glob and MAGIC.search(pattern) and not os.path.lexists(path):
+        yield from _glob(pattern, walk)
     else:
-        yield Found(path, written(path))  # what is wrong with it is said in its row
+        yield Found(path, written(pattern))  # what is wrong with it is said in its row
 
 
 def names_several(text: object) -> bool:
@@ -159,6 +173,7 @@ def _glob(pattern: str, walk: Walk) -> Iterator[Found]:
     top, rest = "/".join(names[:fixed]), names[fixed:]
     if pattern.startswith("/") and not top:
         top = "/"
+    top = os.path.join(walk.here, top)
     if not os.path.isdir(top or "."):
         return
     fits, choice = matcher("/".join(rest)), walk.choice
@@ -218,9 +233,9 @@ def _file(path: str, relative: str, below: str) -> Found:
     return Found(path, written(relative), unicodedata.normalize("NFC", below))
 
 
-def absolute(path: str) -> str:
+def absolute(path: str, here: str = "") -> str:
     """Where a file is, whatever the current folder becomes; links are not looked into."""
     try:
-        return str(Path(os.path.abspath(os.path.expanduser(path))))
+        return str(Path(os.path.abspath(os.path.join(here, os.path.expanduser(path)))))
     except FileNotFoundError:  # it is relative
         raise UsageError(NOWHERE) from None

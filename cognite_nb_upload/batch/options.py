@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from cognite_nb_upload.batch.columns import OVERWRITE, Keep
-from cognite_nb_upload.batch.folders import Walk
+from cognite_nb_upload.batch.folders import Walk, current_folder
 from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.rows import Naming
 from cognite_nb_upload.cluster.engine import checked_engine
@@ -106,6 +106,7 @@ class JobOptions:
         sending: dict[str, Any] = {name: left.pop(name) for name in _SENDING if name in left}
         walk: dict[str, Any] = {name: left.pop(name) for name in _WALK if name in left}
         job: dict[str, Any] = {name: left.pop(name) for name in _JOB if name in left}
+        walk["here"] = current_folder()
         walk["stores"] = Stores(left.pop("storage_options", None))
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
         if naming == "":

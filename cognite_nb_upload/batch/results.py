@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models.parse import missing
-from cognite_nb_upload.sources import absolute, shown_path
+from cognite_nb_upload.objects.given import own_path
+from cognite_nb_upload.sources import shown_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def result_at(given: object) -> Result:
             f"Tables that come one after another need result='....csv' or '....parquet', where "
             f"each row is written, not {given!r}."
         )
-    path = absolute(given)
+    path = own_path(given, "The result")
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"The result cannot be written to {path}: its folder is not there.")
     return CsvResult(path) if suffix == ".csv" else ParquetResult(path)

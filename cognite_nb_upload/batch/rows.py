@@ -119,6 +119,7 @@ class Table:
         first: int = 0,
         nodes: NodeColumns | None = None,
         places: Sequence[Place | None] = (),
+        here: str = "",
     ) -> None:
         """Check every row.
 
@@ -131,7 +132,9 @@ class Table:
             first: the number of the first row.
             nodes: what the rows are, where the files are in the data model.
             places: of each row, where its file is in another store.
+            here: where relative paths begin; "": in the current folder.
         """
+        self._here = here
         self._nodes = nodes
         self._places = places
         self._frame = frame
@@ -218,7 +221,7 @@ class Table:
             if error := unreadable(text):
                 row.path = shown(text)
                 raise UsageError(error)
-            row.path = absolute(text)
+            row.path = absolute(text, self._here)
         except UploadToolkitError as error:
             row.fail(str(error), INVALID)
             return row
@@ -396,8 +399,9 @@ def read_table(
             for one, place in zip(given[columns[PATH]].tolist(), places, strict=True)
         ]  # fmt: skip
         return _checked(
-            given, columns, fields, {}, relative, {}, naming, first, nodes, places=places
-        )
+            given, columns, fields, {}, relative, {}, naming, first, nodes, places=places,
+            here=walk.here if walk else "",
+        )  # fmt: skip
     found = list(find(_several(given), walk or Walk()))
     if not found:
         raise UsageError(f"No file was found at {shown_of(given)}.")
@@ -448,6 +452,7 @@ def _checked(
     first: int = 0,
     nodes: NodeColumns | None = None,
     places: Sequence[Place | None] = (),
+    here: str = "",
 ) -> Table:
     if naming is not None:
         if "external_id" in columns:
@@ -456,7 +461,7 @@ def _checked(
         derived, errors = {**derived, "external_id": names}, {**bad, **errors}
     table = Table(
         frame, columns, fields, derived=derived, errors=errors, first=first, nodes=nodes,
-        places=places,
+        places=places, here=here,
     )  # fmt: skip
     table.refuse_repeated(Seen())
     return table

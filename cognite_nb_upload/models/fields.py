@@ -144,7 +144,7 @@ def checked_id(field: str, value: object) -> int:
     Raises:
         UsageError: it is none.
     """
-    if value != value and isinstance(value, float):  # an empty cell of pandas
+    if type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
         raise UsageError(f"{field} holds no number ({value}): leave it out.")
     number = whole(value)
     if number is None:

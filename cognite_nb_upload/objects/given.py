@@ -6,6 +6,7 @@ Rule of this file: what this machine has itself is left to `sources`, and so is 
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -26,7 +27,7 @@ from cognite_nb_upload.objects.find import (
     open_web_path,
 )
 from cognite_nb_upload.objects.source import ObjectSource
-from cognite_nb_upload.sources import own_name
+from cognite_nb_upload.sources import absolute, own_name
 
 T = TypeVar("T")
 
@@ -105,6 +106,21 @@ def path_in(text: str) -> Path | None:
         raise UsageError(f"{text} names a file of {host}; give file:///path/to/it.")
     as_written = Path(slash + path)
     return as_written if as_written.exists() else Path(url2pathname(slash + path))
+
+
+def own_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Where something is written on this machine, whatever the current folder becomes.
+
+    Raises:
+        UsageError: it is an address, or can be no path.
+    """
+    text = os.fsdecode(path)
+    if "\0" in text:
+        raise UsageError(f"{text!r} holds a NUL, which no file's path has.")
+    local = path_in(text) if is_address(path) else None
+    if local is None and (address := shown_address(path)):
+        raise UsageError(f"{what} is written to a file on this machine, not to {address}.")
+    return absolute(local or path)
 
 
 def _in_filesystem(content: object) -> tuple[Any, str]:

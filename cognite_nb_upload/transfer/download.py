@@ -37,9 +37,9 @@ from cognite_nb_upload.errors import (
     UsageError,
     VerifyError,
 )
+from cognite_nb_upload.objects.given import own_path
 from cognite_nb_upload.process import Home
 from cognite_nb_upload.say import say
-from cognite_nb_upload.sources import absolute
 from cognite_nb_upload.store.download import ObjectReader, Span, StoredObject
 from cognite_nb_upload.text import plain
 from cognite_nb_upload.transfer.leaving import wait_for
@@ -351,9 +351,9 @@ def target_path(path: str | os.PathLike[str]) -> Path:
     """Where to download to, whatever the current folder becomes.
 
     Raises:
-        UsageError: it is to be a folder that is not there.
+        UsageError: it is to be a folder that is not there, or is no path on this machine.
     """
-    found = absolute(path)
+    found = own_path(path, "A download")
     if str(path).endswith(("/", os.sep)) and not found.is_dir():
         raise UsageError(f"There is no folder {found}.")
     return found

@@ -32,6 +32,7 @@ from cognite_nb_upload.models import (
     NodeIdLike,
     guess_mime_type,
 )
+from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.models.node import NODE_ONLY, node_of
 from cognite_nb_upload.objects.find import Spooled
 from cognite_nb_upload.objects.given import name_of, open_elsewhere, shown_address
@@ -302,6 +303,7 @@ class AsyncFiles(FileEndpoints):
         Raises:
             UsageError: something cannot be; nothing was sent.
         """
+        _refuse_many(content)
         given = dict(fields)
         target = identifier(
             external_id=cast("str | None", given.pop("external_id", None)),
@@ -331,7 +333,8 @@ class AsyncFiles(FileEndpoints):
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
         at_once = checked_concurrency(AT_ONCE if max_concurrency is None else max_concurrency)
         where = target_path(path)
-        task = DownloadTask(self, where, target, at_once=at_once, resume=resume)
+        go_on = as_flag("resume", resume)
+        task = DownloadTask(self, where, target, at_once=at_once, resume=go_on)
         return Download(task, where.name)
 
     async def download(
@@ -418,7 +421,9 @@ class AsyncFiles(FileEndpoints):
         _refuse_many(source)
         node = fields.pop("node", None)
         options = fields.pop("storage_options", None)
-        name = fields.pop("name", None) or _name_of_node(node) or name_of(source)
+        given = fields.pop("name", None)
+        name = (normalised("name", given) if given else "") or _name_of_node(node)
+        name = name or name_of(source)
         if not name and not isinstance(source, str | os.PathLike):
             refuse_others(source)
             raise UsageError(f"{_kind(source)} has no name; give name='...'.")

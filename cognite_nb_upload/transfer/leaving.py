@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from cognite_nb_upload.errors import UploadStopped
+from cognite_nb_upload.errors import UploadStopped, UsageError
 from cognite_nb_upload.process import PerProcess
 from cognite_nb_upload.say import say
 from cognite_nb_upload.transfer.upload import Upload
@@ -57,7 +57,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.begun = False
+        self.begun = self.leaving = False
         self.jobs: list[Job] = []
         self.uploads: Callable[[], list[Upload]] = list
 
@@ -71,12 +71,27 @@ def wait_at_exit(running: Callable[[], list[Upload]]) -> None:
     Args:
         running: returns the uploads of this process that have not ended.
     """
+    refuse_at_the_end()
     _watch.get().uploads = running
     _begin()
 
 
+def refuse_at_the_end() -> None:
+    """See that there is time left for what is about to begin.
+
+    Raises:
+        UsageError: the main thread is over, and with it the wait for what runs.
+    """
+    if getattr(threading, "_SHUTTING_DOWN", False) and not _watch.get().leaving:
+        raise UsageError(
+            "The main thread of this program has ended, and Python with it: nothing can be begun "
+            "now. Have it wait for the thread that uploads, with thread.join()."
+        )
+
+
 def wait_for_job(job: Job) -> Callable[[], None]:
     """The end of this process waits for `job`, until what is returned is called."""
+    refuse_at_the_end()
     # Planning imports these, each of which registers an end of its own: that is too late once this
     # waits.
     for name in ("concurrent.futures.thread", "concurrent.futures.process", "pandas"):
@@ -86,6 +101,7 @@ def wait_for_job(job: Job) -> Callable[[], None]:
 
 def wait_for(job: Job) -> Callable[[], None]:
     """As `wait_for_job`, for one that imports nothing while it runs."""
+    refuse_at_the_end()
     watch = _watch.get()
     with watch.lock:
         watch.jobs.append(job)
@@ -116,8 +132,15 @@ def _in_kernel() -> bool:
 
 
 def _leave(pid: int, watch: _Watch) -> None:
-    if pid != os.getpid():
-        return
+    if pid == os.getpid():
+        watch.leaving = True
+        try:
+            _wait(watch)
+        finally:
+            watch.leaving = False
+
+
+def _wait(watch: _Watch) -> None:
     code = 0
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     for job in tuple(watch.jobs):  # before its own uploads

@@ -38,8 +38,8 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
         for upload in _same_as(spec):
             if not upload.closing:
                 return upload.joined(spec)
-        upload = make()
         wait_at_exit(running_uploads)
+        upload = make()
         _uploads[upload] = None
         _by_key.setdefault(spec.key, []).append(upload)
     upload.when_done(lambda _: _forget(upload))

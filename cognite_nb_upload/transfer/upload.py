@@ -25,7 +25,7 @@ from anyio import to_thread
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.numbers import as_flag, whole
 from cognite_nb_upload.core.plan import show_bytes, show_parts
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.core.state import Phase, UploadState
@@ -325,6 +325,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             delete: also delete the file in CDF that this upload made. Never done where a file
                 existed before (`overwrite=True`, or content for an existing file).
         """
+        delete = as_flag("delete", delete)
         with self._lock:
             if self.done():
                 return

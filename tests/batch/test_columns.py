@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support import seen
+from support import seen, until
 
 from cognite_nb_upload import CogniteClient, ConfigError, UsageError
-from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.emulator import Emulator, Fault
 
 Many = Callable[..., pd.DataFrame]
 
@@ -55,6 +55,22 @@ def test_what_means_no_overwrites_nothing(
     frame["overwrite"] = pd.Series([no], dtype=object)
     assert list(many(frame)["status"]) == ["failed"]
     assert cdf.content(kept.id) == (folder / "f0.bin").read_bytes()
+
+
+def test_no_as_text_deletes_nothing_and_begins_nothing_anew(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path
+) -> None:
+    """As a table or the environment has it."""
+    cdf.inject(Fault("stall_answer", "part", times=None))
+    upload = client.files.start_upload(b"x", name="kept")
+    until(lambda: cdf.fired())
+    with pytest.raises(UsageError, match="delete is True or False, not 'never'"):
+        upload.cancel(delete="never")  # type: ignore[arg-type]
+    upload.cancel(delete="no")  # type: ignore[arg-type]
+    assert "kept" in {one["name"] for one in cdf.files()}
+    assert list(many(folder, dry_run="false")["status"]) == ["done"] * 4
+    with pytest.raises(UsageError, match="resume is True or False, not 'never'"):
+        client.files.download(folder / "d", id=1, resume="never")  # type: ignore[arg-type]
 
 
 def test_what_is_neither_yes_nor_no_is_refused(cdf: Emulator, many: Many, folder: Path) -> None:

@@ -169,7 +169,8 @@ def test_limits_and_ids_of_other_kinds_are_told(client: CogniteClient) -> None:
     for wrong in (np.array([1]), [1], 1.0, "1"):
         with pytest.raises(UsageError, match=r"^id is a whole number, not"):
             client.files.retrieve(id=wrong)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="id holds no number"):
-        client.files.retrieve(id=float("nan"))  # type: ignore[arg-type]
+    for none in (float("nan"), pd.NA):
+        with pytest.raises(UsageError, match="id holds no number"):
+            client.files.retrieve(id=none)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="external_id is empty"):
         client.files.upload_content(b"x", external_id="")

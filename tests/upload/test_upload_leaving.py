@@ -80,6 +80,28 @@ threading.Thread(target=lambda: (time.sleep(0.6), print("a thread's work"))).sta
     assert done.stdout == "a pool's work\na thread's work\nanother handler\n", done.stderr
 
 
+@pytest.mark.parametrize(
+    "begins",
+    ["start_upload(b'x', name='late')", "start_many([sys.argv[1]])"],
+    ids=["upload", "many"],
+)
+def test_what_begins_after_the_main_thread_is_told(
+    cdf: Emulator, tmp_path: Path, begins: str
+) -> None:
+    """It would run in threads that Python has given up, and be lost without a word."""
+    text = f"""
+import sys, threading
+from cognite_nb_upload import CogniteClient
+def late():
+    threading.main_thread().join()
+    CogniteClient.from_env().files.{begins}
+threading.Thread(target=late).start()
+"""
+    done = program(cdf, text, file_of(tmp_path, 1))
+    assert "UsageError: The main thread of this program has ended" in done.stderr
+    assert cdf.requests() == []
+
+
 def test_ctrl_c_during_the_wait_pauses_and_says_how_to_go_on(cdf: Emulator, tmp_path: Path) -> None:
     path = file_of(tmp_path, 8)
     text = f"{BEGIN}begin(part_size={PART}, max_bandwidth={6 * MIB}, max_concurrency=2)"

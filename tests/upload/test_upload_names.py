@@ -211,6 +211,16 @@ def test_several_files_lead_to_what_takes_them(
         client.files.upload(several([str(tmp_path / "a")]))
 
 
+def test_content_of_a_file_is_one_file_too(client: CogniteClient, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="upload takes one file, not a list"):
+        client.files.upload_content([tmp_path / "a"], external_id="x")  # type: ignore[arg-type]
+
+
+def test_a_name_is_text(client: CogniteClient) -> None:
+    with pytest.raises(UsageError, match="name is text, not int"):
+        client.files.upload(b"x", name=2024)  # type: ignore[arg-type]
+
+
 def test_a_file_that_is_called_like_an_address_is_a_file(
     client: CogniteClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

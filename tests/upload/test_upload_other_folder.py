@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from certificates import Authority
 from upload_rig import PART, content_of, file_of, until
@@ -52,6 +56,31 @@ def test_a_download_arrives_where_it_was_asked_for(
     assert (here / "back").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("named", ["in", "in/*.bin", "in/a.bin", "table"])
+def test_many_files_are_those_of_the_folder_in_which_they_were_named(
+    client: CogniteClient,
+    cdf: Emulator,
+    places: Places,
+    monkeypatch: pytest.MonkeyPatch,
+    named: str,
+) -> None:
+    for place in places:
+        (place / "in").mkdir()
+        (place / "in" / "a.bin").write_text(place.name)
+    elsewhere = threading.Event()
+
+    def given() -> Iterator[Any]:
+        elsewhere.wait()
+        yield pd.DataFrame({"path": ["in/a.bin"]}) if named == "table" else named
+
+    how = {"result": "result.csv"} if named == "table" else {}
+    batch = client.files.start_many(given(), **how)
+    monkeypatch.chdir(places[1])
+    elsewhere.set()
+    assert list(batch.result()["status"]) == ["done"]
+    assert [cdf.content(one["id"]) for one in cdf.files() if one["name"] == "a.bin"] == [b"here"]
+
+
 def test_a_relative_path_is_that_of_the_moment_it_was_given(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +92,23 @@ def test_a_relative_path_is_that_of_the_moment_it_was_given(
     source.check()
     assert source.facts().path == str(here / "a.bin")
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("a\0b.csv", r"'a\\x00b.csv' holds a NUL"),
+        ("s3://bucket/a.csv", r"is written to a file on this machine, not to s3://bucket/a.csv"),
+    ],
+    ids=["nul", "address"],
+)
+def test_what_is_written_goes_to_a_path_on_this_machine(
+    client: CogniteClient, places: Places, path: str, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        client.files.download(path, id=1)
+    with pytest.raises(UsageError, match=sentence):
+        client.files.start_many(iter([pd.DataFrame({"path": ["a"]})]), result=path)
 
 
 def test_certificates_named_by_a_relative_path_stay_in_use(
