@@ -98,6 +98,9 @@ class SenderThreads:
             await job.future
         except asyncio.CancelledError:
             self._own.set(self._stop.reason or "cancelled")
+            if job.future.done() and not job.future.cancelled():
+                job.future.exception()  # its end was told in this moment
+                raise
             job.over = anyio.Event()
             with CancelScope(shield=True):
                 await job.over.wait()

@@ -6,9 +6,12 @@ a way to be woken.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+_log = logging.getLogger(__name__)
 
 # Waits so many seconds, while others may use the way, or until the switch is set.
 BackoffWait = Callable[[float, "CancelToken"], None]
@@ -34,7 +37,10 @@ class CancelToken:
                 self._event.set()
             wakers = list(self._wakers)
         for wake in wakers:
-            wake()
+            try:
+                wake()
+            except Exception:  # the others are to be woken all the same
+                _log.exception("Somebody who waits could not be woken.")
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds`; True where it was set meanwhile."""

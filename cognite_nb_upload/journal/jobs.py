@@ -365,6 +365,7 @@ def _row(path: Path) -> JobRow | None:
         held_by, counts = _held_by(path), _last_count(path)
         if not held_by and counts.get("fact") != "Ended":
             counts = _ended_since(path, counts) or counts
+        touched_s = path.stat().st_mtime  # it may be gone by now, as it may above
     except JournalDamaged as error:
         state = "newer" if isinstance(error, JournalTooNew) else "damaged"
         return JobRow(id=path.stem, state=state, note=str(error))
@@ -380,7 +381,7 @@ def _row(path: Path) -> JobRow | None:
         failed=counts.get("failed", 0),
         state="done" if counts.get("fact") == "Ended" else "unfinished",
         created_at=head.created_at,
-        updated_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
+        updated_at=datetime.fromtimestamp(touched_s, UTC),
         held_by=held_by,
     )
 

@@ -5,6 +5,7 @@ Rule of this file: it shows nothing; a page that cannot run it still shows the w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,7 @@ class Page(anywidget.AnyWidget):
     def __init__(self, **fields: Any) -> None:
         self._may_be_alone = not is_known()
         self._light: ipywidgets.Widget | None = None  # of which the light state was sent
+        self._lock = threading.RLock()  # a page may come while that is sent
         super().__init__(layout=make(ipywidgets.Layout), **fields)
 
     def guard(self, root: ipywidgets.Widget) -> None:
@@ -57,21 +59,23 @@ class Page(anywidget.AnyWidget):
         It keeps what was sent last. A page makes its saved state small by itself; one that comes
         later asks for what there is, which stays as it is.
         """
-        if self.seen or not self._may_be_alone:
-            return
-        self._light = root
-        for widget in _coded(root):
-            _send_alone(widget, {"_esm": _WORDS if widget is self else _NO_CODE, "_css": ""})
-        _send_alone(root, {"children": [f"IPY_MODEL_{self.model_id}"]})
+        with self._lock:
+            if self.seen or not self._may_be_alone:
+                return
+            self._light = root
+            for widget in _coded(root):
+                _send_alone(widget, {"_esm": _WORDS if widget is self else _NO_CODE, "_css": ""})
+            _send_alone(root, {"children": [f"IPY_MODEL_{self.model_id}"]})
 
     @traitlets.observe("seen")
     def _page_came(self, _: object) -> None:
         """It may have been there, and not been heard while a cell ran."""
-        root, self._light = self._light, None
-        if root is not None:
-            for widget in _coded(root):
-                widget.send_state(("_esm", "_css"))
-            root.send_state("children")
+        with self._lock:
+            root, self._light = self._light, None
+            if root is not None:
+                for widget in _coded(root):
+                    widget.send_state(("_esm", "_css"))
+                root.send_state("children")
 
 
 def _coded(root: ipywidgets.Widget) -> Iterator[anywidget.AnyWidget]:

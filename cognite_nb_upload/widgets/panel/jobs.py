@@ -6,6 +6,7 @@ however many files it has; what failed is shown first, and of the rows so many a
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -71,9 +72,13 @@ class Jobs:
         hide(self.widget, not self.lines)
 
     def _resume(self, line: JobLine) -> None:
+        if not line.begins():
+            return  # it was pressed twice
+
         async def work() -> None:
             client = self._client()
             if client is None:
+                line.ended()
                 line.say(escaped("Sign in above, then resume."))
                 return
             try:
@@ -95,7 +100,7 @@ class Jobs:
             except Exception as error:
                 line.say(error_html(error))
             else:
-                await self._read()
+                self.refresh()  # one reads at a time: who began before would show what is gone
 
         self._tasks.start(f"forget {line.row.id}", work)
 
@@ -115,6 +120,8 @@ class JobLine:
     ) -> None:
         self.row = row
         self.batch: Batch | None = None
+        self._resumed = False
+        self._lock = threading.RLock()  # the job tells how far it is in other threads
         name = clean(row.title or row.id, 60)
         self.resume = button("Resume", f"Go on with {name}", partial(resume, self))
         self.stop = button("Stop", f"Stop {name}", self._stop)
@@ -139,6 +146,12 @@ class JobLine:
         """Show it below the line."""
         self.said.value = html
 
+    def begins(self) -> bool:
+        """It is about to go on; False where it does already."""
+        with self._lock:
+            goes, self._resumed = self._resumed, True
+        return not goes
+
     def follow(self, batch: Batch) -> None:
         """Tell how far a batch is, while it runs."""
         self.batch = batch
@@ -149,21 +162,25 @@ class JobLine:
 
     def ended(self) -> None:
         """Show how it ended, what failed first."""
-        batch, self.batch = self.batch, None
+        with self._lock:
+            batch, self.batch = self.batch, None
         hide(self.stop, True)
         for one in (self.resume, self.forget):
             hide(one, False)
+        self._resumed = False
         if batch is not None and batch.state.planned:
             self.say(_state_html(batch.state) + _failures_html(batch.rows))
 
     def _hear(self, state: BatchState) -> None:
-        if state.over or time.monotonic() - self._told_s >= _EVERY_S:
-            self._told_s = time.monotonic()
-            self.say(_state_html(state))
+        with self._lock:  # nothing takes the place of how it ended
+            now_s = time.monotonic()
+            if self.batch is not None and (state.over or now_s - self._told_s >= _EVERY_S):
+                self._told_s = now_s
+                self.say(_state_html(state))
 
     def _stop(self) -> None:
-        if self.batch is not None:
-            self.batch.stop_switch.set("stopped")
+        if (batch := self.batch) is not None:
+            batch.stop_switch.set("stopped")
 
     def _ask(self, asked: bool) -> None:
         hide(self._choice, not asked)

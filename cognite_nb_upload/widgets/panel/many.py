@@ -34,6 +34,7 @@ class ListRow:
         no: counts from 1, and stays the same.
         mood: ready, waiting, sending, done, failed or stopped.
         said: why it failed, or CDF's id of the file.
+        stop: Stop was pressed before there was an upload.
     """
 
     no: int
@@ -41,6 +42,7 @@ class ListRow:
     mood: str = "ready"
     said: str = ""
     upload: Upload | None = None
+    stop: bool = False
 
     @property
     def sent(self) -> int:
@@ -73,7 +75,7 @@ class FileList:
         self.on_change: Callable[[], None] = lambda: None
         self._call: Call | None = None
         self._tasks = Tasks()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._workers = 0
         self._names = count()
 
@@ -93,42 +95,50 @@ class FileList:
 
     def remove(self, row: ListRow) -> None:
         """Take a file off the list, before it is sent."""
-        if row.mood in ("ready", "failed", "stopped"):
+        with self._lock:
+            if row.mood not in ("ready", "failed", "stopped"):
+                return
             self.rows = tuple(one for one in self.rows if one is not row)
-            self.on_change()
+        self.on_change()
 
     def start(self, call: Call) -> None:
-        """Upload all files; `call(file)` starts one."""
-        self._call, self.started = call, True
-        _lists.append(self)
-        for row in self.rows:
-            row.mood = "waiting"
+        """Upload all files; `call(file)` starts one. A second call does nothing."""
+        with self._lock:
+            if self.started:
+                return
+            self._call, self.started = call, True
+            _lists.append(self)
+            for row in self.rows:
+                row.mood = "waiting"
         self._go()
 
     def retry(self, row: ListRow) -> None:
         """Upload one file again that failed or was stopped."""
-        if row.mood not in ("failed", "stopped"):
-            return
-        row.mood, row.said = "waiting", ""
-        self.paused = False
-        if self not in _lists:
-            _lists.append(self)
+        with self._lock:
+            if row.mood not in ("failed", "stopped"):
+                return
+            row.mood, row.said = "waiting", ""
+            self.paused = False
+            if self not in _lists:
+                _lists.append(self)
         self._go()
 
     def pause(self) -> None:
         """Send nothing until `resume()`."""
-        self.paused = True
-        for row in self.rows:
-            if row.mood == "sending" and row.upload is not None:
-                row.upload.pause()
+        with self._lock:
+            self.paused = True
+            for row in self.rows:
+                if row.mood == "sending" and row.upload is not None:
+                    row.upload.pause()
         self.on_change()
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self.paused = False
-        for row in self.rows:
-            if row.mood == "sending" and row.upload is not None:
-                row.upload.resume()
+        with self._lock:
+            self.paused = False
+            for row in self.rows:
+                if row.mood == "sending" and row.upload is not None:
+                    row.upload.resume()
         self._go()
 
     def stop(self) -> None:
@@ -137,9 +147,9 @@ class FileList:
             for row in self.rows:
                 if row.mood == "waiting":
                     row.mood = "stopped"
-        for row in self.rows:
-            if row.mood == "sending" and row.upload is not None:
-                self._tasks.start(f"stop {row.no}", partial(_stop, row.upload))
+                elif row.mood == "sending":
+                    row.stop = True  # also one that is being started in this moment
+                    self._stop(row)
         self.on_change()
 
     def wait(self, timeout_s: float = 20.0) -> bool:
@@ -161,8 +171,9 @@ class FileList:
         while (row := self._take()) is not None:
             await self._send(row)
             self.on_change()
-        if not self.running and self in _lists:
-            _lists.remove(self)
+        with self._lock:
+            if not self.running and self in _lists:
+                _lists.remove(self)
         self.on_change()
 
     def _take(self) -> ListRow | None:
@@ -172,17 +183,15 @@ class FileList:
             if row is None or self.paused:
                 self._workers -= 1
                 return None
-            row.mood, row.said, row.upload = "sending", "", None
+            row.mood, row.said, row.upload, row.stop = "sending", "", None, False
             return row
 
     async def _send(self, row: ListRow) -> None:
         assert self._call is not None  # noqa: S101 # start() has set it
         try:
             # In a thread: a slow disk must not hold the loop back.
-            upload = row.upload = await to_thread.run_sync(self._call, row.file)
+            upload = await to_thread.run_sync(self._begun, row, self._call)
             self.on_upload(upload)
-            if self.paused:
-                upload.pause()
             upload.watched(1)  # its row shows it: waiting for it needs no bars
             uploaded = await upload
         except Exception as error:  # it is said in its row, and stops no other
@@ -191,6 +200,21 @@ class FileList:
         else:
             row.mood, row.said = "done", f"id {uploaded.id}"
             self.on_done(uploaded)
+
+    def _begun(self, row: ListRow, call: Call) -> Upload:
+        """Start its upload; what was pressed meanwhile holds for it, too."""
+        upload = call(row.file)
+        with self._lock:
+            row.upload = upload
+            if self.paused:
+                upload.pause()
+            if row.stop:
+                self._stop(row)
+        return upload
+
+    def _stop(self, row: ListRow) -> None:
+        if row.upload is not None:
+            self._tasks.start(f"stop {row.no}", partial(_stop, row.upload))
 
 
 def running_lists() -> tuple[FileList, ...]:

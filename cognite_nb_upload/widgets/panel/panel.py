@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,6 +119,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._failed = ""  # why the last one failed, as HTML, until something else is started
         self._sent: _Said | None = None  # what was sent last, as `_said` has it
         self._lock = threading.RLock()
+        self._starting = threading.RLock()  # one press after the other; taken before `_lock`
+        self._saving = threading.RLock()
+        self._calls = count()  # of `on_uploaded`
         self.tasks = Tasks()
         self._saved: Any = None  # a DisplayHandle
         self._node_form: NodeForm | None = None
@@ -284,15 +288,16 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     @property
     def node_form(self) -> NodeForm:
         """The form of a file of the data model; made, and spaces asked for, when it is needed."""
-        if self._node_form is None:
-            self._node_form = form = NodeForm()
-            form.for_many(bool(self.files.files))
-            if self.files.file is not None:
-                form.set_file(self.files.file.name)
-            if self.client is not None:
-                form.use(self.client)
-            form.observe(self._changed, ["value", "reason"])
-        return self._node_form
+        with self._lock:  # a list that comes may need it while the switch is pressed
+            if self._node_form is None:
+                self._node_form = form = NodeForm()
+                form.for_many(bool(self.files.files))
+                if (file := self.files.file) is not None:
+                    form.set_file(file.name)
+                if self.client is not None:
+                    form.use(self.client)
+                form.observe(self._changed, ["value", "reason"])
+            return self._node_form
 
     def _kind_chosen(self, _: object) -> None:
         """Show the form of that kind."""
@@ -428,16 +433,26 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             if self.files.looking:
                 self._pressed = True  # it counts once it is known what the path is
                 return
+        with self._starting:
+            try:
+                self._start_now()
+            except UsageError as error:  # something was typed in this moment
+                self._refuse(str(error))
+
+    def _start_now(self) -> None:
         if why := self._why_not():
-            self._refused = True
-            self._wrong.value = say(f"Not started. {why}", "error", "alert")
+            self._refuse(why)
             return
-        if self._list is not None:
-            self._start_list(self._list)
+        if (table := self._list) is not None:
+            self._start_list(table)
             return
         said = file, fields = self._said()
         self.files.clear()
         self._begin(partial(self._call, file.content, fields), file.real, said)
+
+    def _refuse(self, why: str) -> None:
+        self._refused = True
+        self._wrong.value = say(f"Not started. {why}", "error", "alert")
 
     def _start_list(self, table: FileTable) -> None:
         """Upload all files of the list; its table moves to where uploads are shown."""
@@ -457,22 +472,26 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         focus(table.card)
 
     def _show_list(self, table: FileTable) -> None:
-        self._tables = (table, *self._tables)
         table.files.on_upload = self._list_uploads
-        table.files.on_done = self._list_uploaded
+        table.files.on_done = self._tell_callbacks
         table.on_ended = lambda: self._list_ended(table)
-        self._show_views(self.views)
+        with self._lock:
+            self._tables = (table, *self._tables)
+            self._show_views(self.views)
 
     def _list_uploads(self, upload: Upload) -> None:
+        """The list has started it; a panel that was made in that moment may have shown it alone."""
         with self._lock:
-            self._uploads = (*self._uploads, upload)
-
-    def _list_uploaded(self, uploaded: Uploaded) -> None:
-        for no, callback in enumerate(self._callbacks):
-            self._tell(f"{uploaded.id}.{no}", callback, uploaded)
+            alone = [view for view in self.views if view.upload is upload]
+            if upload not in self._uploads:
+                self._uploads = (*self._uploads, upload)
+        for view in alone:
+            self._dismiss(view)
 
     def _list_ended(self, table: FileTable) -> None:
-        self._endings = {**self._endings, table: (table.still_html(), total_words(table.files))}
+        ending = (table.still_html(), total_words(table.files))
+        with self._lock:
+            self._endings = {**self._endings, table: ending}
         self.unfinished.refresh()
         self._save()
 
@@ -504,15 +523,16 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
         `said` is what the form said of it: the same is not sent twice by a press of Upload.
         """
-        self._wrong.value = self._failed = ""
-        try:
-            upload = call()
-        except UploadToolkitError as error:
-            self._wrong.value = error_html(error, "Not started.")
-            return
-        self._sent = said or self._sent
-        if upload not in self._paths:  # the same call returns the upload that runs already
-            self._add(upload, path, lambda: self._begin(call, path, said))
+        with self._starting:
+            self._wrong.value = self._failed = ""
+            try:
+                upload = call()
+            except UploadToolkitError as error:
+                self._wrong.value = error_html(error, "Not started.")
+                return
+            self._sent = said or self._sent
+            if upload not in self._paths:  # the same call returns the upload that runs already
+                self._add(upload, path, lambda: self._begin(call, path, said))
         view = next((one for one in self.views if one.upload is upload), None)
         if view is not None:
             reveal(self._holders[view])
@@ -524,7 +544,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         for files in running_lists():
             self._show_list(FileTable(files))
             listed |= set(files.uploads)
-            self._uploads = (*self._uploads, *files.uploads)
+            with self._lock:
+                new = [one for one in files.uploads if one not in self._uploads]
+                self._uploads = (*self._uploads, *new)
         for upload in running_uploads():
             if upload in listed:
                 continue
@@ -578,7 +600,10 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     def _dismiss(self, view: UploadView) -> None:
         with self._lock:
             self._show_views(tuple(one for one in self.views if one is not view))
-        close_all(self._holders.pop(view))
+            holder = self._holders.pop(view, None)
+        if holder is None:
+            return  # another thread has done it
+        close_all(holder)
         self._failed = ""
         self._changed(None)
         self.unfinished.refresh()
@@ -596,6 +621,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
     # --- when one is over --------------------------------------------------------------------
 
     def _over(self, view: UploadView, done: Future[Uploaded]) -> None:
+        view.over(done)  # it may be about to hear of it in another thread
         with self._lock:
             if done.exception() is not None:
                 self._sent = None  # the same may be sent again, and goes on from the journal
@@ -606,17 +632,20 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self.unfinished.refresh()
         self._save()
         if done.exception() is None:
-            for no, callback in enumerate(self._callbacks):
-                self._tell(f"{len(self._endings)}.{no}", callback, done.result())
+            self._tell_callbacks(done.result())
 
-    def _tell(self, name: str, callback: OnUploaded, uploaded: Uploaded) -> None:
+    def _tell_callbacks(self, uploaded: Uploaded) -> None:
+        for callback in self._callbacks:
+            self._tell(callback, uploaded)
+
+    def _tell(self, callback: OnUploaded, uploaded: Uploaded) -> None:
         async def work() -> None:
             try:
                 await to_thread.run_sync(callback, uploaded)
             except Exception as error:  # whatever somebody else's code raises
                 self._wrong.value = error_html(error, f"on_uploaded, for {uploaded.name}:")
 
-        self.tasks.start(f"uploaded {name}", work)
+        self.tasks.start(f"uploaded {next(self._calls)}", work)
 
     # --- being displayed ---------------------------------------------------------------------
 
@@ -627,10 +656,11 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._saved = show(self._saved_bundle(), raw=True, display_id=True)
 
     def _save(self) -> None:
-        if self._saved is not None:
-            self._page.told = True
-            self._saved.update(self._saved_bundle(), raw=True)
-            self._page.save_lightly(self)
+        with self._saving:  # or an older copy might be the one that is kept
+            if self._saved is not None:
+                self._page.told = True
+                self._saved.update(self._saved_bundle(), raw=True)
+                self._page.save_lightly(self)
 
     def _saved_bundle(self) -> dict[str, str]:
         html = "".join(html for html, _ in self._endings.values())

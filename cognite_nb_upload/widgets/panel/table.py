@@ -6,6 +6,7 @@ few times a second, and only if it is another; text is text, never markup.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +61,8 @@ class FileTable(anywidget.AnyWidget):
         self.files = files
         self.on_remove: Callable[[ChosenFile], None] | None = None
         self.on_ended: Callable[[], None] = lambda: None
-        self._ran = False
+        self._ran = self._follows = False
+        self._lock = threading.RLock()  # a press and what becomes of a file come in two threads
         self._tasks = Tasks()
         super().__init__(layout=make(ipywidgets.Layout))
         keep_order(self)
@@ -72,27 +74,34 @@ class FileTable(anywidget.AnyWidget):
 
     def changed(self) -> None:
         """Show the list as it is, and follow it for as long as it runs."""
-        self.look()
-        if self.files.running:
-            if not self._ran:
-                self._ran = True
+        with self._lock:
+            self.look()
+            running = self.files.running
+            ended, self._ran = self._ran and not running, running
+            if running and not self._follows:
+                self._follows = True
                 self._tasks.start("look", self._follow)
-        elif self._ran:
-            self._ran = False
+        if ended:
             self.on_ended()
 
     async def _follow(self) -> None:
-        while self.files.running:
+        while self._goes_on():
             await anyio.sleep(_LOOK_S)
             self.look()
 
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._follows = self.files.running
+            return self._follows
+
     def look(self) -> None:
         """Bring rows and total up to date."""
-        shown = self.files.rows
-        if len(shown) > _MOST:
-            shown = tuple(sorted(shown, key=lambda row: _URGENT.index(row.mood)))[:_MOST]
-        self.rows = [_row(row) for row in shown]
-        self.total = self._total()
+        with self._lock:
+            shown = self.files.rows
+            if len(shown) > _MOST:
+                shown = tuple(sorted(shown, key=lambda row: _URGENT.index(row.mood)))[:_MOST]
+            self.rows = [_row(row) for row in shown]
+            self.total = self._total()
 
     def _total(self) -> dict[str, Any]:
         files = self.files
@@ -130,6 +139,8 @@ class FileTable(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop watching; the uploads go on."""
+        if self.files.on_change == self.changed:  # else another table shows the list by now
+            self.files.on_change = lambda: None
         self._tasks.close()
         close_all(self.card)
 

@@ -9,6 +9,7 @@ first, since what is stored is then of no more use.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -63,6 +64,7 @@ class Unfinished:
         self._place: Place | None = None
         self._gone: frozenset[str] = frozenset()
         self._told: object = None
+        self._lock = threading.RLock()  # the disk is read, and a button pressed, in two threads
         self._opened = False
         self.listen: Callable[[], None] = lambda: None
         self._title = make(ipywidgets.HTML)
@@ -85,8 +87,9 @@ class Unfinished:
 
     def toggle(self) -> None:
         """Show the history, or hide it."""
-        self._opened = not self._opened
-        self._show()
+        with self._lock:
+            self._opened = not self._opened
+            self._show()
 
     async def _read(self) -> None:
         folder = journal_folder.state_folder()
@@ -95,14 +98,17 @@ class Unfinished:
         rows = tuple(row for row in rows if row.source not in shown)
         history = tuple(await to_thread.run_sync(journal_folder.history, folder))
         news = (rows, gone, history, self._place)
-        if news != self._told:  # a question that is being asked stays, where nothing is new
+        with self._lock:
+            if news == self._told:  # a question that is being asked stays
+                return
             self.rows, self._gone, self.history, self._told = rows, gone, history, news
             self._show()
-            self.listen()
+        self.listen()
 
     # --- what is shown -----------------------------------------------------------------------
 
     def _show(self) -> None:
+        """The caller holds the lock."""
         gone, self.items = self.items, {row.id: self._item(row) for row in self.rows[:_MOST]}
         self._list.children = tuple(item.widget for item in self.items.values())
         for one in gone.values():
@@ -133,7 +139,7 @@ class Unfinished:
             if row.id in self.items:
                 self.items[row.id].said.value = error_html(error)
         else:
-            await self._read()
+            self.refresh()  # one reads at a time: who began before would show what is gone
 
 
 def _unfinished(folder: Path) -> tuple[tuple[JournalRow, ...], frozenset[str]]:
