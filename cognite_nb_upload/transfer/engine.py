@@ -48,6 +48,8 @@ from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
 T = TypeVar("T")
 
 _TICK_S: Final = 0.2
+# Who pauses waits so long, in seconds, at least for parts that are nearly done.
+_FINISH_S: Final = 1.0
 # So many parts tell how fast one may be.
 _RATES: Final = 32
 # Why a part is cut that is sent again at once.
@@ -248,7 +250,7 @@ class Engine:
     def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin no part, finish those that are nearly done, and stop the others; any thread."""
         finishing = self._nearly_done()
-        self._finish_by_s = time.monotonic() + max(1.0, 2 * finishing.seconds)
+        self._finish_by_s = time.monotonic() + max(_FINISH_S, 2 * finishing.seconds)
         with self._taking:
             self._pausing = True
             others = [own for no, own in self._in_flight.items() if no not in finishing.parts]

@@ -127,9 +127,9 @@ class CodeBox(anywidget.AnyWidget):
             if prompt is None:
                 self.url = self.page = self.code = ""
                 return
-            self.url, self.code = prompt.url, prompt.code
-            self.page = prompt.page or prompt.url
             self.ends_ms = 1000 * (time.time() + prompt.left_s)
+            self.page = prompt.page or prompt.url
+            self.url, self.code = prompt.url, prompt.code
 
     def on_cancel(self, do: Callable[[], None]) -> None:
         """Call `do()` when Cancel is pressed."""
@@ -341,13 +341,13 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _prompt(self, prompt: SignInPrompt | None) -> None:
         """What a person has to do; also later, where the sign-in has run out."""
-        self.code.show(prompt)
         if prompt is not None and self.client is not None:
             self.note.value = say("Your sign-in has run out: sign in again.", "warn", "alert")
         elif prompt is not None:
             self.note.value = ""
         elif self.client is not None:
             self._say_signed_in(self.client.config)
+        self.code.show(prompt)  # last: who sees the code sees what it is for
 
     def _cancel(self) -> None:
         if self._person is not None:

@@ -48,7 +48,7 @@ class Tasks:
         if before is not None:
             before.cancel()
 
-    def wait(self, timeout_s: float = 10.0) -> bool:
+    def wait(self, timeout_s: float = 60.0) -> bool:
         """Block until nothing is under way; False where that takes longer than `timeout_s`."""
         end_s = time.monotonic() + timeout_s
         while futures := self._running():  # one may have started another

@@ -113,7 +113,7 @@ def test_it_works_in_a_script_and_in_a_thread(cdf: Emulator, client: CogniteClie
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(len(client.files.list())))
     thread.start()
-    thread.join(20)
+    thread.join(60)
     assert found == [len(client.files.list())]
 
 

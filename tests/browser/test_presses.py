@@ -57,7 +57,7 @@ def open_slow(request: pytest.FixtureRequest, page: Page, lab: JupyterApp) -> It
             prepare(panel)
             if "busy" in request.param:
                 panel.notebook.run_cell(len(cells), wait=False)
-                until(begun.exists, 30)
+                until(begun.exists)
             if "late" in request.param:
                 line.delay_s = LATE_S / 2
             return panel
@@ -101,7 +101,7 @@ def test_upload_sends_what_the_boxes_show(
     panel.type("Part size, MiB", "6.5")
     assert shown(panel) == typed
     panel.start.click()
-    until(lambda: [one for one in lab_cdf.files() if one.get("externalId") == name[:255]], 30)
+    until(lambda: [one for one in lab_cdf.files() if one.get("externalId") == name[:255]])
 
     (file,) = [one for one in lab_cdf.files() if one.get("externalId") == name[:255]]
     assert file["name"] == typed["Name"]
@@ -170,7 +170,7 @@ def test_no_key_in_the_panel_is_a_command_of_the_notebook(
     assert panel.page.locator(".jp-Notebook .jp-Cell").count() == 2
     assert not focus_lost(panel.page)
     keys.press("Control+s")  # is the notebook's
-    until(lambda: "/typed" in notebook.saved_text(), 30)
+    until(lambda: "/typed" in notebook.saved_text())
 
 
 SPY = """

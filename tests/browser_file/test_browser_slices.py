@@ -81,7 +81,7 @@ def test_several_readers_share_the_way_and_read_nothing_twice(
 
     def read_part(at: int) -> bytes:
         first = bytes(file.read_at(at, KIB))
-        begun.wait(10)
+        begun.wait(60)
         return first + read_all(file, at + KIB, min(at + part, len(DATA)), 256 * KIB)
 
     with ThreadPoolExecutor(len(starts)) as pool:

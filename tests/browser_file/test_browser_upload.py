@@ -55,7 +55,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def arrived(cdf: Emulator, upload: Upload) -> bool:
-    done = upload.result(20)
+    done = upload.result(60)
     return cdf.sha256(done.id or 0) == hashlib.sha256(DATA).hexdigest()
 
 
@@ -148,7 +148,7 @@ def test_another_file_does_not_go_on_with_it(
     files, other = make_files()
     other.choose(DATA[:-1] + b"?")
     with pytest.raises(SourceChanged, match="its bytes are others"):
-        files.files[0].upload(client, part_size=PART).result(20)
+        files.files[0].upload(client, part_size=PART).result(60)
 
 
 def test_a_file_that_changes_is_not_completed(

@@ -153,7 +153,7 @@ def test_interrupted_it_says_how_it_goes_on(
     cdf: Emulator, linked: CogniteClient, halt: Halt, tmp_path: Path
 ) -> None:
     with started(cdf, tmp_path / "data.bin") as process:
-        assert halt.reached.wait(20)
+        assert halt.reached.wait(60)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=90)
     assert said.splitlines() == ["Stopped data.bin: the same call goes on with it.", "interrupted"]
@@ -257,7 +257,7 @@ def test_two_at_once_do_not_write_to_one_part_file(
     linked: CogniteClient, halt: Halt, tmp_path: Path
 ) -> None:
     first = linked.files.start_download(tmp_path / "data.bin", id=1)
-    assert halt.reached.wait(20)
+    assert halt.reached.wait(60)
     with pytest.raises(UploadBusy, match=r"data.bin is being downloaded already"):
         linked.files.download(tmp_path / "data.bin", id=1)
     halt.go_on()

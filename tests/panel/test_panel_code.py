@@ -66,7 +66,7 @@ def test_it_runs_as_it_is_and_does_what_the_panel_does(
     ready.form.tasks.wait()
     ready.start.click()
     assert ready.upload is not None, ready.reason
-    by_panel = ready.upload.result(20)
+    by_panel = ready.upload.result(60)
     ready.form.fill(EVERYTHING)
     ready.form.tasks.wait()
     by_code = run(ready.code)["upload"].result(30)

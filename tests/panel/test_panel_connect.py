@@ -284,7 +284,7 @@ def test_a_panel_signs_in_where_it_must(make_panel: MakePanel, cdf: Emulator, bi
     type_secret(panel.sign_in, cdf.token)
     assert panel.client is not None
     choose(panel, big)
-    assert press(panel).result(20).name == "big.segy"
+    assert press(panel).result(60).name == "big.segy"
 
 
 def test_a_panel_takes_a_form_that_has_signed_in_or_will(

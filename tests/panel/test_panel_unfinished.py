@@ -29,7 +29,7 @@ def row(client: CogniteClient, cdf: Emulator, big: Path, surroundings: Path) -> 
     until(lambda: len(fired(cdf)) == 2 and upload.state.missing_parts == (0, 1))
     upload.stop()
     with pytest.raises(UploadStopped):
-        upload.result(5)
+        upload.result(60)
     cdf.clear_faults()
     [unfinished] = journal_folder.unfinished(surroundings)
     return unfinished
@@ -61,7 +61,7 @@ def test_resume_sends_only_what_is_missing(
     before = len(seen(cdf, "part"))
     item_of(panel, row).resume.click()
     assert panel.upload is not None
-    result = panel.upload.result(20)
+    result = panel.upload.result(60)
     assert sorted(one["part"] for one in seen(cdf, "part")[before:]) == [0, 1]
     assert (result.id, cdf.sha256(row.file_id or 0)) == (row.file_id, sha256(data))
     until(lambda: not panel.unfinished.rows and panel.unfinished.history)
@@ -131,7 +131,7 @@ def test_a_file_that_was_moved_is_chosen_and_gone_on_with(
     choose(panel, moved)
     item.resume.click()
     assert panel.upload is not None
-    assert panel.upload.result(20).id == row.file_id
+    assert panel.upload.result(60).id == row.file_id
 
 
 def test_an_upload_from_a_browser_says_where_its_file_is(row: JournalRow) -> None:
@@ -176,7 +176,7 @@ def test_a_damaged_journal_is_listed_and_can_be_forgotten(
 
 
 def test_the_history_is_folded_and_tells_what_was_uploaded(ready: UploadPanel) -> None:
-    result = press(ready).result(20)
+    result = press(ready).result(60)
     until(lambda: "History · 1 upload" in ready.unfinished.fold.description)
     assert "<table>" not in all_html(ready)
     ready.unfinished.fold.click()

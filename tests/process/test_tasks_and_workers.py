@@ -49,7 +49,7 @@ def test_every_way_of_asyncio_to_run_things_side_by_side(cdf: Emulator, tmp_path
                 tasks = [group.create_task(start(no)) for no in (1, 2)]
             ids += [task.result().id for task in tasks]
             ids += [one.id for one in await asyncio.gather(start(3), start(4))]
-            ids.append((await asyncio.wait_for(start(5), 20)).id)
+            ids.append((await asyncio.wait_for(start(5), 60)).id)
             ids.append((await asyncio.shield(start(6))).id)
             ids.append((await asyncio.ensure_future(start(7))).id)
             for done in asyncio.as_completed([start(8)]):
@@ -139,7 +139,7 @@ def test_trio_is_told_what_to_do(client: CogniteClient, cdf: Emulator) -> None:
             trio.run(one)
 
     async def as_told() -> Any:
-        return await trio.to_thread.run_sync(client.files.size, upload.result(20).id)
+        return await trio.to_thread.run_sync(client.files.size, upload.result(60).id)
 
     assert trio.run(as_told) == 1
 
@@ -202,9 +202,9 @@ def test_an_upload_may_be_started_by_a_listener(client: CogniteClient, cdf: Emul
     first = client.files.start_upload(b"one", name="one")
     first.listen(listener)
     cdf.clear_faults()
-    first.result(20)
+    first.result(60)
     until(lambda: followers)
-    assert cdf.content(followers[0].result(20).id) == b"two"
+    assert cdf.content(followers[0].result(60).id) == b"two"
 
 
 def test_what_would_wait_for_itself_says_so(client: CogniteClient, cdf: Emulator) -> None:
@@ -240,7 +240,7 @@ def test_what_runs_here_says_how_it_goes_on_elsewhere(cdf: Emulator, tmp_path: P
         batch = client.files.start_many([tmp_path / "a.bin"])
         session = client.files.multipart_upload_session("b", 1)
         opening = AsyncCogniteClient(config_of(cdf)).files.multipart_upload_session("c", 1)
-        download = client.files.start_download(tmp_path / "b", id=upload.result(20).id)
+        download = client.files.start_download(tmp_path / "b", id=upload.result(60).id)
         for one, said in (
             (upload, r"Upload is neither pickled nor copied: .*resume\(id\)"),
             (batch, r"Batch is neither pickled nor copied: .*the same call goes on elsewhere"),
@@ -252,8 +252,8 @@ def test_what_runs_here_says_how_it_goes_on_elsewhere(cdf: Emulator, tmp_path: P
             for way in (pickle.dumps, copy.copy, copy.deepcopy):
                 with pytest.raises(TypeError, match=said):
                     way(one)
-        download.result(20)
-        result, frame = upload.result(20), batch.result()
+        download.result(60)
+        result, frame = upload.result(60), batch.result()
         assert pickle.loads(pickle.dumps(result)) == result
         assert pickle.loads(pickle.dumps(frame)).equals(frame)
 

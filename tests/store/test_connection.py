@@ -254,7 +254,7 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_not_used(ours: Networ
     def once(one: socket.socket) -> None:
         head_of(one)
         one.sendall(OK)
-        tired.wait(20)
+        tired.wait(60)
         one.shutdown(socket.SHUT_RDWR)
 
     with Peer(once, whole(OK)) as peer:
@@ -339,7 +339,7 @@ def cancelled(url: str, there: Callable[[], object]) -> Verdict:
         sender.start()
         until(there)
         cancel.set("stopped by the test")
-        sender.join(20)
+        sender.join(60)
     assert not sender.is_alive()
     return ended[0]
 
@@ -402,9 +402,9 @@ def test_29_a_part_is_cancelled_while_it_is_sent_and_while_it_waits_for_its_answ
         part = job(peer.port, content, emit=lambda event: told.set())
         sender = threading.Thread(target=lambda: ended.append(ours.put(part, cancel)), daemon=True)
         sender.start()
-        assert told.wait(20)
+        assert told.wait(60)
         cancel.set("stopped by the test")
-        sender.join(20)
+        sender.join(60)
     assert ended == [Verdict(False, "stopped by the test")]
     assert len(ours.connections.get()) == 0
 

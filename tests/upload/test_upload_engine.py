@@ -446,10 +446,10 @@ def test_a_slow_source_is_no_stall_of_the_network(
     class Slow(Gate):
         def read_at(self, offset: int, size: int) -> bytes:
             if not self._samples and offset == 0:
-                time.sleep(0.6)  # three times as long as a part may stand still
+                time.sleep(2.5)  # longer than a part may stand still
             return super().read_at(offset, size)
 
-    client = clients(cdf, stall_timeout_s=0.2)
+    client = clients(cdf, stall_timeout_s=1.0)
     upload = client.files.start_upload(Slow(content_of(1), open_to=PART))
     ear = Ear()
     upload.listen(ear)

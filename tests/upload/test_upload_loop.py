@@ -49,7 +49,7 @@ async def _nothing() -> None:
 
 def the_loop_is_free() -> None:
     """It answers; a loop that is blocked until the test lets it go on would not."""
-    background.start(_nothing).result(20)
+    background.start(_nothing).result(60)
 
 
 class SlowDisk:
@@ -187,7 +187,7 @@ def test_what_is_cancelled_before_it_began_ends_all_the_same() -> None:
 
     async def hold() -> None:
         held.set()
-        go_on.wait(20)  # the loop does nothing else meanwhile
+        go_on.wait(60)  # the loop does nothing else meanwhile
 
     async def work() -> None:
         entered.set()
@@ -197,11 +197,11 @@ def test_what_is_cancelled_before_it_began_ends_all_the_same() -> None:
             ended.set()
 
     background.start(hold)
-    assert held.wait(20)
+    assert held.wait(60)
     running = background.start(work)
     running.cancel()
     go_on.set()
-    assert ended.wait(20)
+    assert ended.wait(60)
     assert entered.is_set()
 
 

@@ -401,10 +401,10 @@ def test_without_an_external_id_it_becomes_another_file_and_the_old_one_is_named
 def test_urls_that_live_for_a_second_are_replaced_for_real(
     start: Start, clients: Clients, tmp_path: Path
 ) -> None:
-    cdf = start(url_life_s=3.0)
+    cdf = start(url_life_s=6.0)
     client, path = clients(cdf), file_of(tmp_path, 2)
     left_off(client, cdf, path, external_id="x")
-    time.sleep(3.1)
+    time.sleep(6.1)
     uploaded = client.files.upload(path, part_size=PART, external_id="x")
     assert "fresh URLs" in uploaded.notes[-1]
     assert cdf.content(uploaded.id) == content_of(2)

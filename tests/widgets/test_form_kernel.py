@@ -80,7 +80,8 @@ print("loading:", form.loading)
 while not cdf.fired():
     compute(0.01)
 cdf.clear_faults()
-compute(3)  # nobody awaits, nobody waits
+while form.loading and time.monotonic() < begun + 60:
+    compute(0.1)  # nobody awaits, nobody waits
 print("loaded:", form.data_set.loaded, form.labels.loaded, not form.loading)
 print(made_s, [one["route"] for one in cdf.fired()])
 """,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from at_once import at_once
 from cognite.client import ClientConfig as OfficialConfig
 from cognite.client import CogniteClient as OfficialClient
 from cognite.client.credentials import Token as OfficialToken
@@ -100,10 +101,7 @@ def test_a_long_list_shows_its_first_page_and_then_all(
     create("labels", many[1000:])
     cdf.inject(Fault("stall_answer", "labels_list", skip=1, times=1))
     form = MetadataForm(client)
-    first = threading.Event()
-    form.labels.listen(lambda: form.labels.loaded and first.set())
-    assert first.wait(60)
-    assert "Loading more labels…" in form.labels.note.value
+    until(lambda: "Loading more labels…" in form.labels.note.value)
     form.labels.search.value = "Layer 0900"
     assert "Layer 0900" in titles(form.labels)
     until(lambda: ("stall_answer", "labels_list") in fired(cdf))
@@ -231,9 +229,12 @@ def test_security_categories_are_picked_by_name(live: MetadataForm) -> None:
 
 
 def test_assets_are_searched_for_when_one_stops_typing(live: MetadataForm, cdf: Emulator) -> None:
-    for typed in ("p", "pu", "pum", "pump", "pump oil"):
-        live.assets.search.value = typed
-    assert "Searching assets…" in live.assets.note.value
+    def type_it() -> str:
+        for typed in ("p", "pu", "pum", "pump", "pump oil"):
+            live.assets.search.value = typed
+        return str(live.assets.note.value)
+
+    assert "Searching assets…" in at_once(type_it)
     assert live.tasks.wait()
     assert len(seen(cdf, "assets_search")) == 1
     assert texts(live.assets)[0].endswith("Pump of the oil export system")

@@ -45,10 +45,10 @@ def test_waiting_has_an_end_and_closing_ends_the_work() -> None:
         await work()
 
     tasks.start("forever", mark)
-    assert started.wait(10)
+    assert started.wait(60)
     assert not tasks.wait(0.01)
     tasks.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert tasks.wait(0)
 
 
@@ -62,7 +62,7 @@ def test_work_can_be_started_from_the_packages_own_loop() -> None:
         tasks.start("inner", inner)
 
     background.call(outer)
-    assert done.wait(10)
+    assert done.wait(60)
 
 
 def test_a_task_may_start_another_while_it_is_replaced() -> None:

@@ -117,6 +117,7 @@ class PersonCredentials(TokenSource):
         self._timeout_s = timeout_s
         self._endpoints: Endpoints | None = None
         self._listeners: tuple[Show, ...] = ()
+        self._listening = threading.Lock()
         self._cache = self._made_cache(cache)
         self._stop, self._again = CancelToken(), False
         self.prompt: SignInPrompt | None = None
@@ -177,13 +178,15 @@ class PersonCredentials(TokenSource):
     @contextmanager
     def listened_by(self, listener: Show) -> Iterator[None]:
         """Within the block, call `listener` beside `show`, at once where a person is asked now."""
-        self._listeners = (*self._listeners, listener)
+        with self._listening:
+            self._listeners = (*self._listeners, listener)
         try:
             if (prompt := self.prompt) is not None:
                 listener(prompt)
             yield
         finally:
-            self._listeners = tuple(one for one in self._listeners if one is not listener)
+            with self._listening:
+                self._listeners = tuple(one for one in self._listeners if one is not listener)
 
     def _fetch_quietly(self, mine: Held) -> None:
         with suppress(BaseException):  # those who wait are told

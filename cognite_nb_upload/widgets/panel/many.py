@@ -152,7 +152,7 @@ class FileList:
                     self._stop(row)
         self.on_change()
 
-    def wait(self, timeout_s: float = 20.0) -> bool:
+    def wait(self, timeout_s: float = 60.0) -> bool:
         """Block until nothing is on its way; False where that takes longer."""
         return self._tasks.wait(timeout_s)
 
