@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -33,10 +33,11 @@ from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.progress.outcome import error_html
 from cognite_nb_upload.progress.watch import in_notebook
 from cognite_nb_upload.unfinished import as_async_client
-from cognite_nb_upload.widgets.cell import close_last_run, made_here
+from cognite_nb_upload.widgets.cell import close_last_run, made_here, widget_before
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.remembered import FIELDS, recall, remember
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Who signs in waits for the answer: no longer than this, in seconds, and with little patience.
@@ -169,6 +170,9 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def __init__(self, why: str = "", *, config: ClientConfig | None = None) -> None:
         close_last_run()
+        self.place: Place | None = None  # it holds no ids
+        # Quietly: the last sign-in's fields are filled in without a word, too.
+        self.taken_over = TakeOver(self, widget_before(SignIn), told=False)
         self.tasks = Tasks()
         self._inputs: ipywidgets.VBox
         self._secret: ipywidgets.VBox
@@ -200,7 +204,8 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._wanted = config.project
             hide(self._inputs, True)
             self._begin(config)
-        made_here(self, self.close)
+        made_here(self, self._close_for_next_run)
+        self.taken_over.watch()
 
     def _make(self, last: dict[str, str]) -> None:
         env = os.environ
@@ -236,8 +241,46 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._take = button("Use this project", "", self._choose, "cnbu-go")
         self._choice = box(ipywidgets.HBox, [self.project, self._take], "cnbu-tools")
 
+    # --- what the next run of the cell takes over ----------------------------------------------
+
+    def _fields(self) -> dict[str, Any]:
+        """All but the secret."""
+        boxes = {"cluster": self.cluster, "tenant": self.tenant, "client_id": self.client_id}
+        return {**boxes, "method": self.method}
+
+    def held(self) -> dict[Any, Any]:
+        """What is typed, without the secret."""
+        return {name: one.value for name, one in self._fields().items()}
+
+    def hold(self, state: Mapping[Any, Any]) -> None:
+        """Put in what others have `held`."""
+        for name, one in self._fields().items():
+            one.value = state.get(name, one.value)
+
+    def boxes(self) -> dict[Any, Any]:
+        """The boxes that one types in; that of the secret is none of them."""
+        return {name: one for name, one in self._fields().items() if name != "method"}
+
+    def is_id(self, _: Any) -> bool:
+        """It holds no ids."""
+        return False
+
+    def is_view(self, _: Any) -> bool:
+        """All that it holds was typed or chosen."""
+        return False
+
+    def _close_for_next_run(self) -> None:
+        self.taken_over.release()
+        self.close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """It is displayed: by now the code has said what it says."""
+        self.taken_over.settle()
+        return super()._repr_mimebundle_(**kwargs)
+
     def close(self) -> None:
         """End what runs in the background, and close the widgets."""
+        self.taken_over.close()
         if self.client is None:
             self._cancel()
         self.tasks.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets
 from ipywidgets import widgets
+from jupyter_client.blocking.client import BlockingKernelClient
 from support import PART, until
 
 from cognite_nb_upload.progress.view import UploadView
@@ -59,3 +60,32 @@ def widget_state() -> str:
     for widget in list(widgets.widget._instances.values()):
         state += [getattr(widget, name, None) for name in widget.keys]
     return repr(state)
+
+
+class Page:
+    """A kernel, told which cell runs as a page tells it."""
+
+    def __init__(self, client: BlockingKernelClient) -> None:
+        self._client = client
+
+    def type(self, model_id: str, text: str) -> None:
+        """What a page sends when somebody types in a box."""
+        data = {"method": "update", "state": {"value": text}, "buffer_paths": []}
+        content = {"comm_id": model_id, "data": data}
+        self._client.shell_channel.send(self._client.session.msg("comm_msg", content))
+
+    def run(self, code: str, cell: str, loaded: str = "") -> str:
+        """Run a cell; what it prints. A page that was loaded again has another session."""
+        session = self._client.session
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
+        request: Any = session.msg("execute_request", content, metadata={"cellId": cell})
+        request["header"]["session"] = loaded or request["header"]["session"]
+        self._client.shell_channel.send(request)
+        said = ""
+        while True:
+            heard = self._client.get_iopub_msg(timeout=60)
+            assert heard["msg_type"] != "error", heard["content"]
+            said += str(heard["content"].get("text", ""))
+            of_it = heard["parent_header"].get("msg_id") == request["header"]["msg_id"]
+            if of_it and heard["content"].get("execution_state") == "idle":
+                return said

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import ipywidgets
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
+from paneling import Page
 
 from cognite_nb_upload.emulator import Emulator
 from cognite_nb_upload.widgets.style import make
@@ -24,28 +23,6 @@ panel.tasks.wait(); panel.form.tasks.wait(); panel.files.tasks.wait()
 from ipywidgets.widgets import widget
 print(len(widget._instances))
 """
-
-
-class Page:
-    """A kernel, told which cell runs as a page tells it."""
-
-    def __init__(self, client: BlockingKernelClient) -> None:
-        self._client = client
-
-    def run(self, code: str, cell: str) -> str:
-        """Run a cell; what it prints."""
-        session = self._client.session
-        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        request: Any = session.msg("execute_request", content, metadata={"cellId": cell})
-        self._client.shell_channel.send(request)
-        said = ""
-        while True:
-            heard = self._client.get_iopub_msg(timeout=60)
-            assert heard["msg_type"] != "error", heard["content"]
-            said += str(heard["content"].get("text", ""))
-            of_it = heard["parent_header"].get("msg_id") == request["header"]["msg_id"]
-            if of_it and heard["content"].get("execution_state") == "idle":
-                return said
 
 
 @pytest.fixture

@@ -50,6 +50,14 @@ class ExternalIdField(TextField):
         """Why CDF would refuse an upload with this id; "" where nothing is known against it."""
         return "" if self.found is None or self.overwrite.value else _taken(self.found)
 
+    def held(self) -> Any:
+        """The text, and whether to overwrite."""
+        return super().held(), self.overwrite.value
+
+    def _put_held(self, held: Any) -> None:
+        text, self.overwrite.value = held
+        super()._put_held(text)
+
     def update(self) -> None:
         """Check the text, and look it up if it is another."""
         super().update()

@@ -47,6 +47,7 @@ class Field:
         self.error = self.warning = self.info = self.busy = ""
         self._touched = False
         self._quiet = 0
+        self._blank = self.held()
         self._changed: Callable[[], None] = lambda: None
         self.note = make(ipywidgets.HTML)
         self.note.add_class("cnbu-note")
@@ -76,6 +77,27 @@ class Field:
             self._quiet -= 1
         self._touched = value is not None
         self.update()
+
+    def held(self) -> Any:
+        """What the inputs hold, valid or not; equal where nothing has changed."""
+        raise NotImplementedError
+
+    def hold(self, held: Any) -> None:
+        """Put in what another field of this kind has `held`; None empties the field."""
+        if held is None:
+            self.fill(None)
+            return
+        self._quiet += 1
+        try:
+            self._put_held(held)
+        finally:
+            self._quiet -= 1
+        self._touched = held != self._blank
+        self.update()
+
+    def boxes(self) -> dict[str, Any]:
+        """The boxes that one types in, by what is in them."""
+        return {}
 
     def edited(self, _: object = None) -> None:
         """An input has another value: by a person, or by code that set it."""
@@ -125,8 +147,32 @@ class Field:
     def _put(self, value: Any) -> None:
         raise NotImplementedError
 
+    def _put_held(self, held: Any) -> None:
+        raise NotImplementedError
 
-class TextField(Field):
+
+class InputField(Field):
+    """A field with one input, which holds all there is."""
+
+    input: Any
+
+    def held(self) -> Any:
+        """The input's value."""
+        return self.input.value
+
+    def boxes(self) -> dict[str, Any]:
+        """The input, where it is a box."""
+        return (
+            {"": self.input}
+            if isinstance(self.input, ipywidgets.Text | ipywidgets.Textarea)
+            else {}
+        )
+
+    def _put_held(self, held: Any) -> None:
+        self.input.value = held
+
+
+class TextField(InputField):
     """One line of text. What was put in by `suggest` is replaced until somebody edits it."""
 
     def __init__(self, name: str, label: str, placeholder: str = "", *more: Any) -> None:
@@ -141,6 +187,14 @@ class TextField(Field):
             self._suggested = text or ""
             self.fill(text)
 
+    def held(self) -> Any:
+        """The text, and the one that was suggested; what is only suggested counts as empty."""
+        text = self.input.value
+        return ("", "") if text == self._suggested else (text, self._suggested)
+
+    def _put_held(self, held: Any) -> None:
+        self.input.value, self._suggested = held
+
     def _read(self) -> str | None:
         return self.input.value or None
 
@@ -148,7 +202,7 @@ class TextField(Field):
         self.input.value = value or ""
 
 
-class TimeField(Field):
+class TimeField(InputField):
     """A moment: entered in the browser's own time zone, shown below in UTC as well."""
 
     def __init__(self, name: str, label: str) -> None:
@@ -162,6 +216,14 @@ class TimeField(Field):
         if self.input.value == self._suggested:
             self._suggested = moment
             self.fill(moment)
+
+    def held(self) -> Any:
+        """The moment, and the one that was suggested; what is only suggested counts as empty."""
+        moment = self.input.value
+        return (None, None) if moment == self._suggested else (moment, self._suggested)
+
+    def _put_held(self, held: Any) -> None:
+        self.input.value, self._suggested = held
 
     def _show(self) -> None:
         at = self.value.astimezone(UTC).isoformat(" ", "seconds") if self.value else ""

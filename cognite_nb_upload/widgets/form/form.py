@@ -28,7 +28,7 @@ from cognite_nb_upload.models import (
 from cognite_nb_upload.models.parse import emptied_by, fields_of
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.unfinished import as_async_client
-from cognite_nb_upload.widgets.cell import close_last_run, made_here
+from cognite_nb_upload.widgets.cell import close_last_run, made_here, widget_before
 from cognite_nb_upload.widgets.form import picker_spec as kinds
 from cognite_nb_upload.widgets.form.choices import ChoiceLists
 from cognite_nb_upload.widgets.form.external_id import ExternalIdField
@@ -39,10 +39,14 @@ from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.form.section import Section
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.style import box, close_all, hide, make, say
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Several files have each their own.
 OWN: Final = ("name", "mime_type", "external_id", "source_created_time", "source_modified_time")
+
+# What is picked by an id that another project does not have.
+OF_PROJECT: Final = ("data_set_id", "labels", "asset_ids", "security_categories")
 
 
 class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -65,6 +69,8 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         loading: True while lists are on their way. Observable.
         fields: the fields by name, for who wants to look at or set a single one.
         client: the client in use, as the async one.
+        place: its project and base URL; None without a client.
+        taken_over: what comes from the form that the same cell made before.
         tasks: what runs in the background.
     """
 
@@ -84,11 +90,12 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         if styled:
             close_last_run()
         self._named: str | None = None  # the name that the MIME type was guessed from
+        self.place: Place | None = None
         self._make_fields()
         page = Page() if styled else None
-        super().__init__(
-            [*([page] if page else []), *self._sections()], layout=make(ipywidgets.Layout)
-        )
+        self.taken_over = TakeOver(self, widget_before(MetadataForm) if styled else None)
+        top = [page, self.taken_over.widget] if page else []
+        super().__init__([*top, *self._sections()], layout=make(ipywidgets.Layout))
         self.add_class("cnbu-form")
         if page is not None:
             page.guard(self)
@@ -97,12 +104,14 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             field.update()
             field.listen(self._changed)
         self._changed()
+        if styled:
+            self.taken_over.watch()
         if client is not None:
             self.use(client)
         if value is not None:
             self.value = value
         if styled:
-            made_here(self, self.close)
+            made_here(self, self._close_for_next_run)
 
     # --- what it holds -----------------------------------------------------------------------
 
@@ -201,6 +210,12 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
             UsageError: it is no client.
         """
         self.client = as_async_client(client)
+        config, before = self.client.config, self.place
+        self.place = (config.project, config.base_url)
+        if before not in (None, self.place):  # the ids that are picked are of another project
+            with self._all_at_once():
+                for name in OF_PROJECT:
+                    self.fields[name].fill(None)
         lists = ChoiceLists(self.client, self._show_rights)
         self.data_set.use(lists.data_sets)
         self.labels.use(lists.labels)
@@ -208,8 +223,53 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
         self.assets.use(find=lists.find_assets, names=lists.assets)
         self.external_id.use(self.client)
 
+    # --- what the next run of the cell takes over ----------------------------------------------
+
+    def held(self) -> dict[Any, Any]:
+        """What each field holds, valid or not, and which sections are open."""
+        fields: dict[Any, Any] = {name: field.held() for name, field in self.fields.items()}
+        return fields | {(no, "opened"): fold.opened for no, fold in enumerate(self.folds)}
+
+    def hold(self, state: Mapping[Any, Any]) -> None:
+        """Put into these fields what others have `held`; None empties a field."""
+        with self._all_at_once():
+            for name, field in self.fields.items():
+                if name in state:
+                    field.hold(state[name])
+        self._named = None  # what is guessed from the name is guessed again
+        self._changed()
+        for no, fold in enumerate(self.folds):
+            if state.get((no, "opened"), fold.opened) != fold.opened:
+                fold.toggle()
+
+    def boxes(self) -> dict[Any, Any]:
+        """The boxes that one types in."""
+        return {
+            (name, key): one
+            for name, field in self.fields.items()
+            for key, one in field.boxes().items()
+        }
+
+    def is_id(self, key: Any) -> bool:
+        """Whether a field holds ids of one project."""
+        return key in OF_PROJECT
+
+    def is_view(self, key: Any) -> bool:
+        """Whether it tells of an opened section."""
+        return isinstance(key, tuple)
+
+    def _close_for_next_run(self) -> None:
+        self.taken_over.release()
+        self.close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """It is displayed: by now the code has said what it says."""
+        self.taken_over.settle()
+        return super()._repr_mimebundle_(**kwargs)
+
     def close(self) -> None:
         """End what runs in the background, and close all widgets of the form."""
+        self.taken_over.close()
         self.tasks.close()
         close_all(self)
 

@@ -134,6 +134,20 @@ class GeoField(Field):
         except UsageError as error:
             raise UsageError(f"{self.label}: {error}") from None
 
+    def held(self) -> Any:
+        """The texts of all three boxes, and whether the map is open."""
+        texts = (self.latitude.value, self.longitude.value, self.geojson.value)
+        return *texts, bool(self._map_box.children)
+
+    def boxes(self) -> dict[str, Any]:
+        """The three boxes."""
+        return {"latitude": self.latitude, "longitude": self.longitude, "geojson": self.geojson}
+
+    def _put_held(self, held: Any) -> None:
+        self.latitude.value, self.longitude.value, self.geojson.value, opened = held
+        if opened != bool(self._map_box.children):
+            self.open_map()
+
     def _put(self, value: GeoLocation | None) -> None:
         self.geojson.value = "" if value is None else json.dumps(_shortest(value))
         self._show_point()

@@ -43,6 +43,7 @@ from cognite_nb_upload.widgets.form.property import (
 )
 from cognite_nb_upload.widgets.form.section import Section
 from cognite_nb_upload.widgets.style import box, close_all, hide, make
+from cognite_nb_upload.widgets.taken_over import Place
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Several files have each their own.
@@ -87,6 +88,14 @@ class NodeIdField(TextField):
     def conflict(self) -> str:
         """Why the node cannot be made; "" where nothing is known against it."""
         return "" if self.overwrite.value else self._taken
+
+    def held(self) -> Any:
+        """The text, and whether to overwrite."""
+        return super().held(), self.overwrite.value
+
+    def _put_held(self, held: Any) -> None:
+        text, self.overwrite.value = held
+        super()._put_held(text)
 
     def update(self) -> None:
         """Check the text, and look the node up if it is another."""
@@ -167,6 +176,7 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         reason: why nothing can be uploaded yet, in one sentence; "" where it can. Observable.
         fields: the properties' fields by name; `space`, `external_id` and `view` are beside them.
         view_shown: the view whose properties are shown.
+        place: the project and base URL of the client; None without one.
     """
 
     value = traitlets.Instance(FileNode, allow_none=True)
@@ -176,6 +186,7 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.tasks = Tasks()
         self._lock = threading.RLock()
         self.client: AsyncCogniteClient | None = None
+        self.place: Place | None = None
         self._lists: ChoiceLists | None = None
         self._many = False
         self._views: dict[str, View] = {str(FILE_VIEW): CORE_FILE}
@@ -191,7 +202,7 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._own_box = box(ipywidgets.VBox, [])
         super().__init__(self._sections(), layout=make(ipywidgets.Layout))
         self.add_class("cnbu-form")
-        for field in (self.space, self.view, self.external_id, *self.fields.values()):
+        for field in self._all_fields():
             self._hear(field)
         self.view.know([_choice(CORE_FILE)])
         self.view.fill(str(FILE_VIEW))
@@ -240,6 +251,10 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def use(self, client: object) -> None:
         """Take spaces, views and nodes from this client."""
         self.client = as_async_client(client)
+        config, before = self.client.config, self.place
+        self.place = (config.project, config.base_url)
+        if before not in (None, self.place):  # what is picked is of another project
+            self.hold({key: None for key in self.held() if self.is_id(key)})
         self._lists = ChoiceLists(self.client)
         self.space.use(self._lists.spaces)
         self.view.use(self._list_views)
@@ -248,6 +263,54 @@ class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         for field in (*self.fields.values(), *self._own):
             if isinstance(field, NodeProperty):
                 field.use_lists(self._lists)
+
+    # --- what the next run of the cell takes over ----------------------------------------------
+
+    def held(self) -> dict[Any, Any]:
+        """What each field holds, valid or not, the view, and which sections are open."""
+        state: dict[Any, Any] = {one.name: one.held() for one in self._all_fields()}
+        state |= {("own", one.name): one.held() for one in self._own}
+        state |= {("opened", fold.title): fold.opened for fold in self.folds}
+        return state | {"view shown": self.view_shown}
+
+    def hold(self, state: Mapping[Any, Any]) -> None:
+        """Put into these fields what others have `held`; None empties a field."""
+        view = state.get("view shown")
+        if view is not None:
+            self._views[str(view.id)] = view
+            self.view.know([_choice(view)])
+        for one in self._all_fields():
+            if one.name in state:
+                one.hold(state[one.name])
+        if state.get("view", ()) is None:
+            self.view.fill(str(FILE_VIEW))
+        for field in self._own:  # those of the view, which is shown now
+            if ("own", field.name) in state:
+                field.hold(state["own", field.name])
+        for fold in self.folds:
+            if state.get(("opened", fold.title), fold.opened) != fold.opened:
+                fold.toggle()
+
+    def boxes(self) -> dict[Any, Any]:
+        """The boxes that one types in."""
+        shared = {
+            (one.name, key): at for one in self._all_fields() for key, at in one.boxes().items()
+        }
+        own = {("own", one.name, key): at for one in self._own for key, at in one.boxes().items()}
+        return shared | own
+
+    def is_id(self, key: Any) -> bool:
+        """Whether a field holds what another project does not have."""
+        named = isinstance(self.fields.get(key), NodeProperty)
+        return named or key in ("space", "view", "view shown") or key[0] == "own"
+
+    def is_view(self, key: Any) -> bool:
+        """Whether it tells of an opened section."""
+        return isinstance(key, tuple) and key[0] == "opened"
+
+    def _all_fields(self) -> tuple[Field, ...]:
+        """All but those of the view."""
+        return self.space, self.view, self.external_id, *self.fields.values()
 
     def close(self) -> None:
         """End what runs in the background, and close all widgets of the form."""

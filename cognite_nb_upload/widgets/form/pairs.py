@@ -177,6 +177,22 @@ class PairsField(Field):
             raise UsageError(f"{self.label} has the key {plain(twice[0])!r} twice; name each once.")
         return dict(pairs) or None
 
+    def held(self) -> Any:
+        """All rows, those that are half filled too, and what is about to be pasted."""
+        return tuple(row.pair for row in self.rows), self.paste.value, not self._paste_hidden
+
+    def boxes(self) -> dict[str, Any]:
+        """The boxes of the rows that were shown, and the one to paste in."""
+        shown = {no: row for no, row in enumerate(self.rows) if row.widget is not None}
+        keys = {f"key {no}": row.key for no, row in shown.items()}
+        values = {f"value {no}": row.value for no, row in shown.items()}
+        return {**keys, **values, "paste": self.paste}
+
+    def _put_held(self, held: Any) -> None:
+        pairs, self.paste.value, opened = held
+        hide(self._paste_box, not opened)
+        self._set_rows(list(pairs))
+
     def _put(self, value: dict[str, str] | None) -> None:
         self._set_rows(list((value or {}).items()))
 

@@ -262,11 +262,31 @@ class Picker(Field):
         return self.kind.value(self.picked) if self.picked else None
 
     def _put(self, value: Any) -> None:
-        self.picked = () if value is None else tuple(dict.fromkeys(self.kind.keys(value)))
+        self._put_keys(() if value is None else tuple(dict.fromkeys(self.kind.keys(value))))
+
+    def _put_keys(self, keys: tuple[Key, ...]) -> None:
+        self.picked = keys
         self._empty_box()
         self._page = None
         self._draw()
         self._ask_names()
+
+    def held(self) -> Any:
+        """The keys that are picked, and what is typed and not picked."""
+        return self.picked, self.search.value
+
+    def boxes(self) -> dict[str, Any]:
+        """The box to search in."""
+        return {"": self.search}
+
+    def hold(self, held: Any) -> None:
+        """Put in what another field of this kind has `held`; None empties the field."""
+        super().hold(held and (held[0], ""))
+        if held is not None:
+            self.search.value = held[1]  # as if it was typed: lines to pick from are shown
+
+    def _put_held(self, held: Any) -> None:
+        self._put_keys(held[0])
 
     def _show(self) -> None:
         """What is typed and not picked yet is no reason for red."""

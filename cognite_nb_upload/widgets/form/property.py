@@ -17,7 +17,7 @@ from cognite_nb_upload.models.properties import to_json
 from cognite_nb_upload.models.views import CORE
 from cognite_nb_upload.widgets.form import picker_spec as kinds
 from cognite_nb_upload.widgets.form.choices import ChoiceLists
-from cognite_nb_upload.widgets.form.field import Field, TextField, TimeField
+from cognite_nb_upload.widgets.form.field import Field, InputField, TextField, TimeField
 from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.style import make
 from cognite_nb_upload.widgets.tasks import Tasks
@@ -93,7 +93,7 @@ class TimeProperty(_OfProperty, TimeField):
         super()._put(None if value is None else moment_of(value))
 
 
-class LinesProperty(_OfProperty):
+class LinesProperty(_OfProperty, InputField):
     """A list, one item per line, or JSON."""
 
     def __init__(self, prop: ViewProperty) -> None:
@@ -118,7 +118,7 @@ class LinesProperty(_OfProperty):
         self.input.value = "" if value is None else "\n".join(written(one) for one in items)
 
 
-class ChoiceProperty(_OfProperty):
+class ChoiceProperty(_OfProperty, InputField):
     """A boolean, or one of an enum."""
 
     def __init__(self, prop: ViewProperty) -> None:
@@ -140,7 +140,7 @@ class ChoiceProperty(_OfProperty):
         self.input.value = value
 
 
-class DateProperty(_OfProperty):
+class DateProperty(_OfProperty, InputField):
     """A day."""
 
     def __init__(self, prop: ViewProperty) -> None:

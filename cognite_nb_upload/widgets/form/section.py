@@ -18,12 +18,13 @@ class Section:
     """A button, and the fields below it while it is open.
 
     Attributes:
+        title: what it is called.
         opened: whether the fields are shown.
         widget: what is displayed.
     """
 
     def __init__(self, title: str, fields: Sequence[Field]) -> None:
-        self._title = title
+        self.title = title
         self._fields = fields
         self._lock = threading.RLock()
         self.opened = False
@@ -46,7 +47,7 @@ class Section:
             bad = [field.label for field in self._fields if field.bad]
             told = [f"to mend: {', '.join(bad)}"] if bad else []
             told += [field.summary for field in self._fields if field.summary]
-            line = f"{'▾' if self.opened else '▸'}  {' · '.join((self._title, *told))}"
+            line = f"{'▾' if self.opened else '▸'}  {' · '.join((self.title, *told))}"
             if line != self.button.description:
                 self.button.description = line
             (self.button.add_class if bad else self.button.remove_class)("cnbu-hasbad")

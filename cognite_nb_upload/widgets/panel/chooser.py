@@ -11,7 +11,7 @@ import glob
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -118,6 +118,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     Args:
         recent: gives paths that were used lately, newest first; it may read from a disk.
+        before: the one whose place it takes; files of one's own computer go on from there.
 
     Attributes:
         file: the file that is chosen, or None. Observable.
@@ -130,12 +131,17 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         browser: where files and folders of one's own computer are picked or dropped.
     """
 
+    browser: BrowserFiles
+    handed_over: bool
+    _taken: set[BrowserFile]
     file = traitlets.Instance(ChosenFile, allow_none=True)
     files = traitlets.Tuple()
     reason = traitlets.Unicode("Choose a file.")
     looking = traitlets.Bool(False)
 
-    def __init__(self, recent: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self, recent: Callable[[], Iterable[str]] = tuple, before: FileChooser | None = None
+    ) -> None:
         self.tasks = Tasks()
         # Guards what is chosen. It is never waited for in the package's loop: observers hear of
         # changes while it is held.
@@ -159,10 +165,16 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         hide(self.whole, True)
         # What a panel left behind that was closed: a page that was loaded again is asked there for
         # the file that is being sent.
+        given = before.browser if before is not None and before.handed_over else None
         with _leaving:
-            left = _left.pop() if _left else None
+            if given in _left:
+                _left.remove(given)
+            left = given or (_left.pop() if _left else None)
         self.browser = left or BrowserFiles()
-        self._taken = set(self.browser.files)  # those that an upload has taken
+        # Those that an upload has taken.
+        self._taken = set(before._taken if given and before else self.browser.files)
+        self._picked: tuple[ChosenFile, ...] = ()  # files that are chosen without a path
+        self.handed_over = False
         self._drop_zone = box(ipywidgets.VBox, [self.browser], "cnbu-section")
         row = box(ipywidgets.HBox, [self.input, self.browse, self.recents], "cnbu-row")
         tools = box(ipywidgets.HBox, [self.whole], "cnbu-tools")
@@ -207,6 +219,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             return
         with self._lock:
             self._ask()
+            self._picked = tuple(files)
             self._show(Look("", one, several, said="" if files else "Choose a file."))
 
     def leave(self, file: ChosenFile) -> None:
@@ -229,6 +242,36 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         if first is not None and first.text != _UP:
             first.do()
 
+    # --- what the next run of the cell takes over ----------------------------------------------
+
+    def held(self) -> dict[str, Any]:
+        """What is typed, and the files that are chosen without a path."""
+        return {"file": (self.input.value, self._picked)}
+
+    def hold(self, state: Mapping[str, Any]) -> None:
+        """Choose what another chooser has `held`; None chooses nothing."""
+        if "file" not in state:
+            return
+        text, picked = state["file"] or ("", ())
+        here = [one for one in picked if self._is_at_hand(one)]
+        if not picked:
+            self._go(text, opened=False)
+        else:
+            self._set_text(text)
+            self.choose_several(here)
+
+    def _is_at_hand(self, file: ChosenFile) -> bool:
+        content = file.content
+        return content in self.browser.files if isinstance(content, BrowserFile) else True
+
+    def boxes(self) -> dict[str, Any]:
+        """The box that one types in."""
+        return {"file": self.input}
+
+    def hand_over(self) -> None:
+        """Leave files of one's own computer to the chooser that comes in its place."""
+        self.handed_over = bool(self.browser.files)
+
     def close(self, until_over: Sequence[Upload] = (), *, keep: bool = False) -> None:
         """End what runs in the background, and close the widgets.
 
@@ -249,6 +292,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._drop_zone.children = ()
             with _leaving:
                 _left.append(browser)
+        elif self.handed_over:
+            self._drop_zone.children = ()
         else:
             browser.close()
         close_all(self)
@@ -325,6 +370,7 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         """Look for what is typed; the caller holds the lock."""
         asked = self._ask()
         text = self.input.value.strip() if text is None else text
+        self._picked = ()
         if self.file is not None and str(self.file.content) != text:
             self.file = None
         self.files = ()
@@ -379,10 +425,12 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self.choose_several([ChosenFile.of_browser(file) for file in files])
 
     def _choose_browser_file(self, file: BrowserFile) -> None:
+        chosen = ChosenFile.of_browser(file)
         with self._lock:
             self._ask()
             self._set_text("")
-            self._show(Look("", ChosenFile.of_browser(file)))
+            self._picked = (chosen,)
+            self._show(Look("", chosen))
             self._say(f"{file.name}, of your computer", "info")
 
     # --- what is shown -----------------------------------------------------------------------
@@ -413,7 +461,12 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     async def _look_below(self, folder: Path, asked: int) -> None:
         look = await _looked(f"{folder}/", files_below, folder)
-        await self._answer(lambda: self._show(look), asked)
+
+        def show() -> None:
+            self._picked = look.files or ((look.file,) if look.file is not None else ())
+            self._show(look)
+
+        await self._answer(show, asked)
 
     def _list(self, look: Look) -> None:
         lines = [self._line(entry, entry.text) for entry in look.entries]

@@ -6,7 +6,7 @@ field, by the name that the field has there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import ipywidgets
@@ -19,7 +19,7 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.words import clean
 from cognite_nb_upload.transfer.spec import DEFAULT_CONCURRENCY
 from cognite_nb_upload.transfer.upload import checked_concurrency
-from cognite_nb_upload.widgets.form.field import Field
+from cognite_nb_upload.widgets.form.field import InputField
 from cognite_nb_upload.widgets.style import box, button, hide, make
 
 _VERIFY: Final = (
@@ -60,7 +60,7 @@ def _namespace() -> dict[str, Any]:
     return shell.user_ns if shell is not None else {}
 
 
-class OptionField(Field):
+class OptionField(InputField):
     """One line of text, and how it is read; empty is None.
 
     Args:
@@ -138,6 +138,24 @@ class UploadOptions:
         if self.opened:  # until then the page has no models of them
             self._inside.children = (self._grid,)
         self._show()
+
+    def held(self) -> dict[str, Any]:
+        """What each field holds, valid or not."""
+        texts = {one.name: one.held() for one in self.fields}
+        return {**texts, "verify": self.verify.value, "opened": self.opened}
+
+    def hold(self, state: Mapping[str, Any]) -> None:
+        """Put into these fields what others have `held`."""
+        for one in self.fields:
+            if one.name in state:
+                one.hold(state[one.name])
+        self.verify.value = state.get("verify", self.verify.value)
+        if state.get("opened", self.opened) != self.opened:
+            self.toggle()
+
+    def boxes(self) -> dict[str, Any]:
+        """The boxes that one types in."""
+        return {one.name: one.input for one in self.fields}
 
     def plan(self, size: int) -> Plan:
         """How a file of `size` bytes is cut.

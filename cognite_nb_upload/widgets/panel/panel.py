@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -38,7 +38,12 @@ from cognite_nb_upload.transfer.running import running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
-from cognite_nb_upload.widgets.cell import close_last_run, made_here, shown_elsewhere
+from cognite_nb_upload.widgets.cell import (
+    close_last_run,
+    made_here,
+    shown_elsewhere,
+    widget_before,
+)
 from cognite_nb_upload.widgets.form.form import MetadataForm
 from cognite_nb_upload.widgets.form.node import NodeForm
 from cognite_nb_upload.widgets.page import Page
@@ -61,6 +66,7 @@ from cognite_nb_upload.widgets.style import (
     reveal,
     say,
 )
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 CLASSIC: Final = "classic"
@@ -100,6 +106,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         client: the client, once there is one.
     """
 
+    files: FileChooser
+    _page: Page
+
     def __init__(self, client: object = None, *, fusion_url: str = "") -> None:
         if fusion_url:
             fusion_link(fusion_url, 1)  # before anything is made
@@ -126,7 +135,9 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._saved: Any = None  # a DisplayHandle
         self._node_form: NodeForm | None = None
         close_last_run()
-        self._make()
+        before = widget_before(UploadPanel)
+        self.taken_over = TakeOver(self, before)
+        self._make(before)
         super().__init__(self._sections(), layout=make(ipywidgets.Layout))
         self.add_class("cnbu-form")
         self.add_class("cnbu-panel")
@@ -134,7 +145,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._watch()
         self._connect(client)
         self._find_running()
-        made_here(self, self.close)
+        made_here(self, self._close_for_next_run)
+        self.taken_over.watch()
 
     # --- what it holds -----------------------------------------------------------------------
 
@@ -185,8 +197,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
     # --- what it is made of ------------------------------------------------------------------
 
-    def _make(self) -> None:
-        self.files = FileChooser(_recent)
+    def _make(self, before: UploadPanel | None) -> None:
+        self.files = FileChooser(_recent, before.files if before is not None else None)
         self.form = MetadataForm(styled=False)
         self.kind = make(
             ipywidgets.RadioButtons,
@@ -218,7 +230,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         self._about = box(ipywidgets.VBox, [self.kind, self.form], "cnbu-section")
         return [
             self._page, self._head, self._signing, self.unfinished.widget, self.jobs.widget,
-            self.files,
+            self.taken_over.widget, self.files,
             self._plan, self._table, self._about,
             self.sending.widget, actions, self._wrong, self._code, self._cards,
             self.unfinished.past,
@@ -459,6 +471,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         fields = self._many_said()
         self._list, self._table.children = None, []
         self._wrong.value = self._failed = ""
+        self.taken_over.forget()
         self._show_list(table)
         if self.is_node:  # what the form says now, whatever is typed there later
             of_file = self.node_form.of_file
@@ -523,6 +536,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
         `said` is what the form said of it: the same is not sent twice by a press of Upload.
         """
+        self.taken_over.forget()
         with self._starting:
             self._wrong.value = self._failed = ""
             try:
@@ -647,10 +661,70 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
 
         self.tasks.start(f"uploaded {next(self._calls)}", work)
 
+    # --- what the next run of the cell takes over ----------------------------------------------
+
+    @property
+    def place(self) -> Place | None:
+        """The project and the base URL that its ids belong to; None where that is not known."""
+        return self.form.place
+
+    @place.setter
+    def place(self, place: Place | None) -> None:
+        self.form.place = place
+        if self._node_form is not None:
+            self._node_form.place = place
+
+    def _parts(self) -> dict[str, Any]:
+        node = {} if self._node_form is None else {"node": self._node_form}
+        return {"form": self.form, **node, "files": self.files, "sending": self.sending}
+
+    def held(self) -> dict[Any, Any]:
+        """What is chosen, typed and opened, valid or not."""
+        parts = self._parts().items()
+        state = {(name, key): one for name, part in parts for key, one in part.held().items()}
+        state |= {("panel", "kind"): self.kind.value, ("panel", "sent"): self._sent}
+        return state | {("panel", "code"): self._code_open}
+
+    def hold(self, state: Mapping[Any, Any]) -> None:
+        """Put in what others have `held`."""
+        if any(part == "node" for part, _ in state):
+            _ = self.node_form  # it is made now
+        for name, part in self._parts().items():
+            part.hold({key: one for (of, key), one in state.items() if of == name})
+        self.kind.value = state.get(("panel", "kind"), self.kind.value)
+        if not all(map(self.is_view, state)):  # else there would be no way to send it again
+            self._sent = state.get(("panel", "sent"), self._sent)
+        if state.get(("panel", "code"), self._code_open) != self._code_open:
+            self._toggle_code()
+        self._changed(None)
+
+    def boxes(self) -> dict[Any, Any]:
+        """The boxes that one types in."""
+        parts = self._parts().items()
+        return {(name, key): one for name, part in parts for key, one in part.boxes().items()}
+
+    def is_id(self, key: Any) -> bool:
+        """Whether a field holds ids of one project."""
+        part, name = key
+        return bool(part in ("form", "node") and self._parts()[part].is_id(name))
+
+    def is_view(self, key: Any) -> bool:
+        """Whether it tells of what is opened, or of what was sent."""
+        part, name = key
+        if part in ("form", "node"):
+            return bool(self._parts()[part].is_view(name))
+        return name in ("opened", "code", "sent")
+
+    def _close_for_next_run(self) -> None:
+        self.taken_over.release()
+        self.files.hand_over()
+        self.close()
+
     # --- being displayed ---------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
         """The panel, and below it, for a saved notebook, how each upload ended."""
+        self.taken_over.settle()  # by now the code has said what it says
         show: Any = display  # IPython's is not typed
         show(live_bundle(self, _UNSHOWN), raw=True)
         self._saved = show(self._saved_bundle(), raw=True, display_id=True)
@@ -671,6 +745,7 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         """Close the panel; uploads go on, those of a browser's files while the page is open."""
         if not hasattr(self, "_page"):
             return  # it was refused, and holds nothing
+        self.taken_over.close()
         self.tasks.close()
         lists = (*self._tables, *([self._list] if self._list else []))
         for view in self.views:
