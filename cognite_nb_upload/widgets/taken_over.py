@@ -139,7 +139,9 @@ class TakeOver:
     def _tell(self, but: str) -> None:
         self.widget.children = (
             make(ipywidgets.HTML, say(_SAID.format(but=but), "info")),
-            button("Start empty", "Undo that: only what the code says stays", self.undo),
+            button(
+                "Start empty", "Undo that: only what the code says stays", self.undo, "cnbu-link"
+            ),
         )
         hide(self.widget, False)
 

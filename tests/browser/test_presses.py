@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hands import PANEL, Panel, a_file, focus_lost, watch_focus
+from hands import PANEL, Panel, a_file, focus_lost, use_theme, watch_focus
 from jupyter_app import JupyterApp, Notebook
 from late import LateLine
 from playwright.sync_api import Page, expect
@@ -132,6 +134,66 @@ def test_a_path_that_is_typed_and_sent_at_once(
     panel.start.click()
     expect(panel.view).to_contain_text(f"Uploaded {name}")
     assert "before.bin" not in {one["name"] for one in lab_cdf.files()}
+
+
+@both
+@pytest.mark.parametrize("open_slow", ["busy and late"], indirect=True)
+def test_what_was_typed_is_there_again_when_the_cell_is_run_again(
+    open_slow: Any, lab: JupyterApp, screenshot: Callable[[str], Path]
+) -> None:
+    a_file(lab.root, "again typed.bin", size=1000)
+
+    def prepare(panel: Panel) -> None:
+        panel.choose("again typed.bin")
+        panel.unfold("Labels, assets and security", "Time and place", "Metadata", "How it is sent")
+        panel.pick("Labels", "3d", "3D seismic")
+
+    panel = open_slow([PANEL], prepare)
+    keys, taken_over = panel.page.keyboard, panel.at.locator(".cnbu-taken")
+    watch_focus(panel.page)
+    for label, text in TYPED.items():
+        panel.type(label, text)
+    run_from_the_cell(panel)  # nobody has left the last box, and the kernel is busy
+    (lab.root / "enough").touch()
+    expect(taken_over).to_contain_text("Taken over from the panel that this cell showed before.")
+    assert shown(panel) == TYPED
+    expect(panel.box("File")).to_have_value(str(lab.root / "again typed.bin"))
+    expect(panel.field("Labels").locator(".cnbu-chip")).to_contain_text("3D seismic")
+    expect(panel.start).to_be_enabled()
+    for no in range(3):
+        panel.box("Source").click()
+        keys.press("End")
+        keys.type(f" and {no}")
+        run_from_the_cell(panel)
+        expect(panel.at.locator(".cnbu-panel")).to_have_count(1)
+        expect(panel.start).to_be_enabled()
+        expect(panel.box("Source")).to_have_value(re.compile(f" and {no}$"))
+    for theme in ("Light", "Dark"):
+        use_theme(panel.page, f"JupyterLab {theme}")
+        taken_over.evaluate("one => one.scrollIntoView({block: 'center'})")
+        screenshot(f"taken-over-{theme.lower()}")
+    use_theme(panel.page, "JupyterLab Light")
+
+    panel.type("Directory", "/typed/before/the/reload")
+    panel.notebook.reload()  # the notebook was not saved since the panel is shown
+    expect(panel.at.locator(".cnbu-panel")).to_have_count(0)
+    panel = Panel(panel.notebook)
+    expect(panel.box("Directory")).to_have_value("/typed/before/the/reload")
+    expect(panel.box("Source")).to_have_value(re.compile(" and 0 and 1 and 2$"))
+    watch_focus(panel.page)
+    panel.button("Start empty").focus()
+    keys.press("Enter")
+    expect(panel.at.locator(".cnbu-taken")).to_be_hidden()
+    for label in ("File", "Source", "Key 1", "Latitude"):
+        expect(panel.box(label)).to_have_value("")
+    expect(panel.reason).to_have_text("Choose a file.")
+    assert not focus_lost(panel.page)
+
+
+def run_from_the_cell(panel: Panel) -> None:
+    """Shift+Enter, with the keyboard in the cell's own text."""
+    panel.at.locator(".cm-content").first.focus()
+    panel.page.keyboard.press("Shift+Enter")
 
 
 # How often the cell of the panel has run.
