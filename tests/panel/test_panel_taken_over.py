@@ -206,6 +206,12 @@ def test_ids_stay_in_their_project(page: Page, cell: str) -> None:
     assert value(page, "panel.form.data_set.picked, panel.form.labels.picked") == "() ()"
     assert value(page, "panel.form.fields['source'].input.value") == "typed"
 
+    page.run("panel.kind.value = 'node'\npanel.node_form.space.pick('my-space')", "person")
+    page.run("panel.node_form.external_id.input.value = 'line-12'", "person")
+    page.run(PANEL, cell)
+    say = "panel.node_form.space.picked, panel.node_form.external_id.value"
+    assert value(page, say) == "() line-12"
+
 
 def test_a_file_of_the_data_model_is_taken_over(page: Page, cell: str) -> None:
     page.run(PANEL, cell)
