@@ -114,6 +114,8 @@ def own_path(path: str | os.PathLike[str], what: str) -> Path:
     Raises:
         UsageError: it is an address, or can be no path.
     """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise UsageError(f"{what} is written to a path, not to {type(path).__name__}.")
     text = os.fsdecode(path)
     if "\0" in text:
         raise UsageError(f"{text!r} holds a NUL, which no file's path has.")

@@ -105,6 +105,8 @@ def test_a_relative_path_is_that_of_the_moment_it_was_given(
 def test_what_is_written_goes_to_a_path_on_this_machine(
     client: CogniteClient, places: Places, path: str, sentence: str
 ) -> None:
+    with pytest.raises(UsageError, match=r"A download is written to a path, not to int"):
+        client.files.download(5, id=1)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=sentence):
         client.files.download(path, id=1)
     with pytest.raises(UsageError, match=sentence):
