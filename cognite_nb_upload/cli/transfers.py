@@ -63,7 +63,7 @@ def add_to(commands: _Commands) -> None:
     )
     again.set_defaults(run=_resume)
     back = commands.add_parser("download", help="write a file's content to disk")
-    back.add_argument("to", nargs="?", type=Path, default=Path(), help="a file or folder (.)")
+    back.add_argument("to", nargs="?", default=".", help="a file or folder (.)")
     which = back.add_mutually_exclusive_group(required=True)
     which.add_argument("--id", type=int)
     which.add_argument("--external-id")
@@ -155,6 +155,8 @@ def _is_one_file(paths: list[str]) -> bool:
 
 def _upload_one(client: CogniteClient, path: str, dry_run: bool, how: dict[str, Any]) -> int:
     content: Any = sys.stdin.buffer if path == _STDIN else _path_or_address(path)
+    if path == _STDIN and not how.get("name"):
+        raise UsageError("What comes from stdin has no name: give --name.")
     if dry_run:
         say(client.files.upload(content, dry_run=True, **how))
     else:
@@ -239,6 +241,10 @@ def _the_only_one() -> str:
 
 def _download(options: argparse.Namespace) -> int:
     node = tuple(options.instance_id) if options.instance_id else None
+    if options.to == _STDIN:
+        raise UsageError("A download is compared as a whole, and is not written to stdout.").hint(
+            "Give a path; ./- is a file of that name."
+        )
     with CogniteClient() as client:
         path = client.files.download(options.to, options.id, options.external_id, node)
     say(f"{plain(path)}: {show_bytes(path.stat().st_size)}")

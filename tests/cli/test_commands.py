@@ -161,7 +161,7 @@ def test_an_address_is_uploaded_as_a_path_is(
 def test_what_comes_from_a_pipe_is_uploaded(cdf: Emulator, run: Run) -> None:
     done = run("upload", "-", input=b"from a pipe")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"has no name; give name=" in done.stderr
+    assert b"What comes from stdin has no name: give --name." in done.stderr
     assert run("upload", "-", "--name", "piped", input=b"from a pipe").returncode == 0
     assert cdf.content(named(cdf, "piped")["id"]) == b"from a pipe"
 
@@ -235,6 +235,16 @@ def test_a_file_that_is_not_there_is_told(folder: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as wrong:
         main(["download", str(folder)])
     assert wrong.value.code == 2
+
+
+def test_a_place_that_is_no_path_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, sentence in (
+        (f"{folder}/none/", "There is no folder"),
+        ("s3://bucket/back", "is written to a file on this machine, not to s3://bucket/back"),
+        ("-", "is not written to stdout"),
+    ):
+        assert main(["download", place, "--id", "404"]) == 1
+        assert sentence in capsys.readouterr().err
 
 
 # --- what is printed ------------------------------------------------------------------------
