@@ -27,7 +27,8 @@ class Completion:
     Args:
         rpc: to CDF.
         file: the file as CDF described it when the upload was opened.
-        upload_id: of the multipart upload.
+        upload_id: of the multipart upload; empty where the content went in one PUT, after which
+            there is nothing to tell.
         emit: is told what happens.
         earlier: what is known of a session of an earlier process, which may have asked already.
         settle: waits until what was told is remembered for good; CDF is asked after that.
@@ -57,10 +58,11 @@ class Completion:
             CDFUnreachable: no answer says whether it is complete.
         """
         self._emit(ev.Completing())
-        if self._settle is not None:
+        in_one = not self._upload_id
+        if self._settle is not None and not in_one:
             await self._settle()
         try:
-            if not self._taken:
+            if not self._taken and not in_one:
                 await self._tell_cdf()
         except UploadToolkitError as error:
             self._emit(ev.Failed(reason=str(error)))

@@ -237,6 +237,11 @@ class FileEndpoints(NotPickled):
         mend = (lambda file: self.mend_overwritten(file, about)) if overwrite else None
         return _opened(reply, parts, mend)
 
+    async def open_in_one(self, about: FileMetadata, claim: Claim | None = None) -> OpenUpload:
+        """Begin the upload of a new file in one PUT; goes on with its own as `open_new` does."""
+        file, url = await self.open_whole(about, False, claim)
+        return OpenUpload(file, Secret(""), (url,))
+
     async def open_existing(
         self,
         target: Mapping[str, Any],

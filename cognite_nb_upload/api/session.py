@@ -52,6 +52,7 @@ class OpenUpload:
     """What CDF handed out for one multipart upload. The URLs are a week's write access.
 
     Attributes:
+        upload_id: of the multipart upload; empty where the content goes in one PUT.
         after: is awaited with the file once it is complete, and returns it as it is then.
         again: it was opened before, and its state is known already.
         settle: is awaited before CDF is told to complete: what has happened is on disk then.
@@ -130,6 +131,11 @@ class FileMultipartUploadSession(NotPickled):
     def missing_parts(self) -> tuple[int, ...]:
         """Numbers of the parts that the store has not confirmed, counted from 0."""
         return self.state.missing_parts
+
+    @property
+    def in_one(self) -> bool:
+        """True where the content goes in one PUT, after which CDF has it."""
+        return not self._opened.upload_id
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(state, event)` for what happens from now on; returns what ends it."""
@@ -233,6 +239,7 @@ class FileMultipartUploadSession(NotPickled):
             source,
             start,
             size,
+            content_type=self.file_metadata.mime_type if self.in_one else None,
             throttle=throttle,
             emit=self._feed.emit,
             new_digest=new_digest,

@@ -18,7 +18,7 @@ from cognite_nb_upload.batch.task import RowTask
 from cognite_nb_upload.batch.threads import SenderThreads
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.plan import KIB, MIB
+from cognite_nb_upload.core.plan import KIB, fits_one_put
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import PartFailed, SourceChanged, UsageError
 from cognite_nb_upload.journal.evidence import NOTHING_SEEN, Evidence
@@ -32,8 +32,6 @@ from cognite_nb_upload.store.port import Checksums, PartJob
 from cognite_nb_upload.transfer.files import AsyncFiles
 from cognite_nb_upload.transfer.verify import PartDigest
 
-# Up to here a file is held in memory while it is sent.
-SMALLEST: Final = MIB
 # A file that is written to while it is read is read again, so many times.
 _READS: Final = 3
 # What is sent at once in less time than anybody can see is not told piece by piece.
@@ -45,10 +43,8 @@ Opened = tuple[CDFFile, Secret]
 
 
 def is_small(task: RowTask) -> bool:
-    """True where one PUT will do. Its type is a header there, which not every text can be."""
-    mime_type = task.about.mime_type or ""
-    fits = mime_type.isascii() and mime_type.isprintable() and mime_type == mime_type.strip()
-    return fits and (task.row.size or 0) <= SMALLEST
+    """True where one PUT will do."""
+    return fits_one_put(task.row.size or 0, task.about.mime_type)
 
 
 @dataclass(frozen=True, slots=True)

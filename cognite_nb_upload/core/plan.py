@@ -42,6 +42,8 @@ PART_S: Final = 3.0
 _SHARE: Final = 64
 # Part sizes are whole MiB: readable, aligned with pages and with most file systems' blocks.
 _STEP: Final = MIB
+# A file of up to so many bytes may be held in memory while it is sent.
+_HELD: Final = MIB
 # From here on a size is shown as 1.00 of the unit, rather than as 1024.00 of the one below.
 _ROUNDS_UP: Final = 1 - 0.005 / 1024
 
@@ -119,6 +121,15 @@ def choose_part_size(size: int, rate: float = 0.0, *, limits: PartLimits = LIMIT
 
 def _whole_mib(size: int) -> int:
     return -(-size // _STEP) * _STEP
+
+
+def fits_one_put(size: int, mime_type: str | None) -> bool:
+    """True where a file may be held in memory, and go in one PUT.
+
+    Its type is a header there, which not every text can be.
+    """
+    text = mime_type or ""
+    return size <= _HELD and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def check_part(part_no: int, size: int, parts: int, *, limits: PartLimits = LIMITS) -> None:

@@ -31,6 +31,7 @@ from cognite_nb_upload.core.tail import Flight, Tail
 from cognite_nb_upload.errors import SourceChanged, TransferError, UploadStopped
 from cognite_nb_upload.sources import (
     AnyPlace,
+    BytesSource,
     InBlocks,
     PieceReader,
     Source,
@@ -141,6 +142,18 @@ class SteadySource:
             raise TransferError(
                 f"{self.name or 'The content'} cannot be read at byte {offset}: {_said(error)}."
             ).hint("What is stored stays stored; the same call goes on from there.") from None
+
+    def held(self) -> SteadySource:
+        """All of it in memory, as it was at one moment.
+
+        Raises:
+            SourceChanged: it is written to.
+        """
+        data = bytes(self.read_at(0, self.size))
+        self.check_last()
+        if len(data) != self.size:
+            raise SourceChanged(f"{self.name} ended at byte {len(data)} of {self.size}.")
+        return SteadySource(BytesSource(data, self.name))
 
     def check(self) -> None:
         """See that it still is what it was; one that cannot be looked at is not."""

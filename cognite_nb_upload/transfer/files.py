@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 
@@ -17,7 +18,14 @@ from cognite_nb_upload.cluster.engine import EngineRun, checked_engine, run_of
 from cognite_nb_upload.cluster.store import ClusterStore, check_shared
 from cognite_nb_upload.core.keywords import keywords_of
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
-from cognite_nb_upload.core.plan import LIMITS, Plan, plan_parts, show_bytes, show_parts
+from cognite_nb_upload.core.plan import (
+    LIMITS,
+    Plan,
+    fits_one_put,
+    plan_parts,
+    show_bytes,
+    show_parts,
+)
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import SourceChanged, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
@@ -257,7 +265,11 @@ class AsyncFiles(FileEndpoints):
         order = self._order(content, dict(fields))
         if order.node is not None:
             return _dry_run_of_node(order, order.node)
-        query = f"parts={len(order.plan.parts)}&overwrite={str(order.overwrite).lower()}"
+        query = f"overwrite={str(order.overwrite).lower()}"
+        if order.in_one is not None and order.engine is None:
+            order.source.close()
+            return DryRun(order.plan, (("POST", f"/files?{query}", order.about),))
+        query = f"parts={len(order.plan.parts)}&{query}"
         return _dry_run(order, f"/files/initmultipartupload?{query}", order.about)
 
     @overload
@@ -448,6 +460,7 @@ class AsyncFiles(FileEndpoints):
         self, source: Source, about: FileMetadata, plan: Plan, *, overwrite: bool
     ) -> UploadSpec:
         known, link = about.external_id, {"externalId": about.external_id}
+        whole = _goes_in_one(source, about, overwrite)
         return UploadSpec(
             source=source,
             name=about.name,
@@ -456,6 +469,7 @@ class AsyncFiles(FileEndpoints):
             plan=plan,
             opener=lambda parts, claim, _: self.open_new(about, parts, overwrite, claim),
             reopener=(lambda parts, _: self.open_existing(link, parts)) if known else None,
+            in_one=partial(self.open_in_one, about) if whole else None,
             absent_since=(lambda: self.absent_since(known)) if known and not overwrite else None,
             after=(lambda file: self.mend_overwritten(file, about)) if overwrite else None,
             about=about.to_cdf(),
@@ -616,6 +630,12 @@ def _closed_on_error(source: Source) -> Iterator[None]:
     except BaseException:
         source.close()
         raise
+
+
+def _goes_in_one(source: Source, about: FileMetadata, overwrite: bool) -> bool:
+    """True where a new file is sent in one PUT, from memory."""
+    changes = passes_once(source) or hasattr(source, "witness")
+    return fits_one_put(source.size, about.mime_type) and not changes and not overwrite
 
 
 def _refuse_many(source: object) -> None:

@@ -36,6 +36,7 @@ class UploadSpec:
         plan: the parts they are cut into.
         opener: opens a session of so many parts at CDF; a claim says which file is its own, and it
             tells what it waits for.
+        in_one: opens the upload for one PUT in place of parts; None where it is not to go so.
         absent_since: asks CDF for its clock while it has no file of this external id; None where
             no file of that name can be in the way.
         reopener: asks for fresh URLs for the file that was opened; None where CDF cannot.
@@ -61,6 +62,7 @@ class UploadSpec:
     opener: Callable[[int, Claim | None, Tell], Awaitable[OpenUpload]]
     reopener: Callable[[int, Tell], Awaitable[OpenUpload]] | None
     about: Mapping[str, Any]
+    in_one: Callable[[Claim | None], Awaitable[OpenUpload]] | None = None
     absent_since: Callable[[], Awaitable[int | None]] | None = None
     after: Callable[[CDFFile], Awaitable[CDFFile]] | None = None
     node: FileNode | None = None

@@ -199,6 +199,13 @@ def by_checksum(state: UploadState) -> str:
     )
 
 
+def of_the_whole(state: UploadState) -> str:
+    """What proves all that was sent, where it went as one part; "" where nothing does."""
+    if len(state.parts) > 1 or not state.parts[0].checksums:
+        return ""
+    return f"{' and '.join(_algorithms(state.parts))}, by the store's answer"
+
+
 def _algorithms(parts: Sequence[PartState]) -> list[str]:
     """Those by which all of the parts agree; where there is none, those by which some do."""
     of_each = [{algorithm for algorithm, _ in part.checksums} for part in parts]

@@ -366,8 +366,12 @@ class UploadTask:
 
     async def _send_missing(self, session: FileMultipartUploadSession, stop: CancelToken) -> None:
         missing = set(session.missing_parts)
-        new_digest = None
-        if self._order.verify == "checksum":
+        source, new_digest = self._source, None
+        if session.in_one and self._over_network:
+            source = await self._held(stop)
+        if session.in_one and self._order.verify == "size":
+            new_digest = partial(self._digest, ())
+        elif self._order.verify == "checksum":
             taken = (await self._source_proof()).algorithms
             new_digest = partial(self._digest, taken)
 
@@ -382,7 +386,7 @@ class UploadTask:
             )  # fmt: skip
 
         engine = Engine(
-            self._source,
+            source,
             sink,
             self._limits,
             lambda: parts_at_once(self._order.source, self._upload.max_concurrency),
@@ -392,13 +396,19 @@ class UploadTask:
             flights=lambda: flights_of(self._state),
         )
         unlisten = self._upload.feed.listen(self._telling_the_lanes())
-        self._unchecked = True
+        self._unchecked = not session.in_one
         try:
             with self._upload.sending() as (_, pause):
                 parts = (part for part in self._plan.parts if part.no in missing)
                 await engine.run(parts, stop, pause)
         finally:
             unlisten()
+
+    async def _held(self, stop: CancelToken) -> SteadySource:
+        """What goes in one PUT, read whole: CDF has it with its last byte, not once it is told."""
+        held: list[SteadySource] = []
+        await background.in_thread(lambda _: held.append(self._source.held()), stop)
+        return held[0]
 
     async def _check_source(self, stop: CancelToken) -> None:
         """What was read must still be what was planned, or nothing is completed.
@@ -493,6 +503,8 @@ class UploadTask:
         try:
             if order.verify == "download":
                 return await self._read_back(file)
+            if order.verify == "size" and (proof := checks.of_the_whole(self._state)):
+                return proof
             proofs = await self._checksums() if order.verify == "checksum" else []
             proofs.append(checks.by_size(await self._size(file), self._plan.size))
             return "; ".join(filter(None, proofs))
@@ -518,6 +530,8 @@ class UploadTask:
         """
         order = self._order
         if not self._over_network or order.replaces or not is_soon_uploaded(self._plan):
+            return None
+        if order.in_one is not None:
             return None
         if order.verify not in ("size", "checksum"):
             return None
@@ -570,13 +584,13 @@ class UploadTask:
         return None, session
 
     def _is_done(self, known: Replayed, opened: ev.Opened, file: CDFFile) -> bool:
-        """True where CDF has this upload's content already: the answer to completing was lost.
+        """True where CDF has this upload's content already: the last answer was lost.
 
         Whether that is new is told by CDF's clock alone; ours may have jumped.
         """
         if known.state.phase is Phase.DONE:
             return True
-        if not file.uploaded or known.state.missing_parts:
+        if not file.uploaded or (known.state.missing_parts and opened.upload_id):
             return False
         return not self._order.replaces or (
             opened.cdf_ms is not None
@@ -609,7 +623,7 @@ class UploadTask:
         try:
             if self._order.node is not None:
                 await self._make_node(self._order.node)
-            opened = await self._order.opener(len(self._plan.parts), claim, self._tell_wait)
+            opened = await self._opened(claim)
         except APIError as error:
             if 400 <= error.code < 500:
                 self._journal.refused()
@@ -618,6 +632,13 @@ class UploadTask:
             raise
         self._opening = False
         return await self._session_of(opened)
+
+    async def _opened(self, claim: Claim | None) -> OpenUpload:
+        """Ask CDF to begin it: for one PUT where it is small, else for parts."""
+        order = self._order
+        if order.in_one is not None and self._over_network:
+            return await order.in_one(claim)
+        return await order.opener(len(self._plan.parts), claim, self._tell_wait)
 
     async def _claim(self) -> Claim | None:
         """By what a file is known that this call or an earlier one began, journalled first."""

@@ -26,7 +26,7 @@ TWINS = [(AsyncManyFiles, Files), (AsyncCatalog, Catalog), (AsyncCogniteClient, 
 # The engine's way in; an upload is driven through the session, or through its handle.
 OF_THE_ENGINE = set(
     "network store through config session new_session open_new open_existing "
-    "absent_since open_whole try_whole mend_overwritten cdf_ms retrieve_named "
+    "absent_since open_whole open_in_one try_whole mend_overwritten cdf_ms retrieve_named "
     "update_each ids_of download_urls instances open_node_whole retrieve_instances "
     "fresh_url retrieve_target connect_ahead try_size".split()
 )

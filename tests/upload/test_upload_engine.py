@@ -334,7 +334,7 @@ def test_tries_of_a_part_are_renewed_by_the_progress_of_others(
 def test_without_progress_the_tries_end(client: CogniteClient, cdf: Emulator) -> None:
     cdf.inject(Fault("status", "part", part=0, status=500, times=6))
     with pytest.raises(PartFailed, match="Part 0 was not stored in 4 tries"):
-        client.files.upload(b"x", name="a.bin")
+        client.files.upload(content_of(1), name="a.bin", part_size=PART)
     assert fired(cdf) == ["status"] * 4
 
 

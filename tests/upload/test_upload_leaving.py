@@ -172,8 +172,7 @@ download = client.files.start_download(sys.argv[1], id=id)
 
 
 def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
-    # The first request of this route looks at what was uploaded.
-    cdf.inject(Fault("stall_answer", "download", seconds=1.0, times=1, skip=1))
+    cdf.inject(Fault("stall_answer", "download", seconds=1.0, times=1))
     done = program(cdf, DOWNLOAD, tmp_path / "copy.bin")
     assert done.returncode == 0, done.stderr
     assert cdf.fired()
@@ -185,7 +184,7 @@ def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
 
 def test_a_download_that_failed_is_the_exit_code(cdf: Emulator, tmp_path: Path) -> None:
     # What has failed before the script ends is told by nobody: the answer waits.
-    cdf.inject(Fault("stall_answer", "downloadlink", seconds=1.0, times=1, skip=1))
+    cdf.inject(Fault("stall_answer", "downloadlink", seconds=1.0, times=1))
     done = program(cdf, DOWNLOAD.replace("id=id", "id=404"), tmp_path / "copy.bin")
     assert cdf.fired()
     assert done.returncode == 1

@@ -74,7 +74,7 @@ def test_a_dry_run_says_what_the_size_of_the_parts_costs(
 
 @pytest.mark.parametrize(
     ("size", "parts"),
-    [(0, 1), (1, 1), (5 * MIB - 1, 1), (5 * MIB, 1), (PART, 1), (PART + 1, 2), (3 * PART, 3)],
+    [(MIB + 1, 1), (5 * MIB - 1, 1), (5 * MIB, 1), (PART, 1), (PART + 1, 2), (3 * PART, 3)],
 )
 def test_sizes_at_the_edges_arrive_byte_for_byte(
     client: CogniteClient, cdf: Emulator, size: int, parts: int

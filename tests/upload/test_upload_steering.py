@@ -367,7 +367,7 @@ def test_a_file_that_cannot_be_deleted_is_named(client: CogniteClient, cdf: Emul
 def test_cancelled_while_cdf_was_asked_to_begin_says_what_may_be_left(
     client: CogniteClient, cdf: Emulator
 ) -> None:
-    cdf.inject(Fault("stall_answer", "init"))
+    cdf.inject(Fault("stall_answer", "create"))
     upload = client.files.start_upload(b"x", name="a.bin")
     until_true(cdf.fired)
     upload.cancel()

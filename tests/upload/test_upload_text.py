@@ -27,7 +27,7 @@ def test_no_repr_of_an_upload_steers_a_terminal(client: CogniteClient, cdf: Emul
 
 
 def test_no_repr_of_a_failed_upload_steers_a_terminal(client: CogniteClient, cdf: Emulator) -> None:
-    cdf.inject(Fault("status", "init", status=400, body='{"error": {"message": "no\\u001b[2J"}}'))
+    cdf.inject(Fault("status", "create", status=400, body='{"error": {"message": "no\\u001b[2J"}}'))
     upload = client.files.start_upload(b"x", name="a")
     until_true(upload.done)
     assert cdf.fired()
