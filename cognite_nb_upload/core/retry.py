@@ -32,7 +32,8 @@ class Retry:
     """How often, and how patiently, something is tried again.
 
     Attributes:
-        attempts: tries in all, the first among them.
+        attempts: tries of a request, the first among them; those of a part count from one again
+            when another part was stored meanwhile.
         base_s: the first wait is drawn from `[0, base_s]` seconds, each further one from twice it.
         most_s: no wait of our own is longer, in seconds.
         patience_s: the longest `Retry-After` that is obeyed; above it, the request fails.

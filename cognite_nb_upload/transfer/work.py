@@ -405,7 +405,7 @@ class UploadTask:
             unlisten()
 
     async def _held(self, stop: CancelToken) -> SteadySource:
-        """What goes in one PUT, read whole: CDF has it with its last byte, not once it is told."""
+        """What goes in one PUT, read whole: with its last byte CDF has it, and is not told."""
         held: list[SteadySource] = []
         await background.in_thread(lambda _: held.append(self._source.held()), stop)
         return held[0]
@@ -584,13 +584,13 @@ class UploadTask:
         return None, session
 
     def _is_done(self, known: Replayed, opened: ev.Opened, file: CDFFile) -> bool:
-        """True where CDF has this upload's content already: the last answer was lost.
+        """True where CDF has this upload's content already: the answer to completing was lost.
 
         Whether that is new is told by CDF's clock alone; ours may have jumped.
         """
         if known.state.phase is Phase.DONE:
             return True
-        if not file.uploaded or (known.state.missing_parts and opened.upload_id):
+        if not file.uploaded or known.state.missing_parts:
             return False
         return not self._order.replaces or (
             opened.cdf_ms is not None

@@ -57,8 +57,9 @@ _NO_PROJECT: Final = "-"
 def connect(client: object = None) -> AsyncCogniteClient | SignIn:
     """A client by convention, else a form to sign in with.
 
-    Looks, in this order, at `client` (ours or an official one), at the variables of a CDF-hosted
-    notebook, and at those that the official tools share (see `ClientConfig.from_env`). Where none
+    Looks, in this order, at `client` (ours or an official one), at the official SDK's default
+    configuration where a program has set it, at the variables of a CDF-hosted notebook, and at
+    those that the official tools share (see `ClientConfig.from_env`). Where none
     of them is enough, a `SignIn` is returned: show it, and take its `client` in a later cell, or
     give the form itself to `UploadPanel`. Where they say `device_code` or `interactive`, a notebook
     gets a `SignIn` that shows what to do and goes on by itself, and a terminal a client that prints

@@ -97,7 +97,7 @@ def test_6_a_retry_after_that_is_too_long_is_named(cdf: Emulator, client: Cognit
         "soon",
     ],
 )
-@pytest.mark.parametrize("route", ["list", "part"])
+@pytest.mark.parametrize("route", ["list", "put"])
 def test_6_an_odd_date_of_a_server_breaks_no_retry(
     cdf: Emulator, client: CogniteClient, date: str, route: str
 ) -> None:

@@ -82,16 +82,16 @@ def test_a_row_that_failed_stops_no_other_and_is_tried_again(
     panel: UploadPanel, folder: Path, cdf: Emulator
 ) -> None:
     table = several(panel, f"{folder}/*.las")
-    cdf.inject(Fault("status", "init", status=400, body="<Error>Not so</Error>"))
+    cdf.inject(Fault("status", "create", status=400, body="<Error>Not so</Error>"))
     press(panel, table)
     assert sorted(moods(table)) == ["done", "failed"]
-    assert fired(cdf) == [("status", "init")]
+    assert fired(cdf) == [("status", "create")]
     [failed] = [row for row in table.rows if row["mood"] == "failed"]
     assert "400" in failed["words"]
     assert "1 of 2 files uploaded, 1 failed" in table.total["words"]
     table._handle_custom_msg({"kind": "retry", "no": failed["no"]}, [])
     until(lambda: moods(table) == ["done", "done"])
-    assert len(seen(cdf, "init")) == 3
+    assert len(seen(cdf, "create")) == 3
 
 
 def test_a_list_pauses_stops_and_is_found_by_a_new_panel(
@@ -102,7 +102,7 @@ def test_a_list_pauses_stops_and_is_found_by_a_new_panel(
     cdf: Emulator,
 ) -> None:
     table = several(panel, f"{folder}/*.las")
-    cdf.inject(Fault("stall", "part", times=None))
+    cdf.inject(Fault("stall", "put", times=None))
     panel.start.click()
     until(lambda: len(fired(cdf)) == 2)
     again = make_panel(client)

@@ -313,7 +313,7 @@ def test_no_markup_of_a_file_a_folder_or_a_server_is_shown_as_markup(
     cdf.inject(
         Fault(
             "status",
-            "init",
+            "create",
             status=400,
             body='{"error": {"code": 400, "message": "' + MARKUP + '"}}',
         )

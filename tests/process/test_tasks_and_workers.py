@@ -91,7 +91,7 @@ def test_two_tasks_may_wait_for_one_upload(client: CogniteClient) -> None:
 def test_a_task_that_is_cancelled_pauses_its_upload_and_another_goes_on(
     client: CogniteClient, cdf: Emulator
 ) -> None:
-    cdf.inject(Fault("stall_answer", "part"))
+    cdf.inject(Fault("stall_answer", "put"))
 
     async def main() -> None:
         upload = client.files.start_upload(b"x", name="a")
@@ -107,7 +107,7 @@ def test_a_task_that_is_cancelled_pauses_its_upload_and_another_goes_on(
 
 
 def test_an_upload_that_fails_fails_its_task(client: CogniteClient, cdf: Emulator) -> None:
-    cdf.inject(Fault("stall_answer", "part"))
+    cdf.inject(Fault("stall_answer", "put"))
 
     async def main() -> None:
         upload = client.files.start_upload(b"x", name="a")

@@ -342,7 +342,7 @@ def test_no_error_of_the_blocking_call_shows_a_secret(
 ) -> None:
     _other_size(cdf)
     with pytest.raises(VerifyError) as failed:
-        client.files.upload(b"x", name="a.bin")
+        client.files.upload(content_of(1), name="a.bin")
     text = every_text(failed.value)
     assert "client.files.upload" in text
     assert planted.found_in(text) == []
