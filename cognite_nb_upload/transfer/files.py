@@ -225,8 +225,8 @@ class AsyncFiles(FileEndpoints):
                   2 MiB/s, and halves when the store asks for less.
                 - `overwrite`: replace the file that has this external id.
                 - `resume`: False begins anew, whatever is known of an earlier call.
-                - `verify`: "size" asks the store (of what goes in one PUT, the checksum in its answer
-                  is compared in its place); "checksum" compares MD5 or CRC32C of each part,
+                - `verify`: "size" asks the store, or compares the checksum in its answer where all
+                  goes in one PUT; "checksum" compares MD5 or CRC32C of each part,
                   and that of the whole where the content's own store tells it; "download" reads
                   everything back; "none".
                 - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
