@@ -180,6 +180,8 @@ class Journal:
         if self._file is None or type(event).__name__ not in KEPT or not self._is_mine():
             return
         with self._mutex:
+            if (file := self._file) is None:
+                return  # it was closed in this moment
             if isinstance(event, ev.Beginning):
                 self.intent = event
             if isinstance(event, ev.NodeApplied):
@@ -187,8 +189,7 @@ class Journal:
             before, self._state = self._state, advance(self._state, event)
             if isinstance(event, ev.PartStarted) and _same(before, self._state):
                 return
-            line = self._line(type(event).__name__, plain(event))
-            self._file.add(line)
+            file.add(self._line(type(event).__name__, plain(event)))
 
     def settle(self) -> None:
         """Wait until the disk has all that was recorded; where it cannot, a warning says so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,6 @@ def remember(fields: Mapping[str, str]) -> None:
     with suppress(OSError):
         path = _path()
         make_folder(path.parent)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         partial.write_text(json.dumps({name: fields[name] for name in FIELDS}), encoding="utf-8")
         os.replace(partial, path)

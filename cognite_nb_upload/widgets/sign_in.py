@@ -366,6 +366,8 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._with(self._by_person)
 
     def _with(self, credentials: Callable[[str], Credentials]) -> None:
+        if self.secret.busy:
+            return  # it was pressed twice, before the page knew
         try:
             config = self._config(credentials)
         except UsageError as error:

@@ -106,6 +106,17 @@ def test_a_token_that_cdf_refuses_is_said_and_can_be_typed_again(
     assert form.client is not None
 
 
+def test_a_secret_that_is_sent_twice_signs_in_once(form: SignIn, cdf: Emulator) -> None:
+    cdf.inject(Fault("stall_answer", "inspect"))
+    for _ in range(2):
+        form.secret._handle_custom_msg({"kind": "secret", "secret": cdf.token}, [])
+    until(lambda: fired(cdf))
+    cdf.clear_faults()
+    until(lambda: form.client)
+    until(lambda: not form.secret.busy)
+    assert len(seen(cdf, "inspect")) == 1
+
+
 def test_several_projects_are_listed_and_one_is_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
