@@ -28,7 +28,7 @@ from .project import Project
 from .settings import Settings
 from .store.remote import open_store
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 async def serve(

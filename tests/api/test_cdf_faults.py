@@ -292,7 +292,7 @@ def test_14_also_while_cdf_is_still_putting_the_file_together(repeated: str) -> 
     """Looking it up says "not uploaded", and a second completion may be refused."""
     with (
         emulator(
-            faults=True, repeated_complete=repeated, uploaded_delay_s=0.4, strict_storage=True
+            faults=True, repeated_complete=repeated, uploaded_delay_s=1.0, strict_storage=True
         ) as cdf,
         CogniteClient(config_of(cdf)) as client,
     ):
@@ -369,7 +369,7 @@ def test_13_when_cdf_misses_a_part_its_words_are_told(cdf: Emulator, client: Cog
 
 def test_15_uploaded_may_turn_true_later_which_is_a_state_of_its_own() -> None:
     with (
-        emulator(uploaded_delay_s=0.3, strict_storage=True) as cdf,
+        emulator(uploaded_delay_s=1.0, strict_storage=True) as cdf,
         CogniteClient(config_of(cdf)) as client,
     ):
         session = sent(client)

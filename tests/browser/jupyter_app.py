@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -140,13 +141,15 @@ class JupyterApp:
 
     def kernel_pids(self) -> list[int]:
         """The process ids of its kernels."""
+        return [one.pid for one in self._kernels()]
+
+    def _kernels(self) -> list[psutil.Process]:
         found = []
-        for child in psutil.Process(self.pid).children(recursive=True):
-            try:
-                if "ipykernel_launcher" in " ".join(child.cmdline()):
-                    found.append(child.pid)
-            except psutil.NoSuchProcess:
-                continue
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if "ipykernel_launcher" in " ".join(child.cmdline()):
+                        found.append(child)
         return found
 
     def __exit__(
@@ -155,15 +158,15 @@ class JupyterApp:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        kernels = [psutil.Process(pid) for pid in self.kernel_pids()] if self.url else []
+        kernels = self._kernels() if self.url else []
         self._server.terminate()
         try:
-            self._server.wait(10)
+            self._server.wait(30)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
         for kernel in kernels:
-            if kernel.is_running():
+            with suppress(psutil.NoSuchProcess):
                 kernel.kill()
         self._log.close()
 
@@ -271,7 +274,7 @@ class Notebook:
         """SIGKILL the kernel, and wait until the server has started it anew."""
         victim = psutil.Process(self.kernel_pid)
         victim.kill()
-        victim.wait(10)
+        victim.wait(PATIENCE_S)
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             if self._is_up_again(victim.pid):
@@ -287,4 +290,21 @@ class Notebook:
         if not [pid for pid in self.app.kernel_pids() if pid != old_pid]:
             return False
         self.wait_until_idle()
-        return self.kernel_pid != old_pid
+        return self._answering_pid() not in (None, old_pid)
+
+    def _answering_pid(self) -> int | None:
+        """The kernel's process id; None where the page still talks to one that is gone."""
+        text = self.page.evaluate(
+            """async () => {
+                const kernel =
+                    window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const code = "import os; print(os.getpid())";
+                const future = kernel.requestExecute({code, store_history: false});
+                let text = "";
+                future.onIOPub = message => { text += message.content.text ?? ""; };
+                const late = new Promise(resolve => setTimeout(resolve, 5000, null));
+                const reply = await Promise.race([future.done.catch(() => null), late]);
+                return reply?.content.status === "ok" ? text : "";
+            }"""
+        )
+        return int(text) if str(text).strip() else None

@@ -121,6 +121,7 @@ def test_an_upload_pauses_goes_on_stops_and_goes_on_again(
     panel.choose("steered.bin")
     panel.in_parts(at_once=1)
     since = len(lab_cdf.requests())
+    lab_cdf.inject(Fault("stall", "part", part=4, times=None))  # it is not over before it stops
     lab_cdf.inject(slow(4))
     panel.start.focus()
     watch_focus(panel.page)
@@ -205,6 +206,7 @@ def test_an_upload_outlives_its_kernel(
     panel.choose("outlives.bin")
     panel.in_parts(at_once=1)
     since = len(lab_cdf.requests())
+    lab_cdf.inject(Fault("stall", "part", part=2, times=None))  # it is not over before the kill
     lab_cdf.inject(slow(3))
     panel.press_upload()
     panel.stored(2)

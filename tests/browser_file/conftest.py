@@ -13,7 +13,7 @@ from cognite_nb_upload.widgets.browser.files import BrowserFiles
 from cognite_nb_upload.widgets.browser.link import Patience
 
 IMPATIENT = Patience(
-    quiet_s=0.05, ping_s=0.05, ping_most_s=0.1, silent_s=0.3, gone_s=0.2, away_s=0.6
+    quiet_s=0.05, ping_s=0.05, ping_most_s=0.1, silent_s=0.3, gone_s=0.2, away_s=60.0
 )
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -45,7 +46,7 @@ def reading(file: BrowserFile) -> Iterator[Future[Any]]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if true():
             return
         Event().wait(0.01)
@@ -166,6 +167,7 @@ def test_who_waits_is_stopped_at_once(file: BrowserFile, page: Page) -> None:
 
 
 def test_who_cannot_be_stopped_does_not_wait_for_ever(file: BrowserFile, page: Page) -> None:
+    file.link.patience = replace(file.link.patience, away_s=0.6)
     page.reload()
     with pytest.raises(TransferError, match=r"Waited for big\.segy: .* drop the same file again"):
         file.read_at(0, MIB)

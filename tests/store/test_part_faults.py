@@ -152,7 +152,7 @@ def test_3_a_stall_is_noticed_when_all_is_in_this_machines_buffers(
     """Every byte was handed over, and yet it is not the store that one waits for."""
     size = MIB // 2  # what the buffers of any machine take at once
     cdf.inject(Fault("stall", "part", after_bytes=0))
-    watched = Watched(connect(stall_timeout_s=0.4, transfer_timeout_s=600))
+    watched = Watched(connect(stall_timeout_s=1.0, transfer_timeout_s=600))
     watched.send(some_bytes(size))
     assert fired(cdf) == [("stall", "part")]
     assert watched.states[[type(one) for one in watched.events].index(ev.PartLost) - 1].sent == size
@@ -192,7 +192,7 @@ def test_4_an_answer_that_drips_is_cut_and_the_part_is_sent_again(
     cdf: Emulator, connect: Connect
 ) -> None:
     cdf.inject(Fault("drip", "part", seconds=0.1))
-    watched = Watched(connect(transfer_timeout_s=0.4))
+    watched = Watched(connect(transfer_timeout_s=1.0))
     watched.send(b"x")
     assert fired(cdf) == [("drip", "part")]
     assert "no whole answer within" in watched.of(ev.PartLost)[0].reason

@@ -73,7 +73,7 @@ def routes(cdf: Emulator) -> list[str]:
 def test_node_and_content_in_one_call(
     start: Callable[..., Emulator], clients: Callable[..., CogniteClient], tmp_path: Path
 ) -> None:
-    cdf = start(node_delay_s=0.3, node_uploaded_delay_s=0.3)
+    cdf = start(node_delay_s=1.0, node_uploaded_delay_s=1.0)
     client, ear = clients(cdf), Ear()
     upload = client.files.start_upload(
         file_of(tmp_path, 2),

@@ -167,7 +167,7 @@ def test_a_pause_while_cdf_is_told_to_complete_is_gone_on_with(
 def test_a_pause_while_cdf_assembles_ends_the_asking_and_resuming_asks_on(
     start: Start, clients: Clients, tmp_path: Path
 ) -> None:
-    cdf = start(uploaded_delay_s=0.4, repeated_complete="refuse")
+    cdf = start(uploaded_delay_s=3.0, repeated_complete="refuse")
     upload = clients(cdf).files.start_upload(file_of(tmp_path, 1))
     until_phase(upload, Phase.ASSEMBLING)
     upload.pause()

@@ -126,7 +126,7 @@ def test_a_time_that_stays_as_it_was_is_told(
 def test_not_uploaded_for_too_long_is_said_and_the_same_call_only_looks_again(
     start: Start, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cdf = start(uploaded_delay_s=1.0, repeated_complete="refuse")
+    cdf = start(uploaded_delay_s=3.0, repeated_complete="refuse")
     client, path = clients(cdf), file_of(tmp_path, 1)
     with monkeypatch.context() as patch:
         patch.setattr(run, "_ASSEMBLY_S", 0.1)
@@ -575,7 +575,7 @@ def test_one_flipped_bit_in_the_store_is_found_and_named(
 def test_an_upload_found_completed_after_a_restart_is_verified_as_asked(
     start: Start, clients: Clients, tmp_path: Path
 ) -> None:
-    cdf = start(uploaded_delay_s=0.5, repeated_complete="refuse")
+    cdf = start(uploaded_delay_s=2.0, repeated_complete="refuse")
     client, path = clients(cdf), file_of(tmp_path, 1)
     upload = client.files.start_upload(path)
     until_phase(upload, Phase.ASSEMBLING)
