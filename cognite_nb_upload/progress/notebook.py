@@ -21,7 +21,7 @@ from IPython.display import display
 from tqdm.std import tqdm
 
 from cognite_nb_upload.core.state import UploadState
-from cognite_nb_upload.progress.css import STATIC, sheet
+from cognite_nb_upload.progress.css import STATIC, script, sheet
 from cognite_nb_upload.progress.lines import Line, Moment, Slots, part_line, whole_line
 from cognite_nb_upload.progress.strip import Mark, cells
 from cognite_nb_upload.progress.table import state_html
@@ -73,7 +73,7 @@ class LiveView(anywidget.AnyWidget):
         tools: `buttons`, `question`, `limit`, `note`, `bad`; empty where nothing can be pressed.
     """
 
-    _esm = STATIC / "live.js"
+    _esm = script(STATIC / "live.js")
     _css = sheet("still", "live")
     shown = traitlets.Dict().tag(sync=True)
     tools = traitlets.Dict().tag(sync=True)

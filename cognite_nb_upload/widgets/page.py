@@ -14,6 +14,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from cognite_nb_upload.progress.css import script
 from cognite_nb_upload.widgets.cell import is_known
 from cognite_nb_upload.widgets.style import make
 
@@ -35,7 +36,7 @@ class Page(anywidget.AnyWidget):
         seen: a page has it.
     """
 
-    _esm = _STATIC / "page.js"
+    _esm = script(_STATIC / "page.js")
     _css = _STATIC / "widgets.css"
 
     root = traitlets.Unicode("").tag(sync=True)

@@ -198,20 +198,35 @@ def run_from_the_cell(panel: Panel) -> None:
 
 # How often the cell of the panel has run.
 COUNTED = f"runs = globals().get('runs', 0) + 1\n{PANEL}"
+ALONE = """
+alone = globals().get("alone", 0) + 1
+upload = panel.client.files.upload("alone.bin", part_size=6 * 2**20, max_bandwidth=2**16)
+upload
+"""
 # Keys that run a cell, cut it, delete it, add one, make it text, or go to the next.
 NOTEBOOK_KEYS = [
     *("Control+Enter", "Shift+Enter", "Alt+Enter", "Control+Shift+Enter"),
     *("x", "d", "d", "a", "b", "m", "ArrowDown", "Escape"),
 ]
+# Keys that merge cells, move them, select all, take back what was done to them, or do it again.
+MORE_KEYS = [
+    *("Control+Backspace", "Control+Shift+m", "Control+Shift+ArrowDown", "Control+a"),
+    *("Control+z", "Control+Shift+z"),
+]
 
 
 @both
 def test_no_key_in_the_panel_is_a_command_of_the_notebook(
-    open_notebook: OpenNotebook, lab: JupyterApp
+    open_notebook: OpenNotebook, lab: JupyterApp, lab_cdf: Emulator
 ) -> None:
     a_file(lab.root, "kept.bin", size=1000)
-    panel = Panel(open_notebook([COUNTED, "after = 1"]))
+    a_file(lab.root, "alone.bin")
+    panel = Panel(open_notebook([COUNTED, ALONE, "after = 1"]))
     notebook, keys = panel.notebook, panel.page.keyboard
+    cells = panel.page.locator(".jp-Notebook .jp-Cell")
+    # What Ctrl+Z could take back.
+    panel.page.evaluate("window.jupyterapp.commands.execute('notebook:insert-cell-below')")
+    expect(cells).to_have_count(4)
     panel.choose("kept.bin")
     panel.type("Directory", "/typed")
     watch_focus(panel.page)
@@ -227,12 +242,30 @@ def test_no_key_in_the_panel_is_a_command_of_the_notebook(
     panel.box("Data model").focus()
     keys.press("ArrowUp")
     expect(panel.box("Classic file")).to_be_checked()
+    for key in MORE_KEYS:
+        fold.focus()
+        keys.press(key)
     expect(panel.box("Directory")).to_have_value("/typedxddabm")
-    assert notebook.run("print(runs, 'after' in globals())").split() == ["1", "False"]
-    assert panel.page.locator(".jp-Notebook .jp-Cell").count() == 2
+    panel.type("Source", "typed")
+    keys.press("Control+z")
+    expect(panel.box("Source")).not_to_have_value("typed")
+    keys.press("Control+Shift+z")
+    expect(panel.box("Source")).to_have_value("typed")
     assert not focus_lost(panel.page)
+
+    notebook.run_cell(2)  # the upload alone
+    parts = notebook.cell(2).get_by_role("button", name=re.compile("(Hide|Show) parts"))
+    for key in (*NOTEBOOK_KEYS, *MORE_KEYS):
+        parts.focus()
+        keys.press(key)
+    expect(parts).to_be_focused()
+    expect(panel.box("Source")).to_have_value("typed")
+    said = notebook.run("print(runs, alone, 'after' in globals())\nupload.stop()")
+    assert said.split() == ["1", "1", "False"]
+    expect(cells).to_have_count(4)
+    fold.focus()
     keys.press("Control+s")  # is the notebook's
-    until(lambda: "/typed" in notebook.saved_text())
+    until(lambda: "/typed" in notebook.saved_text(), 30)
 
 
 SPY = """

@@ -1,5 +1,6 @@
 // A running upload, or a list of bars, as the kernel describes it. Text from elsewhere is set as
-// text; `still` alone is HTML, which the kernel has escaped. A press goes back as a message.
+// text; `still` alone is HTML, which the kernel has escaped. A press goes back as a message. It follows
+// `keys.js`.
 
 const GONE =
   "The kernel of this notebook has ended, and the upload with it. Run the cell again: " +
@@ -151,6 +152,8 @@ function render({ model, el }) {
   el.classList.add("cnbu", "cnbu-live");
   el.tabIndex = -1;
   keepFocus(el);
+  const ending = new AbortController();
+  keepKeys(() => el, ending.signal);
   const noteId = `cnbu-note-${(made += 1)}`;
   const send = (content) => model.send(content);
   const press = (key) => send({ do: key });
@@ -228,6 +231,7 @@ function render({ model, el }) {
   draw();
   steer();
   return () => {
+    ending.abort();
     model.off("change:shown", draw);
     model.off("change:tools", steer);
     model.off("comm_live_update", lost);

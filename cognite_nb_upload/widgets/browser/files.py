@@ -21,6 +21,7 @@ import traitlets
 
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.progress.css import script
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
 from cognite_nb_upload.widgets.cell import close_last_run, made_here
@@ -49,7 +50,7 @@ class BrowserFiles(anywidget.AnyWidget):
         disabled: nothing can be chosen or removed.
     """
 
-    _esm = _STATIC / "browser.js"
+    _esm = script(_STATIC / "browser.js")
     _css = _STATIC / "browser.css"
     label = traitlets.Unicode("Choose files of this computer").tag(sync=True)
     multiple = traitlets.Bool(True).tag(sync=True)

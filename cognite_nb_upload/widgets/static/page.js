@@ -1,5 +1,6 @@
 // What a top-level widget does in the page, besides its style sheet: typed text reaches the kernel
-// before the press that acts on it, and the keyboard's focus is neither lost nor taken away.
+// before the press that acts on it, and the keyboard's focus is neither lost nor taken away. It
+// follows `keys.js`.
 
 // --- typed text goes ahead of a press ------------------------------------------------------------
 //
@@ -8,7 +9,7 @@
 // sent just before a press, as ipywidgets does it itself. The two fields are private, and the same
 // from @jupyter-widgets/base 4.1 to 6.0.12; where they have other names, nothing is sent earlier.
 
-const PRESSES = ["click", "change", "drop", "keydown"];
+const PRESSES = ["click", "pointerdown", "change", "drop", "keydown"];
 
 function sendNow(model) {
   const state = model._msg_buffer;
@@ -130,9 +131,7 @@ class Focus {
     on("click", (event) => this.press(event.target.closest?.(TEXT) ? null : event.target));
     on("keydown", (event) => event.key === "Enter" && this.press(event.target));
     on("keydown", (event) => onKey(event, this.top));
-    // The notebook listens on the document: only the window hears a key earlier.
-    const early = (event) => keepFromNotebook(event, this.top);
-    window.addEventListener("keydown", early, { capture: true, signal });
+    keepKeys(() => this.top, signal);
     const begin = () => {
       if (signal.aborted) return;
       if (!this.top) return void setTimeout(begin, BEGIN_MS); // it is not in the page yet
@@ -316,22 +315,6 @@ function onKey(event, top) {
   else return;
   event.preventDefault();
   event.stopPropagation();
-}
-
-// --- keys that JupyterLab would take --------------------------------------------------------------
-//
-// With the focus on a button of ours, the notebook takes keys for its commands: Ctrl+Enter would run
-// the cell again, "d" pressed twice would delete it, and what was typed would be lost; an arrow key
-// would leave a radio button for the next cell. For each key it looks at this attribute, from the
-// focused element upwards, until a rule for keys fits. Keys with Ctrl, Alt or Cmd stay its own, but
-// for Enter: Ctrl+S saves the notebook.
-
-const NO_COMMANDS = "data-lm-suppress-shortcuts";
-
-function keepFromNotebook(event, top) {
-  if (!top?.contains(event.target)) return;
-  const own = (event.ctrlKey || event.metaKey || event.altKey) && event.key !== "Enter";
-  event.target.toggleAttribute(NO_COMMANDS, !own);
 }
 
 // --- the widget ----------------------------------------------------------------------------------

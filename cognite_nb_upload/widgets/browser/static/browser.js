@@ -1,4 +1,5 @@
-// Files of the person's own computer, for a kernel that asks for their bytes slice by slice.
+// Files of the person's own computer, for a kernel that asks for their bytes slice by slice. It
+// follows `keys.js`.
 //
 // A file stays where it is: the page keeps a handle to it, reads the slice that is asked for, and
 // sends it with its CRC-32. What the kernel asks: `read`, `put` (send a part to a store's URL),
@@ -349,9 +350,14 @@ function render({ model, el }, holder) {
     holder.choose(input.files);
     input.value = ""; // the same file may be picked again
   });
+  const ending = new AbortController();
+  keepKeys(() => el, ending.signal);
   model.on("change", show);
   show();
-  return () => model.off("change", show);
+  return () => {
+    ending.abort();
+    model.off("change", show);
+  };
 }
 
 // A file that is dropped beside the zone would replace the page, and end what reads from it.
