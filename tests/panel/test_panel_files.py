@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paneling import all_widgets
 from support import until
 from web_store import WebStore, web_store
 
 from cognite_nb_upload.widgets.panel.chooser import FileChooser, look_at
+from cognite_nb_upload.widgets.panel.panel import UploadPanel
 
 
 @pytest.fixture
@@ -260,3 +262,20 @@ def test_a_signature_does_not_stay_in_the_box(chooser: FileChooser, web: WebStor
 def test_a_prefix_is_several_files_which_code_takes(chooser: FileChooser) -> None:
     type_in(chooser, "memory://wells/")
     assert "upload_many" in chooser.reason
+
+
+@pytest.mark.parametrize("text", ["/", "", "*"], ids=["path", "name", "pattern"])
+def test_what_is_said_of_a_long_text_can_be_read(panel: UploadPanel, text: str) -> None:
+    long = text + "x" * 10_000
+    panel.files.input.value = long
+    until(lambda: panel.files.reason not in ("", "Choose a file."))
+    assert len(panel.files.reason) < 500
+    fields = panel.form.fields
+    fields["labels"].search.value = fields["data_set_id"].search.value = long  # type: ignore[attr-defined]
+    fields["metadata"].rows[0].value.value = long  # type: ignore[attr-defined]
+    panel.form.tasks.wait()
+    assert not [one for one in all_widgets(panel) if len(str(getattr(one, "tooltip", ""))) > 500]
+    for field in fields.values():
+        assert len(field.error) < 500
+        assert len(field.note.value) < 2000
+    assert len(panel.reason) < 500

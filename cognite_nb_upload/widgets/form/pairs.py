@@ -15,7 +15,7 @@ import ipywidgets
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import LIMITS
 from cognite_nb_upload.models.parse import Pair, pairs_of
-from cognite_nb_upload.models.show import plain
+from cognite_nb_upload.widgets.form.choices import shortened
 from cognite_nb_upload.widgets.form.field import Field
 from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, make
 
@@ -171,10 +171,11 @@ class PairsField(Field):
         pairs = [row.pair for row in self.rows if any(row.pair)]
         if any(not key for key, _ in pairs):
             value = next(value for key, value in pairs if not key)
-            raise UsageError(f"{self.label}: the value {plain(value)!r} has no key.")
+            raise UsageError(f"{self.label}: the value {shortened(value)!r} has no key.")
         twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
         if twice:
-            raise UsageError(f"{self.label} has the key {plain(twice[0])!r} twice; name each once.")
+            again = shortened(twice[0])
+            raise UsageError(f"{self.label} has the key {again!r} twice; name each once.")
         return dict(pairs) or None
 
     def held(self) -> Any:

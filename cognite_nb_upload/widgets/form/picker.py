@@ -16,7 +16,6 @@ from typing import Any, Final
 import ipywidgets
 
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
-from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.widgets.controls import Buttons, Line
 from cognite_nb_upload.widgets.form.choices import (
     Choice,
@@ -256,7 +255,7 @@ class Picker(Field):
     def _read(self) -> Any:
         if typed := self.search.value.strip():
             raise UsageError(
-                f"{self.label}: {plain(typed)!r} is typed and not picked; pick a line, press "
+                f"{self.label}: {shortened(typed)!r} is typed and not picked; pick a line, press "
                 "Enter, or empty the box."
             )
         return self.kind.value(self.picked) if self.picked else None
@@ -310,7 +309,7 @@ class Picker(Field):
         if self.busy:
             return ""
         if not self._matches():
-            return f"No {self.kind.one} fits {plain(self.search.value.strip())!r}."
+            return f"No {self.kind.one} fits {shortened(self.search.value.strip())!r}."
         return "Pick a line, or press Enter for the first."
 
     # --- drawing -----------------------------------------------------------------------------
@@ -338,7 +337,7 @@ class Picker(Field):
         keys = self.kind.typed(text) if text else None
         if not keys or keys in {(one.key,) for one in matches}:
             return lines
-        said = plain(", ".join(map(str, keys[:5])) + ("…" if len(keys) > 5 else ""))
+        said = shortened(", ".join(map(str, keys[:5])) + ("…" if len(keys) > 5 else ""), 100)
         typed = Line(keys, f"Use {said}", f"Use {said}", partial(self.pick, *keys), "cnbu-hit")
         return [typed, *lines] if self.kind.typed is typed_ids else [*lines, typed]
 

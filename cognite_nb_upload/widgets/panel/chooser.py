@@ -531,7 +531,12 @@ def look_at(text: str, page: int = 0) -> Look:
             return _several(text, glob.iglob(os.path.expanduser(text), recursive=True))
         return found or _folder_at(text, folder, begins, page)
     except (OSError, ValueError) as error:
-        return Look(text, said=f"{plain(folder / begins)} cannot be read: {_why(error)}.")
+        return Look(text, said=f"{_shown(folder / begins)} cannot be read: {_why(error)}.")
+
+
+def _shown(path: object) -> str:
+    """A path, or what is to be one, in a sentence: it may be as long as whatever was pasted."""
+    return shortened(str(path), 200)
 
 
 def _elsewhere(text: str) -> Look:
@@ -566,7 +571,7 @@ def _several(text: str, paths: Iterable[str], top: Path | None = None) -> Look:
     files = [found.file for path in sorted(islice(paths, _MOST)) if (found := _one_of(path))]
     chosen = [file for file in files if file is not None]
     if not chosen:
-        return Look(text, said=f"No file that can be read fits {plain(text)}.")
+        return Look(text, said=f"No file that can be read fits {_shown(text)}.")
     if len(chosen) > _MOST_FILES:
         said = f"{len(chosen):,} files fit; a panel takes at most {_MOST_FILES:,}. In code, "
         return Look(text, said=said + "`upload_many` takes any number.")
@@ -606,11 +611,11 @@ def _file_at(text: str, path: Path) -> Look | None:
     if stat.S_ISDIR(facts.st_mode):
         return None
     if not stat.S_ISREG(facts.st_mode):
-        return Look(text, said=f"{plain(path)} is not a regular file.")
+        return Look(text, said=f"{_shown(path)} is not a regular file.")
     if not os.access(path, os.R_OK):
-        return Look(text, said=f"{plain(path)} cannot be read: permission denied.")
+        return Look(text, said=f"{_shown(path)} cannot be read: permission denied.")
     if not _is_text(str(path)):
-        said = f"{plain(path)} is not Unicode; rename it, or give name='...' in code."
+        said = f"{_shown(path)} is not Unicode; rename it, or give name='...' in code."
         return Look(text, said=said)
     real = os.path.realpath(path)
     return Look(text, ChosenFile(path, path.name, facts.st_size, facts.st_mtime_ns, real))
@@ -621,16 +626,16 @@ def _folder_at(text: str, folder: Path, prefix: str, page: int) -> Look:
         with os.scandir(folder) as entries:
             found = [entry for entry in islice(entries, _MOST) if _fits(entry.name, prefix)]
     except (FileNotFoundError, NotADirectoryError):
-        return Look(text, said=f"There is no folder {plain(folder)}.")
+        return Look(text, said=f"There is no folder {_shown(folder)}.")
     found.sort(key=lambda entry: _rank(entry, prefix))
     shown = found[page * _PAGE : (page + 1) * _PAGE]
     said = (
         "Pick a file, or type on."
         if found
-        else f"Nothing in {plain(folder)} is called {plain(prefix)!r}."
+        else f"Nothing in {_shown(folder)} is called {_shown(prefix)!r}."
     )
     if not prefix and not found:
-        said = f"{plain(folder)} is empty."
+        said = f"{_shown(folder)} is empty."
     return Look(
         text,
         entries=tuple(_entry(one) for one in shown),
