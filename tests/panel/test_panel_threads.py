@@ -13,6 +13,7 @@ from paneling import choose
 from support import fired, seen, until
 
 from cognite_nb_upload import CogniteClient, Uploaded
+from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.journal.folder import JournalRow
 from cognite_nb_upload.models import CDFFile
@@ -34,8 +35,8 @@ def uploaded(no: int) -> Uploaded:
 
 def chosen(no: int, tmp_path: Path) -> ChosenFile:
     path = tmp_path / f"{no}.las"
-    path.write_bytes(b"x" * 1000)
-    return ChosenFile(path, path.name, 1000, path.stat().st_mtime_ns, str(path))
+    path.write_bytes(bytes(2 * MIB))  # in parts: a smaller one goes in one PUT
+    return ChosenFile(path, path.name, 2 * MIB, path.stat().st_mtime_ns, str(path))
 
 
 def meet(both: threading.Barrier) -> None:

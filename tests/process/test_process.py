@@ -215,7 +215,7 @@ def test_threads_that_ask_at_once_get_the_same_value() -> None:
     together = threading.Barrier(8)
 
     def make() -> object:
-        together.wait(5)  # all of them are in the middle of making it
+        together.wait(60)  # all of them are in the middle of making it
         return object()
 
     held, seen = PerProcess(make), []
