@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 from ipywidgets import widgets
-from jupyter_client.blocking.client import BlockingKernelClient
 from support import PART, until
 
 from cognite_nb_upload.progress.view import UploadView
 from cognite_nb_upload.transfer.upload import Upload
 from cognite_nb_upload.widgets.panel.panel import UploadPanel
+
+if TYPE_CHECKING:  # not installed where the wheel is tried with the lowest versions
+    from jupyter_client.blocking.client import BlockingKernelClient
 
 
 def choose(panel: UploadPanel, path: Path | str) -> None:
