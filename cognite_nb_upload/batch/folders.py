@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cognite_nb_upload.batch.patterns import MAGIC, Choice, chooser, matcher
@@ -82,7 +82,9 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
         if not isinstance(path, str):
             table = "; for rows give pandas.DataFrame(rows)" if isinstance(path, dict) else ""
             raise UsageError(f"A path is text or a Path, not a {type(path).__name__}{table}.")
-        yield from _found(path, isinstance(one, str), walk)
+        start = "" if os.path.isabs(os.path.expanduser(path)) else os.path.join(walk.here, "")
+        for each in _found(path, isinstance(one, str), walk):
+            yield replace(each, path=each.path.removeprefix(start))  # as it was given
 
 
 def written(path: str) -> str:

@@ -411,7 +411,7 @@ def read_table(
     return _checked(
         frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors,
         PATH if nodes and naming is None else naming, nodes=nodes,
-        places=[one.place for one in found],
+        places=[one.place for one in found], here=walk.here if walk else "",
     )  # fmt: skip
 
 

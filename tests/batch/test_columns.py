@@ -61,12 +61,13 @@ def test_no_as_text_deletes_nothing_and_begins_nothing_anew(
     cdf: Emulator, client: CogniteClient, many: Many, folder: Path
 ) -> None:
     """As a table or the environment has it."""
-    cdf.inject(Fault("stall_answer", "part", times=None))
+    cdf.inject(Fault("stall_answer", "put", times=None))
     upload = client.files.start_upload(b"x", name="kept")
     until(lambda: cdf.fired())
     with pytest.raises(UsageError, match="delete is True or False, not 'never'"):
         upload.cancel(delete="never")  # type: ignore[arg-type]
     upload.cancel(delete="no")  # type: ignore[arg-type]
+    cdf.clear_faults()
     assert "kept" in {one["name"] for one in cdf.files()}
     assert list(many(folder, dry_run="false")["status"]) == ["done"] * 4
     with pytest.raises(UsageError, match="resume is True or False, not 'never'"):

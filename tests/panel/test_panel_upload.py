@@ -148,7 +148,8 @@ def test_the_same_is_not_sent_twice_by_two_presses(ready: UploadPanel, cdf: Emul
 def test_several_uploads_run_at_once_and_the_last_one_is_open(
     ready: UploadPanel, cdf: Emulator, tmp_path: Path
 ) -> None:
-    cdf.inject(Fault("stall", "part", times=None))
+    for route in ("part", "put"):
+        cdf.inject(Fault("stall", route, times=None))
     first = press(ready)
     other = tmp_path / "other.las"
     other.write_bytes(b"x" * 1000)
@@ -157,11 +158,12 @@ def test_several_uploads_run_at_once_and_the_last_one_is_open(
     assert ready.uploads == (first, second)
     assert [view.upload for view in ready.views] == [second, first]
     assert [view.folded for view in ready.views] == [False, True]
-    until(lambda: "stall" in {kind for kind, _ in fired(cdf)})
-    cdf.clear_faults()
+    until(lambda: {route for _, route in fired(cdf)} == {"part", "put"})
     for view in ready.views:
         view.pause.click()
         until(lambda view=view: view.upload.state.phase is Phase.PAUSED)
+    cdf.clear_faults()
+    for view in ready.views:
         view.pause.click()
     assert {first.result(60).name, second.result(60).name} == {"big.segy", "other.las"}
 

@@ -192,7 +192,7 @@ def _is_there(name: str) -> bool:
 
 
 def test_an_upload_may_be_started_by_a_listener(client: CogniteClient, cdf: Emulator) -> None:
-    cdf.inject(Fault("stall_answer", "part"))  # until it listens
+    cdf.inject(Fault("stall_answer", "put"))  # until it listens
     followers: list[Any] = []
 
     def listener(state: object, event: object) -> None:

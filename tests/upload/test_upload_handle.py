@@ -289,7 +289,7 @@ def test_the_repr_tells_size_parts_phase_and_share(client: CogniteClient) -> Non
 def test_the_repr_of_an_upload_that_has_not_begun_or_is_empty_says_so(
     client: CogniteClient, cdf: Emulator
 ) -> None:
-    cdf.inject(Fault("stall_answer", "init"))
+    cdf.inject(Fault("stall_answer", "create"))
     upload = client.files.start_upload(b"", name="empty.bin")
     assert "<Upload empty.bin: 0 bytes in 1 part, new, 0 bytes>" in repr(upload)
     upload.cancel()

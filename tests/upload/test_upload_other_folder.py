@@ -81,6 +81,16 @@ def test_many_files_are_those_of_the_folder_in_which_they_were_named(
     assert [cdf.content(one["id"]) for one in cdf.files() if one["name"] == "a.bin"] == [b"here"]
 
 
+@pytest.mark.parametrize("given", [".", "*.bin", ["a.bin"]], ids=["folder", "glob", "list"])
+def test_the_result_tells_a_path_as_it_was_given(
+    client: CogniteClient, places: Places, given: str | list[str]
+) -> None:
+    here, _ = places
+    (here / "a.bin").write_bytes(b"here")
+    [told] = client.files.start_many(given).result()["path"]
+    assert told.removeprefix("./") == "a.bin"
+
+
 def test_a_relative_path_is_that_of_the_moment_it_was_given(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
