@@ -41,22 +41,28 @@ class PartSender:
         while True:
             if self._cancel:
                 raise self._stopped()
-            verdict = self._try()
+            verdict, wait_s = self._try()
             if verdict.stored:
                 return
-            self._wait_after(verdict)
+            self._wait_after(verdict, wait_s)
 
-    def _try(self) -> Verdict:
+    def _try(self) -> tuple[Verdict, float | None]:
+        """One try; also the seconds until the next, None where there is none.
+
+        Wherever an interrupt (Ctrl+C) comes, who listens hears that the bytes count no more.
+        """
         job, attempt = self._job.begun(), self._budget.begin()
         job.emit(ev.PartStarted(job.no, job.size, attempt))
         try:
             job.source.check()
             verdict = self._store.put(job, self._cancel)
             job.source.check()
+            if verdict.stored:
+                verdict = self._checked(job, verdict)
+            return verdict, None if verdict.stored else self._lost(verdict)
         except BaseException as error:
             job.emit(ev.PartLost(job.no, attempt, _reason(error), None))
             raise
-        return self._checked(job, verdict) if verdict.stored else verdict
 
     def _checked(self, job: PartJob, verdict: Verdict) -> Verdict:
         """Count the part as stored, unless the store's checksum says that it has other bytes."""
@@ -66,20 +72,24 @@ class PartSender:
         job.emit(ev.PartStored(job.no, job.size, check.agreed, check.unproven, check.taken))
         return verdict
 
-    def _wait_after(self, verdict: Verdict) -> None:
-        """Wait for the next try, or raise."""
+    def _lost(self, verdict: Verdict) -> float | None:
+        """Tell that this try was for nothing; returns the seconds until the next."""
         attempt = self._budget.attempt
         wait_s = None if self._cancel else self._budget.wait_s(verdict, self._job.missing())
         reason = ("offline: " if verdict.offline else "") + verdict.reason
         self._job.emit(
             ev.PartLost(self._job.no, attempt, reason, wait_s, verdict.status, verdict.overloaded)
         )
+        return wait_s
+
+    def _wait_after(self, verdict: Verdict, wait_s: float | None) -> None:
+        """Wait for the next try, or raise."""
         if wait_s is not None:
             self._wait(wait_s, offline=verdict.offline)
         if self._cancel:
             raise self._stopped()
         if wait_s is None:
-            raise self._failure(verdict, attempt)
+            raise self._failure(verdict, self._budget.attempt)
 
     def _wait(self, seconds: float, *, offline: bool) -> None:
         """Wait; where there is no network at all, nobody else would get further."""

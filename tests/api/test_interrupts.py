@@ -9,12 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from support import fired, routes, seen, some_bytes, until
 
+from cognite_nb_upload import CogniteClient
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.sources import BytesSource
+from cognite_nb_upload.store.port import Checksums
+from cognite_nb_upload.transfer.verify import PartDigest
 
 SCRIPT = """
 import sys
@@ -122,6 +127,20 @@ def test_an_interrupted_wait_for_the_next_try_ends_at_once(cdf: Emulator) -> Non
         assert said(script) == "interrupted (0,) 0"
         assert go_on(script) == "done"
     assert routes(cdf) == ["init", "part"]
+
+
+def test_an_interrupt_as_the_answer_is_judged_takes_the_bytes_back(
+    cdf: Emulator, client: CogniteClient
+) -> None:
+    class Interrupted(PartDigest):
+        def judge(self, theirs: Checksums) -> NoReturn:
+            raise KeyboardInterrupt
+
+    session = client.files.multipart_upload_session("a", 1)
+    with pytest.raises(KeyboardInterrupt):
+        session.send(0, BytesSource(b"x"), 0, 1, new_digest=lambda _: Interrupted())
+    assert (session.missing_parts, session.state.sent) == ((0,), 0)
+    assert len(seen(cdf, "part")) == 1
 
 
 def test_leaving_by_ctrl_c_sends_nothing_more_and_completes_nothing(cdf: Emulator) -> None:
