@@ -387,12 +387,13 @@ def read_table(
     """
     import pandas as pd  # slow to import, and needed by few
 
+    walk = walk or Walk()
     fields = nodes.defaults(defaults) if nodes else checked_defaults(defaults)
     if isinstance(given, pd.DataFrame):
         columns = columns_of(given, keep, nodes)
         if nodes and naming is None and EXTERNAL_ID not in columns:
             naming = PATH
-        places = _places(given[columns[PATH]].tolist(), walk or Walk())
+        places = _places(given[columns[PATH]].tolist(), walk)
         relative = [
             place.address.shown if place else written(os.fspath(one))
             if isinstance(one, str | os.PathLike) and isinstance(os.fspath(one), str) else ""
@@ -400,9 +401,9 @@ def read_table(
         ]  # fmt: skip
         return _checked(
             given, columns, fields, {}, relative, {}, naming, first, nodes, places=places,
-            here=walk.here if walk else "",
+            here=walk.here,
         )  # fmt: skip
-    found = list(find(_several(given), walk or Walk()))
+    found = list(find(_several(given), walk))
     if not found:
         raise UsageError(f"No file was found at {shown_of(given)}.")
     frame = pd.DataFrame({PATH: pd.Series([one.path for one in found], dtype=object)})
@@ -411,7 +412,7 @@ def read_table(
     return _checked(
         frame, {PATH: PATH}, fields, derived, [one.relative for one in found], errors,
         PATH if nodes and naming is None else naming, nodes=nodes,
-        places=[one.place for one in found], here=walk.here if walk else "",
+        places=[one.place for one in found], here=walk.here,
     )  # fmt: skip
 
 

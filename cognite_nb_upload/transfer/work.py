@@ -529,11 +529,9 @@ class UploadTask:
         Where a file existed before, an early answer may be of its old content.
         """
         order = self._order
-        if not self._over_network or order.replaces or not is_soon_uploaded(self._plan):
+        if not self._over_network or order.replaces or order.in_one is not None:
             return None
-        if order.in_one is not None:
-            return None
-        if order.verify not in ("size", "checksum"):
+        if not is_soon_uploaded(self._plan) or order.verify not in ("size", "checksum"):
             return None
         return EarlySize(self._files, self._upload.feed, self._upload.stop_switch)
 

@@ -37,7 +37,7 @@ from cognite_nb_upload.widgets.cell import close_last_run, made_here, widget_bef
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.remembered import FIELDS, recall, remember
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
-from cognite_nb_upload.widgets.taken_over import Place, TakeOver
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver, TakesOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Who signs in waits for the answer: no longer than this, in seconds, and with little patience.
@@ -143,7 +143,7 @@ class CodeBox(anywidget.AnyWidget):
         self.on_msg(told)
 
 
-class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class SignIn(TakesOver):
     """Cluster, a way of signing in, and then the project, of those that one reaches.
 
     Args:
@@ -269,15 +269,6 @@ class SignIn(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     def is_view(self, _: Any) -> bool:
         """All that it holds was typed or chosen."""
         return False
-
-    def _close_for_next_run(self) -> None:
-        self.taken_over.release()
-        self.close()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """It is displayed: by now the code has said what it says."""
-        self.taken_over.settle()
-        return super()._repr_mimebundle_(**kwargs)
 
     def close(self) -> None:
         """End what runs in the background, and close the widgets."""

@@ -198,6 +198,21 @@ class TakeOver:
         self._ears.clear()
 
 
+class TakesOver(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+    """A widget that goes on where the one was that its cell had made before."""
+
+    taken_over: TakeOver
+
+    def _close_for_next_run(self) -> None:
+        self.taken_over.release()
+        self.close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """It is displayed: by now the code has said what it says."""
+        self.taken_over.settle()
+        return super()._repr_mimebundle_(**kwargs)
+
+
 def _set_text(one: ipywidgets.Text, message: Mapping[str, Any]) -> None:
     state = message["content"]["data"].get("state") or {}
     if isinstance(state.get("value"), str):

@@ -39,7 +39,7 @@ from cognite_nb_upload.widgets.form.picker import Picker
 from cognite_nb_upload.widgets.form.section import Section
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.style import box, close_all, hide, make, say
-from cognite_nb_upload.widgets.taken_over import Place, TakeOver
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver, TakesOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 # Several files have each their own.
@@ -49,7 +49,7 @@ OWN: Final = ("name", "mime_type", "external_id", "source_created_time", "source
 OF_PROJECT: Final = ("data_set_id", "labels", "asset_ids", "security_categories")
 
 
-class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class MetadataForm(TakesOver):
     """A form for all metadata of a file.
 
     Observers may be called from the package's own loop, which they must not block.
@@ -257,15 +257,6 @@ class MetadataForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no t
     def is_view(self, key: Any) -> bool:
         """Whether it tells of an opened section."""
         return isinstance(key, tuple)
-
-    def _close_for_next_run(self) -> None:
-        self.taken_over.release()
-        self.close()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """It is displayed: by now the code has said what it says."""
-        self.taken_over.settle()
-        return super()._repr_mimebundle_(**kwargs)
 
     def close(self) -> None:
         """End what runs in the background, and close all widgets of the form."""

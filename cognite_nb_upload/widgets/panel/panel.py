@@ -66,7 +66,7 @@ from cognite_nb_upload.widgets.style import (
     reveal,
     say,
 )
-from cognite_nb_upload.widgets.taken_over import Place, TakeOver
+from cognite_nb_upload.widgets.taken_over import Place, TakeOver, TakesOver
 from cognite_nb_upload.widgets.tasks import Tasks
 
 CLASSIC: Final = "classic"
@@ -82,7 +82,7 @@ _LEFT: Final = (
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
 
 
-class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class UploadPanel(TakesOver):
     """Choose a file, say what it is, press Upload, and watch; several at once, if you like.
 
     Args:
@@ -716,9 +716,8 @@ class UploadPanel(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         return name in ("opened", "code", "sent")
 
     def _close_for_next_run(self) -> None:
-        self.taken_over.release()
         self.files.hand_over()
-        self.close()
+        super()._close_for_next_run()
 
     # --- being displayed ---------------------------------------------------------------------
 
