@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .connection import Connection, phrase
-from .faults import KINDS, Fault
+from .faults import KINDS, STOPS_READING, Fault
 from .rules import Refused
 
 CAPTIVE_PORTAL = (
@@ -60,7 +60,7 @@ class FaultInjector:
         """Does `work`, the request's handler, or what the fault puts in its place."""
         match KINDS[self.fault.kind]:
             case "during":
-                if self.fault.kind in ("stall", "slow"):
+                if self.fault.kind in STOPS_READING:
                     self.connection.narrow()
                 await work(self.during, self._send)
             case "answer":

@@ -18,6 +18,8 @@ _KINDS = {
 }
 #: When each kind of fault happens.
 KINDS = {kind: when for when, kinds in _KINDS.items() for kind in kinds.split()}
+#: Those that leave unread what a client sends.
+STOPS_READING = ("stall", "slow")
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ class FaultBox:
     def clear(self) -> None:
         """None waits any more, and none holds a request."""
         self._planted.clear()
+
+    @property
+    def stops_reading(self) -> bool:
+        """Whether one waits that leaves unread what a client sends."""
+        return any(each.fault.kind in STOPS_READING for each in self._planted)
 
     def is_over(self, no: int) -> bool:
         """Whether this one was cleared."""

@@ -42,6 +42,8 @@ async def serve(
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(app, reader, writer, settings.patience_s)
+        if app.faults.stops_reading:  # before the kernel has taken much: its buffer grows
+            connection.narrow()
         task = asyncio.get_running_loop().create_task(connection.serve())
         connections.add(task)
         task.add_done_callback(connections.discard)

@@ -150,7 +150,7 @@ def test_3_a_stall_is_noticed_when_all_is_in_this_machines_buffers(
     cdf: Emulator, connect: Connect
 ) -> None:
     """Every byte was handed over, and yet it is not the store that one waits for."""
-    size = MIB // 2  # what the buffers of any machine take at once
+    size = MIB  # this side's buffers take it at once, and the other side's do not
     cdf.inject(Fault("stall", "part", after_bytes=0))
     watched = Watched(connect(stall_timeout_s=1.0, transfer_timeout_s=600))
     watched.send(some_bytes(size))
