@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -181,19 +183,19 @@ def test_slow_down_means_five_seconds_more(cdf: Emulator, signing: SignIn) -> No
 def test_what_to_do_is_printed(
     cdf: Emulator,
     signing: SignIn,
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    said = io.StringIO()  # not capsys: what is printed while it is read is lost
+    monkeypatch.setattr(sys, "stdout", said)
     credentials = device_code(cdf)
     header = signing.begin(credentials)
     until(lambda: credentials.prompt)
     assert credentials.prompt is not None
     second = signing.begin(credentials)  # it is told, too
-    said = ""
-    while said.count("To sign in") < 2:
-        said += capsys.readouterr().out
-        assert not second.done()
+    until(lambda: said.getvalue().count("To sign in") == 2)
+    assert not second.done()
     code = credentials.prompt.code
-    assert said.startswith(
+    assert said.getvalue().startswith(
         f"To sign in, open {cdf.base_url}/oauth/device and enter the code {code}"
     )
     signing.person.decide(credentials.prompt)

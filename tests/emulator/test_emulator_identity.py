@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import Queue
+from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from certificates import Authority
+from cognite.client import credentials
 from cognite.client.credentials import OAuthDeviceCode
 
 from cognite_nb_upload.emulator.identity.grants import challenge_of
@@ -195,7 +198,7 @@ def test_a_code_is_not_given_to_what_is_wrong(api, changes):
     assert "location" not in reply.headers
 
 
-def test_the_official_device_code_signs_in_here(start, tmp_path, monkeypatch, capsys):
+def test_the_official_device_code_signs_in_here(start, tmp_path, monkeypatch):
     authority = Authority(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority.file)  # theirs asks by https alone
     api = start(device_interval_s=0, tls=authority.issue("127.0.0.1"))
@@ -206,13 +209,12 @@ def test_the_official_device_code_signs_in_here(start, tmp_path, monkeypatch, ca
         oauth_discovery_url=f"{api.cdf.base_url}/oauth",
         mem_cache_only=True,
     )
-    said = ""
-    with ThreadPoolExecutor(1) as pool:
-        header = pool.submit(theirs.authorization_header)
-        while "enter the code: " not in said:
-            assert not header.done(), header.result()
-            said += capsys.readouterr().out
-        decide(api, said.rpartition("code: ")[2].strip())
-        name, value = header.result(30)
+    # Not by capsys: what is printed while it is read is lost.
+    said: Queue[str] = Queue()
+    monkeypatch.setattr(credentials, "print", said.put, raising=False)
+    header: Future[tuple[str, str]] = Future()
+    Thread(target=lambda: header.set_result(theirs.authorization_header()), daemon=True).start()
+    assert decide(api, said.get(timeout=60).rpartition("enter the code: ")[2]).is_success
+    name, value = header.result(60)
     assert name == "Authorization"
     assert works(api, value.removeprefix("Bearer "))
