@@ -49,7 +49,7 @@ def upload_many(
             `directory`. Symlinks are never followed. Addresses of other stores are paths too:
             `s3://bucket/key`, a prefix that ends in a slash, a glob such as `s3://bucket/**/*.las`.
         dry_run: check every row, send nothing, and return the frame.
-        progress: show a bar.
+        progress: show bars; in a log, a line for each tenth.
         **how: the metadata of `upload` for all files, how they are sent, and:
 
             - `external_id`: "path" names each file by its path from the top of the folder, with `/`
@@ -124,6 +124,6 @@ def watch(batch: Batch, *, progress: bool = True) -> pd.DataFrame:
         say(*(f"  row {row.no}: {row.error}" for row in bad[:_SHOWN]))
         if len(bad) > _SHOWN:
             say(f"  and {len(bad) - _SHOWN} more, in the column 'error'")
-    with BatchBar(batch, disable=not progress):
+    with BatchBar(batch, disable=None if progress else True):
         batch.go()
         return batch.result()

@@ -46,6 +46,11 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
+def is_screen(stream: TextIO | None) -> bool:
+    """True for a terminal on which lines can be drawn again: not a log, nor a dumb one."""
+    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
+
+
 class LastingStream:
     """A stream as those use it who know only good ones: what it cannot do is left undone."""
 

@@ -115,6 +115,11 @@ def resume(
     """
     upload_id = upload_id_of(upload)
     if path_of_job(upload_id, journal_folder.state_folder()) is not None:
+        if content is not None:
+            raise UsageError(
+                f"{upload_id!r} is a job of many files, whose record says where each is; content "
+                "is for one upload. Where they were moved, call upload_many with their new paths."
+            )
         return as_async_client(client).files.resume_many(upload_id, storage_options)
     return resume_upload(upload_id, client, content, storage_options)
 

@@ -76,7 +76,9 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
             yield from _elsewhere(Address(str(one)), walk)
             continue
         elif (place := walk.stores.place(one)) is not None:
-            yield Found(place.address.shown, place.address.shown, place=place)
+            shown = place.address.shown
+            if walk.choice.takes(shown.partition("://")[2].partition("/")[2]):
+                yield Found(shown, shown, place=place)
             continue
         path = os.fspath(one) if isinstance(one, os.PathLike) else one
         if not isinstance(path, str):
@@ -95,6 +97,8 @@ def written(path: str) -> str:
 
 def unreadable(path: str) -> str:
     """Why a path can be no file's, in words; "" where it can."""
+    if not path:  # as of a variable without a value; joined, it would be the current folder
+        return "The path is empty."
     if "\0" in path:
         return f"{path!r} holds a NUL, which no file's path has."
     try:
@@ -128,7 +132,7 @@ def _found(given: str, may_be_glob: bool, walk: Walk) -> Iterator[Found]:
         yield from _walk(path, choice.takes, choice.enters, walk.hidden, walk.recursive)
     elif may_be_glob and MAGIC.search(pattern) and not os.path.lexists(path):
         yield from _glob(pattern, walk)
-    else:
+    elif walk.choice.takes(written(pattern)):
         yield Found(path, written(pattern))  # what is wrong with it is said in its row
 
 

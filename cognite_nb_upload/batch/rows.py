@@ -390,6 +390,11 @@ def read_table(
     walk = walk or Walk()
     fields = nodes.defaults(defaults) if nodes else checked_defaults(defaults)
     if isinstance(given, pd.DataFrame):
+        if walk.include or walk.exclude:
+            raise UsageError(
+                "include and exclude choose among paths and what is in folders; of a DataFrame, "
+                "give the rows that are wanted."
+            )
         columns = columns_of(given, keep, nodes)
         if nodes and naming is None and EXTERNAL_ID not in columns:
             naming = PATH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,8 +19,9 @@ from cognite_nb_upload import (
     uploads,
 )
 from cognite_nb_upload.batch.batch import Batch
-from cognite_nb_upload.batch.folders import names_several
+from cognite_nb_upload.batch.folders import names_several, written
 from cognite_nb_upload.batch.options import MODES
+from cognite_nb_upload.batch.patterns import chooser
 from cognite_nb_upload.core.numbers import as_size
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.many import watch
@@ -111,7 +113,7 @@ def _add_upload(upload: argparse.ArgumentParser) -> None:
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not key.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
     return key, value
 
@@ -127,13 +129,18 @@ def _upload(options: argparse.Namespace) -> int:
     for name in ("command", "rest", "run"):
         del given[name]
     if "metadata" in given:
-        given["metadata"] = dict(given["metadata"])
+        given["metadata"] = _each_once(given["metadata"])
+    if not all(paths):
+        raise UsageError("A PATH is empty, as of a variable that has no value; `.` is this folder.")
+    if _STDIN in paths and len(paths) > 1:
+        raise UsageError("- is stdin, which is uploaded alone; ./- is a file of that name.")
     dry_run = given.pop("dry_run", False)
     with CogniteClient() as client:
         is_job = any(name in given for name in _OF_JOBS) or given.get("external_id") == _BY_PATH
         if _is_one_file(paths) and not is_job:
-            for name in _OF_FOLDERS:
-                given.pop(name, None)
+            choice = {name: given.pop(name, ()) for name in _OF_FOLDERS}
+            if not chooser(choice["include"], choice["exclude"]).takes(written(paths[0])):
+                raise UsageError(f"{paths[0]} is not among what --include and --exclude choose.")
             return _upload_one(client, paths[0], dry_run, given)
         if alone := [
             f"--{name.replace('_', '-')}"
@@ -153,10 +160,22 @@ def _is_one_file(paths: list[str]) -> bool:
     return not path.is_dir() and (path.exists() or not has_magic(paths[0]))
 
 
+def _each_once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise UsageError(f"--metadata has the key {twice!r} twice; name each once.")
+    return found
+
+
 def _upload_one(client: CogniteClient, path: str, dry_run: bool, how: dict[str, Any]) -> int:
-    content: Any = sys.stdin.buffer if path == _STDIN else _path_or_address(path)
-    if path == _STDIN and not how.get("name"):
-        raise UsageError("What comes from stdin has no name: give --name.")
+    content: Any = _path_or_address(path)
+    if path == _STDIN:
+        if sys.stdin is None:
+            raise UsageError("There is no stdin to upload: it is closed.")
+        if not how.get("name"):
+            raise UsageError("What comes from stdin has no name: give --name.")
+        content = sys.stdin.buffer
     if dry_run:
         say(client.files.upload(content, dry_run=True, **how))
     else:
@@ -245,6 +264,8 @@ def _download(options: argparse.Namespace) -> int:
         raise UsageError("A download is compared as a whole, and is not written to stdout.").hint(
             "Give a path; ./- is a file of that name."
         )
+    if not options.to:
+        raise UsageError("The path is empty; `.` is this folder, and what is left out, too.")
     with CogniteClient() as client:
         path = client.files.download(options.to, options.id, options.external_id, node)
     say(f"{plain(path)}: {show_bytes(path.stat().st_size)}")

@@ -8,7 +8,7 @@ that seems to be a time in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Set, Sized
 from datetime import date, datetime
 from numbers import Real
 from typing import Any, Final
@@ -264,6 +264,8 @@ def _into_time(value: object) -> str:
 def _list(field: str, value: object, example: str, most: int) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise UsageError(f"{field} is a list, such as {example}, not {_kind(value)}.")
+    if isinstance(value, Set):  # of text it has another order in each process, and goes on nowhere
+        value = sorted(value, key=repr)
     count = len(value) if isinstance(value, Sized) else None
     items = list(value) if count is None or count <= most else []
     if (count or len(items)) > most:

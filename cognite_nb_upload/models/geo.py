@@ -114,7 +114,9 @@ class GeoLocation:
 
     @property
     def doubt(self) -> str | None:
-        """What looks wrong in degrees; CDF itself sets no range."""
+        """What looks wrong: CDF itself sets no range of degrees, and takes no positions at all."""
+        if not self.geometry.positions:  # as an intersection may be
+            return f"The {self.geometry.type} is empty: it has no position."
         for longitude, latitude in self.geometry.positions:
             if abs(latitude) > 90:
                 swapped = "; are the two swapped?" if abs(longitude) <= 90 else "."
@@ -146,7 +148,7 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
 
 def _parsed(text: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(text.removeprefix("\ufeff"))
     except RecursionError:
         raise UsageError("This is not GeoJSON: it is nested too deep.") from None
     except ValueError as error:

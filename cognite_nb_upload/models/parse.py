@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from decimal import Decimal
 from numbers import Real
 from typing import Any, Final, cast
 
@@ -35,26 +36,40 @@ _DELIMITERS: Final = ("\t", ";", ",", "=", ":")
 def pairs_of(given: object) -> list[Pair]:
     """Pairs from a dict, a pandas Series, a DataFrame of two columns or one row, pairs, or text.
 
-    Text is JSON, a Python dict, or lines such as `key, value` (comma, semicolon, tab, `=` or `:`).
+    Text is JSON, a Python dict, cells of a spreadsheet, or lines such as `key, value` (comma,
+    semicolon, tab, `=` or `:`).
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is none of these, or has a key twice, with two values.
     """
-    if isinstance(given, str):
-        return _pairs_of_text(given)
+    pairs = _pairs_of_text(given) if isinstance(given, str) else _pairs_of(given)
+    return list(_once(pairs).items())
+
+
+def _pairs_of(given: object) -> list[Pair]:
     if hasattr(given, "columns") and hasattr(given, "itertuples"):
         return _pairs_of_frame(given)
     if isinstance(given, Mapping) or hasattr(given, "items"):
         return _texts(given.items())
     if isinstance(given, Iterable):
-        rows = [
-            tuple(row) for row in given if isinstance(row, Iterable) and not isinstance(row, str)
-        ]
-        if rows and all(len(row) == 2 for row in rows):
-            return _texts(rows)
+        rows = [_pair_of(row) for row in given]
+        if rows and None not in rows:
+            return _texts(cast("list[tuple[Any, Any]]", rows))
     raise UsageError(
         f"Metadata is a dict, a Series, or rows of a key and a value, not {type(given).__name__}."
     )
+
+
+def _pair_of(row: object) -> tuple[Any, Any] | None:
+    """A key and a value, also as a dict of one, or with the names of a table's two columns."""
+    if isinstance(row, Mapping):
+        named = {str(name).casefold(): value for name, value in row.items()}
+        for head in _HEADS:
+            if named.keys() == head:
+                return named[min(head - {"value"})], named["value"]
+        row = next(iter(row.items())) if len(row) == 1 else ()
+    found = tuple(row) if isinstance(row, Iterable) and not isinstance(row, str) else ()
+    return (found[0], found[1]) if len(found) == 2 else None
 
 
 def _pairs_of_frame(frame: Any) -> list[Pair]:
@@ -96,16 +111,23 @@ def _plain(value: Any) -> Any:
 
 
 def missing(value: object) -> bool:
-    """True for None, NaN, NaT and pandas' NA."""
-    if value is None or type(value).__name__ in ("NaTType", "NAType"):
+    """True for None, NaN, NaT (numpy's, too) and pandas' NA."""
+    kind = type(value).__name__
+    if value is None or kind in ("NaTType", "NAType"):
         return True
-    return isinstance(value, Real) and math.isnan(value)
+    number = isinstance(value, Real | Decimal) or kind in ("datetime64", "timedelta64")
+    return number and bool(value != value)
 
 
 def _pairs_of_text(text: str) -> list[Pair]:
-    text = text.strip().removeprefix("\ufeff")
+    text = _bare(text)
     if text.startswith(("{", "[")):
-        return pairs_of(_literal(text))
+        return _pairs_of(_literal(text))
+    if text.startswith(('"', "'")):  # lines from within a dict
+        with suppress(UsageError):
+            return _pairs_of(_literal(f"{{{text}}}"))
+    if cells := _cells(text):
+        return _without_head(cells)
     lines = [line for line in text.splitlines() if line.strip()]
     delimiter = _delimiter(lines)
     if delimiter is None:
@@ -114,6 +136,25 @@ def _pairs_of_text(text: str) -> list[Pair]:
             "write `key, value`, `key = value` or a dict."
         )
     return _without_head([_split(line, delimiter) for line in lines])
+
+
+def _bare(text: str) -> str:
+    """Without what nobody sees around it."""
+    return text.strip().strip("\u200b\u2060\ufeff").strip()
+
+
+def _cells(text: str) -> list[Pair]:
+    """Two columns of a spreadsheet, where a cell of several lines stands in quotes; else none."""
+    if '\t"' not in text or text.count('"') % 2:
+        return []
+    try:
+        read = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        rows = [row for row in read if any(cell.strip() for cell in row)]
+    except csv.Error:
+        return []
+    if any(len(row) < 2 for row in rows):
+        return []
+    return [(_bare(key), _bare("\t".join(rest))) for key, *rest in rows]
 
 
 def _delimiter(lines: list[str]) -> str | None:
@@ -129,20 +170,54 @@ def _delimiter(lines: list[str]) -> str | None:
 
 
 def _literal(text: str) -> object:
-    with suppress(ValueError, RecursionError):
-        return json.loads(text)
+    """JSON, or what Python writes; both would drop the first of two values of a key."""
     try:
-        return ast.literal_eval(text)
+        with suppress(RecursionError):
+            return json.loads(text, object_pairs_hook=_once)
+    except UsageError:
+        raise
+    except ValueError:
+        pass
+    try:
+        tree = ast.parse(text, mode="eval")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                keys = (key.value for key in node.keys if isinstance(key, ast.Constant))
+                _once(list(zip(keys, map(ast.dump, node.values), strict=False)))
+        return ast.literal_eval(tree)
+    except UsageError:
+        raise
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         raise UsageError("This looks like a dict, and is neither JSON nor Python.") from None
+
+
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dict of them.
+
+    Raises:
+        UsageError: a key is there twice, with two values.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if found.setdefault(key, value) != value:
+            shown = repr(key) if len(repr(key)) <= 40 else f"{repr(key)[:39]}…"
+            raise UsageError(f"The key {shown} is there twice; name each once.")
+    return found
 
 
 def _split(line: str, delimiter: str) -> Pair:
     if delimiter in "=:":
         key, _, value = line.partition(delimiter)
-        return key.strip(), value.strip()
+        return _unquoted(_bare(key)), _unquoted(_bare(value))
     key, *rest = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
-    return key.strip(), delimiter.join(rest).strip()
+    return _bare(key), _bare(delimiter.join(rest))
+
+
+def _unquoted(text: str) -> str:
+    """Without the quotes that YAML, .ini and .env files have around a value."""
+    quote = text[:1]
+    whole = len(text) > 1 and quote in "\"'" and text.find(quote, 1) == len(text) - 1
+    return text[1:-1] if whole else text
 
 
 def _without_head(pairs: list[Pair]) -> list[Pair]:
@@ -220,9 +295,13 @@ def read_field(field: str, value: Any) -> Any:
 def moment_of(value: object) -> datetime:
     """A moment from milliseconds since 1970, ISO 8601 or a `datetime`; local if it has no zone."""
     if isinstance(value, str):
+        text = value.strip()
         # 20240131 is a day; what is longer than a day and has digits alone is milliseconds.
-        ms = value.strip().isdecimal() and len(value.strip()) > len("20240131")
-        value = int(value) if ms else datetime.fromisoformat(value)
+        if text.isdecimal() and len(text) > len("20240131"):
+            refuse_seconds("The time", int(text))
+            value = int(text)
+        else:
+            value = datetime.fromisoformat(re.sub(r"(?<=\d) ?(UTC|GMT)$", "+00:00", text))
     elif hasattr(value, "to_timestamp"):  # pandas' Period
         value = value.to_timestamp()
     elif type(value).__name__ == "datetime64":

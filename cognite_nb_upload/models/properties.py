@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, Final
@@ -65,7 +65,7 @@ def to_json(prop: ViewProperty, value: Any) -> Any:
     single = isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
     if single or (prop.kind == "direct" and _is_pair(value)):
         raise UsageError(f"{prop.name} is a list, not {_kind(value)}: write [...] around it.")
-    items = list(value)
+    items = sorted(value, key=repr) if isinstance(value, Set) else list(value)
     if len(items) > prop.most:
         raise UsageError(f"{prop.name} has {len(items)} items; CDF takes at most {prop.most}.")
     return [_one(prop, f"{prop.name}[{no}]", one) for no, one in enumerate(items)]
@@ -92,8 +92,8 @@ def _written(value: Any) -> Any:
         return as_node_id(value).to_cdf()
     if hasattr(value, "item") and callable(value.item):  # numpy's numbers
         return value.item()
-    if isinstance(value, Iterable):
-        return list(value)
+    if isinstance(value, Iterable):  # a set has another order in each process
+        return sorted(value, key=repr) if isinstance(value, Set) else list(value)
     raise TypeError(f"it is {_kind(value)}")
 
 
@@ -195,6 +195,8 @@ def _timestamp(_: ViewProperty, name: str, value: Any) -> str:
 
 
 def _date(_: ViewProperty, name: str, value: Any) -> str:
+    if value != value:  # pandas' NaT
+        raise UsageError(f"{name} holds no day ({value}): leave it out.")
     if isinstance(value, datetime):
         value = value.date()
     if isinstance(value, date):
@@ -225,7 +227,7 @@ def _direct(_: ViewProperty, name: str, value: Any) -> dict[str, str]:
 
 
 def _enum(prop: ViewProperty, name: str, value: Any) -> str:
-    if value not in prop.values:
+    if not isinstance(value, str) or value not in prop.values:
         raise UsageError(f"{name} is one of {', '.join(prop.values)}, not {value!r}.")
     return str(value)
 

@@ -31,13 +31,14 @@ Mood = Literal["", "success", "warning", "danger"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One bar: `label |n of total| text`."""
+    """One bar: `label |n of total| text`. `waits`: the text says what is waited for."""
 
     label: str
     n: float
     total: float
     text: str = ""
     mood: Mood = ""
+    waits: bool = False
 
     @property
     def percent(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from cognite_nb_upload.progress.lines import Line, Mood
-from cognite_nb_upload.progress.terminal import TextLines
+from cognite_nb_upload.progress.terminal import LogLines, TextLines
 from cognite_nb_upload.progress.watch import in_notebook
 from cognite_nb_upload.progress.words import (
     clean,
@@ -20,7 +21,7 @@ from cognite_nb_upload.progress.words import (
     show_rate,
     show_share,
 )
-from cognite_nb_upload.say import is_terminal
+from cognite_nb_upload.say import is_screen
 
 _EVERY_S: Final = 0.2
 # The rate is that of so many looks: of the last seconds.
@@ -80,7 +81,8 @@ class BatchBar:
     Args:
         batch: what to follow.
         slots: files on their way that have a bar of their own; their bars are used again.
-        disable: True draws nothing; None draws only where somebody watches.
+        disable: True draws nothing; False draws bars even where nobody watches; None (the default)
+            draws widgets in a notebook, bars in a terminal, and writes a few lines to a log.
     """
 
     def __init__(self, batch: Many, *, slots: int = _SLOTS, disable: bool | None = None) -> None:
@@ -169,7 +171,8 @@ def _whole(state: Any, rate: float) -> Line:
     if rate and ended < state.files:
         words += [show_rate(rate), f"{show_duration(max(1, round((total - n) / rate)))} left"]
     if state.waiting_for:
-        return Line(_files(state), min(n, total), total, clean(state.waiting_for), "warning")
+        waits = clean(state.waiting_for)
+        return Line(_files(state), min(n, total), total, waits, "warning", waits=True)
     mood: Mood = "warning" if state.failed else "success" if ended == state.files else ""
     return Line(_files(state), min(n, total), total, ", ".join(words), mood)
 
@@ -180,12 +183,13 @@ def _files(state: Any) -> str:
 
 
 def _face(disable: bool | None) -> Face | None:
-    if disable:
+    if disable or (disable is None and os.environ.get("TQDM_DISABLE")):
         return None
     if in_notebook():
         from cognite_nb_upload.progress.notebook import BoxOfLines
 
         return BoxOfLines()
-    if sys.stderr is None or (disable is None and not is_terminal(sys.stderr)):
+    if sys.stderr is None:
         return None
-    return TextLines(sys.stderr)
+    bars = disable is not None or is_screen(sys.stderr)
+    return TextLines(sys.stderr) if bars else LogLines(sys.stderr)

@@ -150,6 +150,28 @@ class TextLines:
         write(self._file, f"{text}\n")
 
 
+class LogLines:
+    """Of lines that somebody else has decided, the first one in a log: at each tenth of it."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._tenths, self._waits = 0, ""
+
+    def paint(self, lines: Sequence[Line]) -> None:
+        """Write the first line where there is something new to say."""
+        line = lines[0]
+        tenths = int(10 * line.n / line.total)
+        waits = line.text if line.waits else ""
+        if self._tenths < tenths < 10 or waits not in ("", self._waits):
+            text = f"{line.label}: {line.percent}"
+            write(self._file, f"{text}, {line.text}\n" if line.text else f"{text}\n")
+        self._tenths, self._waits = max(tenths, self._tenths), waits
+
+    def finish(self, text: str) -> None:
+        """Write the text."""
+        write(self._file, f"{text}\n")
+
+
 class Log:
     """Milestones as lines of text: opened, each tenth, what it waits for, how it ended."""
 

@@ -23,7 +23,7 @@ from cognite_nb_upload.core.state import PartPhase, UploadState
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.terminal import Log, Terminal
 from cognite_nb_upload.progress.words import summary
-from cognite_nb_upload.say import is_terminal
+from cognite_nb_upload.say import is_screen, is_terminal
 from cognite_nb_upload.text import plain
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def bars(
         return _notebook_bars(observed, slots, display)
     if stream is None:  # a program without a console
         return Bars(observed, None)
-    if disable is None and not is_terminal(stream):
+    if disable is None and not is_screen(stream):
         return Bars(observed, Log(stream))
     return Bars(observed, Terminal(slots=slots, file=stream, leave=leave, ncols=ncols))
 

@@ -35,6 +35,34 @@ def test_patterns_have_the_rules_of_globs(pattern: str, path: str, fits: bool) -
     assert matcher(pattern)(path) is fits
 
 
+def test_paths_that_are_named_are_chosen_among_as_well(tmp_path: Path) -> None:
+    """A shell makes paths of `*.las` before anybody sees the pattern."""
+    for name in ("a.las", "a.tmp", "old/b.las"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    given = [str(tmp_path / "a.las"), tmp_path / "a.tmp", str(tmp_path / "old" / "b.las")]
+    found = find(given, Walk(exclude=("old/", "*.tmp")))
+    assert [Path(one.path).name for one in found] == ["a.las"]
+    elsewhere = ["https://host/x/a.las?sig=secret", "https://host/x/a.tmp?sig=.las"]
+    found = find(elsewhere, Walk(include=("*.las",)))
+    assert [one.path for one in found] == ["https://host/x/a.las"]
+
+
+def test_a_table_is_not_chosen_from_in_silence(tmp_path: Path, many: Many) -> None:
+    with pytest.raises(UsageError, match="of a DataFrame, give the rows that are wanted"):
+        many(pd.DataFrame({"path": [tmp_path / "a.tmp"]}), exclude="*.tmp")
+
+
+def test_an_empty_path_is_not_the_current_folder(
+    tmp_path: Path, many: Many, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "private.bin").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    for given in ("", [""]):
+        frame = many(given)
+        assert list(frame["error"]) == ["The path is empty."]
+
+
 def test_include_and_exclude() -> None:
     choice = chooser(["*.las", "raw/*"], ["old/", "*.tmp.las"])
     assert choice.takes("x/a.las")

@@ -59,6 +59,8 @@ def test_a_job_is_listed_and_gone_on_with(
     assert len(cdf.fired()) == 1
     assert main(["uploads"]) == 0
     assert "unfinished, 2 of 3 files, 1 failed" in capsys.readouterr().out
+    assert main(["resume", "--file", str(folder)]) == 1
+    assert "is a job of many files" in capsys.readouterr().err
     assert main(["resume"]) == 0
     assert "3 of 3 files are in CDF" in capsys.readouterr().out
     assert main(["uploads"]) == 0

@@ -136,6 +136,40 @@ def test_a_file_of_several_that_fails_is_told_and_the_rest_is_sent(
     assert named(cdf, "a.bin")["uploaded"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["upload", ""], "A PATH is empty"),
+        (["upload", "a.bin", ""], "A PATH is empty"),
+        (["upload", "-", "a.bin"], "- is stdin, which is uploaded alone"),
+        (["upload", "a.bin", "--metadata", "a=1", "--metadata", "a=2"], "the key 'a' twice"),
+        (["upload", "a.bin", "--exclude", "a.*"], "not among what --include and --exclude choose"),
+        (["upload", "a.bin", "--include", "*.las"], "not among what --include and"),
+        (["download", "", "--id", "7"], "The path is empty"),
+    ],
+)
+def test_nothing_that_is_asked_for_is_left_out_in_silence(
+    cdf: Emulator,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    (folder / "a.bin").write_bytes(b"x")
+    monkeypatch.chdir(folder)
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err
+    assert cdf.requests() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+def test_a_closed_stdin_is_told(cdf: Emulator) -> None:
+    command = f"{sys.executable} -m cognite_nb_upload upload - --name a <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "There is no stdin to upload: it is closed.\n")
+
+
 def test_a_name_is_for_one_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a", "b"):
         (folder / name).write_bytes(b"x")
@@ -272,6 +306,19 @@ def test_a_name_of_two_lines_is_one_line_in_the_list(cdf: Emulator, run: Run) ->
     listed = run("uploads", "--recent").stdout.decode().splitlines()
     assert len(listed) == 1
     assert listed[0].endswith("a\\nb  done")
+
+
+def test_several_files_in_a_log_are_lines_that_steer_no_terminal(
+    cdf: Emulator, folder: Path, run: Run
+) -> None:
+    for no in range(20):
+        (folder / f"{no}\x1b[31m.bin").write_bytes(bytes(2 * MIB))
+    done = run("upload", folder)
+    told = done.stderr.decode()
+    assert done.returncode == 0
+    assert not {"\x1b", "\r"} & set(told)
+    assert 1 <= len(told.splitlines()) <= 12
+    assert told.splitlines()[-1].startswith("20 of 20 files: 40 MiB in ")
 
 
 def test_a_wrong_option_does_not_steer_the_terminal(run: Run) -> None:

@@ -24,6 +24,7 @@ from cognite_nb_upload.models import (
     Label,
     check_field,
 )
+from cognite_nb_upload.models.properties import plain
 from cognite_nb_upload.models.wire import from_file_ns
 
 NOON = datetime(2024, 10, 29, 12, 19, 6, 123_000, tzinfo=UTC)
@@ -139,6 +140,13 @@ def test_it_becomes_json_without_a_warning():
 def test_labels_of_every_make_are_taken():
     labels = [Label("a"), OfficialLabel("b"), {"externalId": "c"}, "d"]
     assert FileMetadata.of(name="x", labels=iter(labels)).labels == tuple(map(Label, "abcd"))
+
+
+def test_a_set_has_the_same_order_in_every_process():
+    """Or the same call would not be known again, and what it began would be left unfinished."""
+    letters = "jihgfedcba"
+    assert FileMetadata.of(name="x", labels=set(letters)).labels == tuple(map(Label, "abcdefghij"))
+    assert plain("tags", {"tags": set(letters)}) == {"tags": sorted(letters)}
 
 
 def test_the_official_geo_location_is_taken():

@@ -51,7 +51,7 @@ def test_a_geometry_comes_back_as_it_was(geometry: dict[str, Any]):
         {"type": "Point", "coordinates": [10.5, 60], "bbox": "dropped"},
         {"type": "Feature", "id": 3, "geometry": GOOD[0], "properties": None},
         {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": GOOD[0]}]},
-        '{"type": "Point", "coordinates": [10.5, 60]}',
+        '\ufeff{"type": "Point", "coordinates": [10.5, 60]}',
         OfficialGeoLocation("Feature", OfficialGeometry("Point", [10.5, 60])),
         OfficialGeometry("Point", [10.5, 60]),
         Shape({"type": "Point", "coordinates": (10.5, 60.0)}),
@@ -137,6 +137,13 @@ def test_a_location_without_a_geometry_is_refused():
         GeoLocation()
     with pytest.raises(UsageError, match="a GeoJSON Feature, not 'Point'"):
         GeoLocation("Point", Geometry("Point", (10.5, 60)))
+
+
+def test_a_geometry_without_a_position_is_doubted():
+    for empty in ("MultiPoint", "MultiLineString", "MultiPolygon"):
+        assert GeoLocation.of({"type": empty, "coordinates": []}).doubt == (
+            f"The {empty} is empty: it has no position."
+        )
 
 
 def test_swapped_degrees_are_noticed():

@@ -13,7 +13,7 @@ from cognite.client import CogniteClient as OfficialClient
 from cognite.client.credentials import Token as OfficialToken
 from support import config_of, fired, quick, routes, seen, until
 
-from cognite_nb_upload import AsyncCogniteClient, CogniteClient, FileMetadata, background
+from cognite_nb_upload import AsyncCogniteClient, CogniteClient, FileMetadata, Label, background
 from cognite_nb_upload.emulator import Emulator, Fault, emulator
 from cognite_nb_upload.widgets import MetadataForm
 from cognite_nb_upload.widgets.form.picker import Picker
@@ -299,8 +299,8 @@ def test_without_a_client_ids_are_typed(form: MetadataForm) -> None:
     for picker, typed in (
         (form.data_set, "7"),
         (form.labels, "raw"),
-        (form.labels, "my label"),
-        (form.assets, "1002 1003;1004"),
+        (form.labels, "my label\nnew; a\tb\u200b\r\n"),  # a column, as a notebook's cell sets it
+        (form.assets, "1002 1003;1004\r\n1005.0\t1006"),
         (form.security, "1,2"),
     ):
         picker.search.value = typed
@@ -308,8 +308,8 @@ def test_without_a_client_ids_are_typed(form: MetadataForm) -> None:
     assert form.value == FileMetadata(
         name="a",
         data_set_id=7,
-        labels=("raw", "my label"),
-        asset_ids=(1002, 1003, 1004),
+        labels=tuple(map(Label, ("raw", "my label", "new", "a", "b"))),
+        asset_ids=(1002, 1003, 1004, 1005, 1006),
         security_categories=(1, 2),
     )
 
@@ -323,10 +323,12 @@ def test_what_is_typed_and_not_picked_is_no_value(form: MetadataForm) -> None:
     assert form.value == FileMetadata(name="a")
 
 
-def test_what_is_no_id_is_not_taken(form: MetadataForm) -> None:
-    form.data_set.search.value = "seven"
+@pytest.mark.parametrize("typed", ["seven", "7,8", "7 8", "7\xa0123"])
+def test_what_is_no_id_is_not_taken(form: MetadataForm, typed: str) -> None:
+    """Of several, where one is asked for, none is dropped; a space that stays is in a number."""
+    form.data_set.search.value = typed
     enter(form.data_set)
-    assert (form.data_set.value, form.data_set.search.value) == (None, "seven")
+    assert (form.data_set.value, form.data_set.search.value) == (None, typed)
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -34,6 +36,12 @@ PAIRS = [("survey", "NV-24"), ("crs", "EPSG:4230")]
         "\ufeffsurvey\tNV-24\n\ncrs\tEPSG:4230",
         "survey = NV-24\ncrs = EPSG:4230",
         "survey: NV-24\ncrs: EPSG:4230",
+        'survey: "NV-24"\ncrs: "EPSG:4230"',
+        "survey = 'NV-24'\n\u200bcrs\xa0= EPSG:4230",
+        '"survey": "NV-24",\n"crs": "EPSG:4230",',
+        '[{"key": "survey", "value": "NV-24"}, {"Value": "EPSG:4230", "Key": "crs"}]',
+        [{"survey": "NV-24"}, {"crs": "EPSG:4230"}],
+        "survey: NV-24\ncrs: EPSG:4230\nsurvey: NV-24",
     ],
 )
 def test_pairs_are_read_from(given: Any) -> None:
@@ -48,6 +56,8 @@ def test_values_that_are_no_text_become_text_and_missing_ones_are_left_out() -> 
         "none": None,
         "nan": float("nan"),
         "nat": pd.NaT,
+        "numpy": np.datetime64("NaT"),
+        "decimal": Decimal("nan"),
         "list": [1, "å"],
         "at": datetime(2026, 5, 18, tzinfo=UTC),
         7: "key",
@@ -67,6 +77,30 @@ def test_a_csv_keeps_commas_in_quotes() -> None:
         ("area", "north, and west"),
         ("note", 'say "hi"'),
     ]
+
+
+def test_a_cell_of_several_lines_is_one_value() -> None:
+    pasted = 'comment\t"first: 1\nsecond: ""2"""\r\nfield\tTroll: West\r\n'
+    assert pairs_of(pasted) == [("comment", 'first: 1\nsecond: "2"'), ("field", "Troll: West")]
+    assert pairs_of('pipe\t5"\nbore\t8"') == [("pipe", '5"'), ("bore", '8"')]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a: 1\na: 2",
+        '"a": 1,\n"a": 2',
+        '{"a": 1, "b": 2, "a": 3}',
+        "{'a': 1, 'a': 2}",
+        '{"b": {"a": 1, "a": 2}}',
+        [("a", 1), ("a", 2)],
+        {1: "x", "1": "y"},
+        pd.DataFrame([[1, 2, 3]], columns=["a", "a", "b"]),
+    ],
+)
+def test_no_value_of_a_key_that_is_there_twice_is_dropped(given: Any) -> None:
+    with pytest.raises(UsageError, match="is there twice; name each once"):
+        pairs_of(given)
 
 
 @pytest.mark.parametrize(

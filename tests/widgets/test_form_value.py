@@ -339,8 +339,9 @@ def test_what_is_wrong_with_a_location_reddens_its_own_box(form: MetadataForm) -
 def test_what_is_not_one_files_values_fills_nothing(form: MetadataForm) -> None:
     with pytest.raises(UsageError, match="one row, and the table has 2"):
         form.fill(pd.DataFrame({"name": ["a", "b"], "source": ["c", "d"]}))
-    with pytest.raises(UsageError, match="seems to be in seconds"):
-        form.fill({"name": "a", "source_created_time": 1704067200})
+    for seconds in (1704067200, "1704067200", " 1704067200 "):
+        with pytest.raises(UsageError, match="seems to be in seconds"):
+            form.fill({"name": "a", "source_created_time": seconds})
     form.fill(CDFFile(name="a", source_created_time=datetime(1970, 1, 20, tzinfo=UTC)))
     assert form.value == FileMetadata(
         name="a", source_created_time=datetime(1970, 1, 20, tzinfo=UTC)

@@ -337,6 +337,8 @@ class Picker(Field):
         keys = self.kind.typed(text) if text else None
         if not keys or keys in {(one.key,) for one in matches}:
             return lines
+        if self.kind.most == 1 and len(keys) > 1:  # none of them is dropped in silence
+            return lines
         said = shortened(", ".join(map(str, keys[:5])) + ("…" if len(keys) > 5 else ""), 100)
         typed = Line(keys, f"Use {said}", f"Use {said}", partial(self.pick, *keys), "cnbu-hit")
         return [typed, *lines] if self.kind.typed is typed_ids else [*lines, typed]

@@ -10,6 +10,9 @@ from typing import Any, Final
 from cognite_nb_upload.models import Label
 from cognite_nb_upload.widgets.form.choices import Key, node_key
 
+# What has no width, and comes along with what is copied from a page.
+_UNSEEN: Final = "\u200b\u2060\ufeff"
+
 
 @dataclass(frozen=True, slots=True)
 class PickerSpec:
@@ -32,10 +35,19 @@ class PickerSpec:
 
 
 def typed_ids(text: str) -> tuple[int, ...] | None:
-    """Ids as one types them, parted by spaces, commas or semicolons; None where it is no id."""
-    words = re.split(r"[\s,;]+", text.strip())
-    good = all(re.fullmatch(r"[0-9]{1,16}", one) for one in words)
-    return tuple(dict.fromkeys(map(int, words))) if good else None
+    """Ids as one types or pastes them, parted by spaces, commas or semicolons; None: it is no id.
+
+    A table's floats (7.0) are ids. A space that does not break stands within a number.
+    """
+    words = re.split(r"[ \t\r\n,;]+", text.strip().strip(_UNSEEN))
+    good = all(re.fullmatch(r"[0-9]{1,16}(\.0+)?", one) for one in words)
+    return tuple(dict.fromkeys(int(one.partition(".")[0]) for one in words)) if good else None
+
+
+def typed_labels(text: str) -> tuple[str, ...] | None:
+    """External ids as one types or pastes them, parted by commas, semicolons, tabs or lines."""
+    words = (one.strip().strip(_UNSEEN) for one in re.split(r"[,;\t\r\n]", text))
+    return tuple(dict.fromkeys(filter(None, words))) or None
 
 
 DATA_SET: Final = PickerSpec(
@@ -45,7 +57,7 @@ LABELS: Final = PickerSpec(
     "label",
     "labels",
     10,
-    lambda text: (text.strip(),),
+    typed_labels,
     lambda keys: tuple(Label(one) for one in keys),
     lambda value: tuple(one.external_id for one in value),
 )
@@ -53,9 +65,14 @@ ASSETS: Final = PickerSpec("asset", "assets", 1000, typed_ids, tuple, tuple)
 
 
 def typed_node(text: str) -> tuple[str, ...] | None:
-    """A node typed as space/external id; None where it is none."""
-    space, slash, external_id = text.strip().partition("/")
-    return (node_key(space, external_id),) if space and slash and external_id else None
+    """Nodes typed as space/external id, each on a line or in a cell; None where one is none."""
+    keys = []
+    for one in re.split(r"[\t\r\n]+", text.strip()):
+        space, slash, external_id = one.strip().partition("/")
+        if not (space and slash and external_id):
+            return None
+        keys.append(node_key(space, external_id))
+    return tuple(dict.fromkeys(keys))
 
 
 def nodes_of(keys: tuple[str, ...]) -> list[dict[str, str]]:
