@@ -32,6 +32,7 @@ class Completion:
         emit: is told what happens.
         earlier: what is known of a session of an earlier process, which may have asked already.
         settle: waits until what was told is remembered for good; CDF is asked after that.
+        seen: tells the file where CDF has said `uploaded` of it already.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class Completion:
         emit: Callable[[ev.Event], None],
         earlier: UploadState | None = None,
         settle: Callable[[], Awaitable[None]] | None = None,
+        seen: Callable[[], Awaitable[CDFFile | None]] | None = None,
     ) -> None:
         self.file = file
         self._rpc, self._upload_id, self._emit = rpc, upload_id, emit
-        self._settle = settle
+        self._settle, self._seen = settle, seen
         self._uploaded_before = file.uploaded_time
         self._unsure = earlier is not None and not earlier.missing_parts
         self._taken = earlier is not None and earlier.accepted
@@ -69,6 +71,9 @@ class Completion:
             raise
         self._taken = True
         self._emit(ev.Assembling())
+        if in_one and self._seen is not None and (file := await self._seen()) is not None:
+            self.file = file
+            return True
         return wait_s > 0 and await self._becomes_uploaded(wait_s)
 
     async def _becomes_uploaded(self, wait_s: float) -> bool:

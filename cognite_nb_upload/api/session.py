@@ -56,6 +56,8 @@ class OpenUpload:
         after: is awaited with the file once it is complete, and returns it as it is then.
         again: it was opened before, and its state is known already.
         settle: is awaited before CDF is told to complete: what has happened is on disk then.
+        seen: is awaited before CDF is asked whether the file is uploaded, and returns it where it
+            has said so already.
     """
 
     file: models.CDFFile
@@ -64,6 +66,7 @@ class OpenUpload:
     after: Callable[[models.CDFFile], Awaitable[models.CDFFile]] | None = None
     again: bool = False
     settle: Callable[[], Awaitable[None]] | None = None
+    seen: Callable[[], Awaitable[models.CDFFile | None]] | None = None
 
 
 class FileMultipartUploadSession(NotPickled):
@@ -105,6 +108,7 @@ class FileMultipartUploadSession(NotPickled):
             self._feed.emit,
             self._feed.state if opened.again else None,
             opened.settle,
+            opened.seen,
         )
         self._refused: PartFailed | SourceChanged | None = None
         self._finished = False

@@ -56,11 +56,15 @@ class KnownChecksums:
 
     Until the first answer all are computed that a store may give. From then on it is the cheapest
     of those it gives, and none where it gives none.
+
+    Attributes:
+        agree: False where the last answer that was compared proved nothing.
     """
 
     def __init__(self) -> None:
         self._given: frozenset[str] | None = None
         self._doubted = False
+        self.agree = True
 
     def wanted(self, likely: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The algorithms to compute for a part that is sent now.
@@ -78,8 +82,9 @@ class KnownChecksums:
         """An answer gave a checksum of other bytes: what answers gave so far is no guide."""
         self._doubted = True
 
-    def learn(self, given: frozenset[str]) -> None:
-        """An answer gave checksums of these algorithms."""
+    def learn(self, given: frozenset[str], agree: bool = True) -> None:
+        """An answer gave checksums of these algorithms, of which some are the bytes' or none."""
+        self.agree = agree
         self._given = given if self._given is None else self._given | given
 
 
@@ -140,7 +145,7 @@ class PartDigest:
                 differs = True
         if differs and self._etags_are_md5():
             return Check(REFUTED)
-        self._known.learn(frozenset(algorithm for _, algorithm, _ in given))
+        self._known.learn(frozenset(algorithm for _, algorithm, _ in given), bool(agreed))
         silent = "late" if given else "silent"
         taken = tuple(
             (name, self._mine[name].digest().hex()) for name in self._taken if name in self._mine

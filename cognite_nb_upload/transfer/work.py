@@ -58,7 +58,7 @@ from cognite_nb_upload.sources import Source, parts_at_once, passes_once
 from cognite_nb_upload.store.download import ObjectReader
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer import verify as checks
-from cognite_nb_upload.transfer.early_size import EarlySize, is_soon_uploaded
+from cognite_nb_upload.transfer.early import EarlyAnswers, is_soon_uploaded
 from cognite_nb_upload.transfer.engine import Engine, SteadySource
 from cognite_nb_upload.transfer.hooks import call_hook
 from cognite_nb_upload.transfer.limits import SharedLimits, ended_by
@@ -103,7 +103,7 @@ class UploadTask:
         self._began_s = time.monotonic()
         self._opening = self._unchecked = False
         self._proof: SourceProof | None = None
-        self._early: EarlySize | None = None
+        self._early: EarlyAnswers | None = None
         self._restored_id: int | None = None
         self._furthest = -1
         self._after = order.after if order.node is None else self._node_follows
@@ -159,13 +159,17 @@ class UploadTask:
     async def _take_in_hand(self) -> None:
         """Find the journal of this very upload, or begin one."""
         await self._read_once()
-        for earlier in await to_thread.run_sync(running.ending, self._order, self._upload):
-            await earlier.ended()  # it still holds the journal
         few, order = _beginning.get(), self._order
-        self._mark = mark = await to_thread.run_sync(order.fingerprint, self._source, limiter=few)
-        self._upload.path = mark.source
-        self._journal = await to_thread.run_sync(self._opened_journal, mark, limiter=few)
-        self._upload.id = self._order.upload_id or mark.key
+        for earlier in await to_thread.run_sync(running.ending, order, self._upload, limiter=few):
+            await earlier.ended()  # it still holds the journal
+
+        def look() -> tuple[Fingerprint, Journal]:
+            mark = order.fingerprint(self._source)
+            return mark, self._opened_journal(mark)
+
+        self._mark, self._journal = await to_thread.run_sync(look, limiter=few)
+        self._upload.path = self._mark.source
+        self._upload.id = order.upload_id or self._mark.key
         self._upload.feed.listen(self._journal.record, first=True)
 
     async def _read_once(self) -> None:
@@ -523,22 +527,31 @@ class UploadTask:
             self._note(f"Not compared was {source.why_not}.")
         return [proof, source.of_sent(self._state)]
 
-    def _asks_early(self) -> EarlySize | None:
-        """What learns the size beside CDF's own question, where both are likely to be answered.
+    def _asks_early(self) -> EarlyAnswers | None:
+        """What asks CDF and the store beside each other, where both are likely to answer at once.
 
         Where a file existed before, an early answer may be of its old content.
         """
-        order = self._order
-        if not self._over_network or order.replaces or order.in_one is not None:
+        order, in_one = self._order, self._order.in_one is not None
+        if not self._over_network or order.replaces or not is_soon_uploaded(self._plan):
             return None
-        if not is_soon_uploaded(self._plan) or order.verify not in ("size", "checksum"):
+        if not in_one and order.verify not in ("size", "checksum"):
             return None
-        return EarlySize(self._files, self._upload.feed, self._upload.stop_switch)
+
+        def sized() -> bool:
+            told = in_one and self._limits.checksums.agree  # by the checksum in its answer
+            return order.verify == "checksum" or (order.verify == "size" and not told)
+
+        size = self._plan.size if in_one else None
+        return EarlyAnswers(self._files, self._upload.feed, self._upload.stop_switch, size, sized)
+
+    async def _seen(self) -> CDFFile | None:
+        """The file, where CDF has said `uploaded` of it before it was its turn."""
+        return None if self._early is None else await self._early.file()
 
     async def _size(self, file: CDFFile) -> int | None:
-        if self._early is not None and await self._early.answered():
-            size = self._early.size
-        else:
+        known, size = (False, None) if self._early is None else await self._early.size()
+        if not known:
             size = await self._files.size(id=file.id)
         if size is None:
             self._note("The store does not say what size it holds.")
@@ -633,9 +646,12 @@ class UploadTask:
 
     async def _opened(self, claim: Claim | None) -> OpenUpload:
         """Ask CDF to begin it: for one PUT where it is small, else for parts."""
-        order = self._order
+        order, began_s = self._order, time.monotonic()
         if order.in_one is not None and self._over_network:
-            return await order.in_one(claim)
+            opened = await order.in_one(claim)
+            if self._early is not None:
+                self._early.began(time.monotonic() - began_s)
+            return opened
         return await order.opener(len(self._plan.parts), claim, self._tell_wait)
 
     async def _claim(self) -> Claim | None:
@@ -702,7 +718,7 @@ class UploadTask:
         return file
 
     async def _session_of(self, opened: OpenUpload) -> FileMultipartUploadSession:
-        opened = replace(opened, after=self._after, settle=self._settled)
+        opened = replace(opened, after=self._after, settle=self._settled, seen=self._seen)
         sizes = tuple(part.size for part in self._plan.parts)
         session = self._files.session(opened, feed=self._upload.feed, sizes=sizes)
         if not is_soon_uploaded(self._plan):  # that is sent again in less time than a disk takes
