@@ -63,21 +63,22 @@ class App:
             return
         route, answer = self._find(scope)
         part = _part(scope["path_params"])
-        record = self.requests.open(scope, route.name if route else None, part)
+        with self.requests.recorded(scope, route.name if route else None, part) as record:
 
-        async def work(receive: Receive, send: Send) -> None:
-            response = await self._response(Request(scope, receive), answer)
-            await response(scope, receive, send)
+            async def work(receive: Receive, send: Send) -> None:
+                response = await self._response(Request(scope, receive), answer)
+                await response(scope, receive, send)
 
-        receive, send = record.counting(receive), record.noting(send)
-        planted = self.faults.take(route.name, part) if route else None
-        if planted is None:
-            await work(receive, send)
-            return
-        fired = partial(self.faults.record, *planted, record)
-        dress = partial(self._dressed, Request(scope))
-        is_over = partial(self.faults.is_over, planted[0])
-        await FaultInjector(planted[1], scope, (receive, send), dress, fired, is_over).act(work)
+            receive, send = record.counting(receive), record.noting(send)
+            planted = self.faults.take(route.name, part) if route else None
+            if planted is None:
+                await work(receive, send)
+                return
+            fired = partial(self.faults.record, *planted, record)
+            dress = partial(self._dressed, Request(scope))
+            is_over = partial(self.faults.is_over, planted[0])
+            injector = FaultInjector(planted[1], scope, (receive, send), dress, fired, is_over)
+            await injector.act(work)
 
     def _find(self, scope: Scope) -> tuple[Route | None, Answer]:
         """The route of a request, and what answers it; a last slash of the path does not count."""

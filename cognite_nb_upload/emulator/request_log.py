@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +29,7 @@ class RequestRecord:
     status: int | None = None
     fault: str | None = None
     body_bytes: int = 0
+    ended: bool = False
     time: float = field(default_factory=time.time)
 
     def to_json(self) -> dict[str, Any]:
@@ -56,8 +59,15 @@ class RequestLog:
         self.records: deque[RequestRecord] = deque(maxlen=LONGEST)
         self._no = 0
 
-    def open(self, scope: Scope, route: str | None, part: int | None) -> RequestRecord:
-        """A new record; `status`, `fault` and `body_bytes` are filled in as they become known."""
+    @contextmanager
+    def recorded(
+        self, scope: Scope, route: str | None, part: int | None
+    ) -> Iterator[RequestRecord]:
+        """A new record, for as long as the request is answered.
+
+        `status`, `fault` and `body_bytes` are filled in as they become known; after `ended` they
+        stay as they are.
+        """
         headers = {
             name: "<secret>" if name in SECRET else value
             for name, value in Headers(scope=scope).items()
@@ -65,4 +75,7 @@ class RequestLog:
         record = RequestRecord(self._no, scope["method"], scope["path"], route, part, headers)
         self._no += 1
         self.records.append(record)
-        return record
+        try:
+            yield record
+        finally:
+            record.ended = True

@@ -28,6 +28,7 @@ from journals import (
     record,
     stored,
 )
+from support import until
 
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import Phase, UploadState, advance
@@ -45,7 +46,8 @@ from cognite_nb_upload.journal.writer import (
 PRELUDE = f"""
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(one) for one in Path(__file__).parents[:2]]!r}
+from forks import raw_fork
 from journals import *
 from cognite_nb_upload.core import events as ev
 folder = Path(sys.argv[1])
@@ -222,8 +224,6 @@ def _fill(disk: Path) -> Path:
 
 @pytest.mark.parametrize("room", [0, 1, 40])
 def test_a_line_that_fits_only_in_part_is_cut_off_again(folder: Path, room: int) -> None:
-    from support import until  # programs of this file import it, and know no other folder
-
     with Journal.open(mark(), folder) as journal:
         state = record(journal, opened(), stored(0))
         path = journal_file(folder)
@@ -354,8 +354,6 @@ def test_without_a_folder_the_upload_goes_on_unremembered_and_says_so(
 def test_an_upload_on_a_disk_that_became_read_only_is_left_as_it_is(small_disk: Path) -> None:
     with Journal.open(mark(), small_disk / "uploads") as journal:
         state = record(journal, opened(), stored(0))
-    from support import until  # programs of this file import it, and know no other folder
-
     read_only = ["mount", "-o", "remount,ro", str(small_disk)]
     # Its last sync may be under way, and keeps the file open.
     until(lambda: subprocess.run(read_only, capture_output=True, check=False).returncode == 0)
@@ -465,7 +463,6 @@ def test_a_forked_child_writes_nothing_and_ends_nothing(folder: Path) -> None:
 
 
 ORPHAN = """
-import ctypes
 journal = Journal.open(mark(), folder)
 record(journal, opened(), stored(0))
 if FORK() == 0:
@@ -477,7 +474,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-@pytest.mark.parametrize("fork", ["os.fork", "ctypes.PyDLL(None).fork"])
+@pytest.mark.parametrize("fork", ["os.fork", "raw_fork"])
 def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(
     folder: Path, fork: str
 ) -> None:

@@ -7,17 +7,16 @@ It prints, as JSON, the ids of the workers' files, and of the parent's own, by t
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from forks import raw_fork
 from upload_rig import PART, Gate, content_of, until_true
 
 from cognite_nb_upload import CogniteClient
@@ -103,20 +102,6 @@ def fork_in_a_thread(paths: list[Path]) -> dict[int, int]:
     thread.start()
     thread.join()
     return done
-
-
-def raw_fork() -> int:
-    """Fork in C, at a moment when no other thread has asked for the interpreter's lock.
-
-    Python itself waits for ever in a child whose parent's thread had asked, and is not there.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(60)
-    try:
-        time.sleep(0.02)  # who has asked before gets it
-        return int(ctypes.PyDLL(None).fork())
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def fork_in_c(paths: list[Path]) -> dict[int, int]:

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 # Runs `child()` in a forked process, by Python or by C, and prints what it gives.
 FORKING = """
-import ctypes, json, os, sys, threading, warnings
+import json, os, sys, threading, warnings
 from pathlib import Path
+from forks import raw_fork
 from upload_rig import PART, Gate, content_of, until_true
 from cognite_nb_upload import CogniteClient, UsageError, running_uploads
 
@@ -42,7 +43,7 @@ def forked(child, fork=os.fork):
     os.waitpid(pid, 0)
     return answer
 
-FORKS = (os.fork, ctypes.PyDLL(None).fork)
+FORKS = (os.fork, raw_fork)
 """
 
 
@@ -181,7 +182,7 @@ import socket
 from cognite_nb_upload import process
 
 mine, theirs = socket.socketpair()
-theirs.settimeout(5)
+theirs.settimeout(60)
 process.own(mine.fileno())
 
 def child():

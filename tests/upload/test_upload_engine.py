@@ -364,7 +364,8 @@ def test_several_uploads_share_the_bandwidth(client: CogniteClient, tmp_path: Pa
     ]
     for upload in running:
         until(upload, lambda state: state.moved > 0)
-    before, since = sum(upload.state.moved for upload in running), time.monotonic()
+    since = time.monotonic()
+    before = sum(upload.state.moved for upload in running)
     time.sleep(1.0)  # a rate is bytes over time
     moved = sum(upload.state.moved for upload in running) - before
     assert moved < 1.5 * 2 * MIB * (time.monotonic() - since)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from upload_rig import (
     PART,
     asked,
+    begun,
     content_of,
-    environment_of,
     file_of,
+    line_of,
     program,
     puts,
     stored_puts,
@@ -46,15 +45,18 @@ def die(state, event):
 client = CogniteClient.from_env()
 upload = client.files.start_upload(path, part_size=PART, max_concurrency=2)
 upload.listen(die)
+print("listens", flush=True)
 upload.result()
 """
 
 
 def die_at(cdf: Emulator, path: Path, event: str, nth: int, number: str = "SIGKILL") -> None:
-    # The first request waits until the listener is there.
-    cdf.inject(Fault("stall_answer", "init", seconds=1.0))
-    ended = program(cdf, MORTAL, path, event, nth, number)
-    assert ended.returncode == -getattr(signal, number), ended.stderr
+    cdf.inject(Fault("stall_answer", "init"))  # nothing happens before the listener is there
+    with begun(cdf, MORTAL, path, event, nth, number) as mortal:
+        listens = line_of(mortal.stdout)
+        cdf.clear_faults()
+        _, said = mortal.communicate()
+    assert (listens, mortal.returncode) == ("listens\n", -getattr(signal, number)), said
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,8 @@ def test_killed_before_cdf_was_asked_the_same_call_is_a_new_upload(
 ) -> None:
     path = file_of(tmp_path, 2)
     cdf.inject(Fault("stall_answer", "init"))
-    with _running(cdf, HOLDER, path) as process:
+    with begun(cdf, HOLDER, path) as process:
+        assert line_of(process.stdout) == "ready\n"
         until_true(cdf.fired)
         process.kill()
         process.wait(30)
@@ -135,32 +138,13 @@ upload.result()
 """
 
 
-class _running:
-    """Another process; it has said "ready" when the block begins, and is gone when it ends."""
-
-    def __init__(self, cdf: Emulator, text: str, *arguments: object) -> None:
-        self._command = [sys.executable, "-c", text, *map(str, arguments)]
-        self._env = environment_of(cdf)
-
-    def __enter__(self) -> subprocess.Popen[str]:
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, text=True, env=self._env
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 def test_the_second_of_two_processes_is_told_who_has_it_and_goes_on_when_the_first_is_dead(
     client: CogniteClient, cdf: Emulator, tmp_path: Path
 ) -> None:
     path = file_of(tmp_path, 2)
     cdf.inject(Fault("stall", "part", part=1))
-    with _running(cdf, HOLDER, path, "until stored") as process:
+    with begun(cdf, HOLDER, path, "until stored") as process:
+        assert line_of(process.stdout) == "ready\n"
         with pytest.raises(UploadBusy, match=rf"being sent by process {process.pid} on host"):
             client.files.upload(path, part_size=PART)
         row = uploads().iloc[0]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from upload_rig import PART, environment_of, file_of, program, puts, until_true
+from upload_rig import PART, begun, file_of, line_of, program, puts, until_true
 
 from cognite_nb_upload import uploads
 from cognite_nb_upload.core.plan import MIB
@@ -37,10 +36,22 @@ def there(cdf: Emulator) -> bool:
     return any(one["name"] == "nightly.bin" and one.get("uploaded") for one in cdf.files())
 
 
+def waited(cdf: Emulator, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end; what CDF withholds comes once it says that it waits."""
+    with begun(cdf, text, *arguments) as script:
+        waiting = line_of(script.stderr)
+        assert waiting.startswith("Waiting for <"), waiting
+        until_true(cdf.fired)
+        cdf.clear_faults()
+        output, said = script.communicate()
+    return subprocess.CompletedProcess(script.args, script.returncode, output, waiting + said)
+
+
 @pytest.mark.parametrize("end", ["", "sys.exit(0)", "del AsyncCogniteClient"])
 def test_a_script_waits_for_its_upload(cdf: Emulator, tmp_path: Path, end: str) -> None:
-    path = file_of(tmp_path, 3)
-    done = program(cdf, f"{BEGIN}begin(max_bandwidth=10e6)\nprint('the end')\n{end}", path)
+    cdf.inject(Fault("stall_answer", "init"))
+    text = f"{BEGIN}begin()\nprint('the end')\n{end}"
+    done = waited(cdf, text, file_of(tmp_path, 3))
     assert (done.returncode, done.stdout) == (0, "the end\nanother handler\n")
     waiting, result = done.stderr.splitlines()
     assert waiting.startswith("Waiting for <Upload nightly.bin: 15.19 MiB in ")
@@ -73,8 +84,8 @@ def test_other_threads_end_as_they_do_without_a_failure(cdf: Emulator, tmp_path:
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 begin()
-ThreadPoolExecutor(1).submit(lambda: (time.sleep(0.5), print("a pool's work")))
-threading.Thread(target=lambda: (time.sleep(0.6), print("a thread's work"))).start()
+work = ThreadPoolExecutor(1).submit(lambda: (time.sleep(0.5), print("a pool's work")))
+threading.Thread(target=lambda: (work.result(), print("a thread's work"))).start()
 """
     done = program(cdf, text, file_of(tmp_path, 1))
     assert done.stdout == "a pool's work\na thread's work\nanother handler\n", done.stderr
@@ -105,15 +116,11 @@ threading.Thread(target=late).start()
 def test_ctrl_c_during_the_wait_pauses_and_says_how_to_go_on(cdf: Emulator, tmp_path: Path) -> None:
     path = file_of(tmp_path, 8)
     text = f"{BEGIN}begin(part_size={PART}, max_bandwidth={6 * MIB}, max_concurrency=2)"
-    with subprocess.Popen(
-        [sys.executable, "-c", text, path], env=environment_of(cdf),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as script:  # fmt: skip
-        assert script.stderr is not None
-        assert script.stderr.readline().startswith("Waiting for ")
+    with begun(cdf, text, path) as script:
+        assert line_of(script.stderr).startswith("Waiting for ")
         until_true(lambda: len(puts(cdf)) > 3)
         script.send_signal(signal.SIGINT)
-        output, said = script.communicate(timeout=90)
+        output, said = script.communicate()
     assert script.returncode == 130
     assert output == "another handler\n"
     assert "The same call goes on with it" in said
@@ -172,10 +179,9 @@ download = client.files.start_download(sys.argv[1], id=id)
 
 
 def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
-    cdf.inject(Fault("stall_answer", "download", seconds=1.0, times=1))
-    done = program(cdf, DOWNLOAD, tmp_path / "copy.bin")
+    cdf.inject(Fault("stall_answer", "download"))
+    done = waited(cdf, DOWNLOAD, tmp_path / "copy.bin")
     assert done.returncode == 0, done.stderr
-    assert cdf.fired()
     waiting, result = done.stderr.splitlines()
     assert waiting.startswith("Waiting for <Download ")
     assert result.startswith("<Download copy.bin: done")
@@ -184,9 +190,8 @@ def test_a_script_waits_for_its_download(cdf: Emulator, tmp_path: Path) -> None:
 
 def test_a_download_that_failed_is_the_exit_code(cdf: Emulator, tmp_path: Path) -> None:
     # What has failed before the script ends is told by nobody: the answer waits.
-    cdf.inject(Fault("stall_answer", "downloadlink", seconds=1.0, times=1))
-    done = program(cdf, DOWNLOAD.replace("id=id", "id=404"), tmp_path / "copy.bin")
-    assert cdf.fired()
+    cdf.inject(Fault("stall_answer", "downloadlink"))
+    done = waited(cdf, DOWNLOAD.replace("id=id", "id=404"), tmp_path / "copy.bin")
     assert done.returncode == 1
     assert "The download of copy.bin failed: CDF refused" in done.stderr
 
@@ -255,8 +260,8 @@ def three_files(folder: Path) -> Path:
 
 @pytest.mark.parametrize("more", ["", "batch.planned()", "del batch"])
 def test_a_script_waits_for_many_files(cdf: Emulator, tmp_path: Path, more: str) -> None:
-    cdf.inject(Fault("stall", "any", seconds=1.0, times=1, skip=1))
-    done = program(cdf, MANY + more, three_files(tmp_path))
+    cdf.inject(Fault("stall_answer", "any", skip=1))
+    done = waited(cdf, MANY + more, three_files(tmp_path))
     assert done.returncode == 0, done.stderr
     waiting, result = done.stderr.splitlines()
     assert waiting.startswith("Waiting for <Batch: ")

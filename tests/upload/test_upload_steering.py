@@ -55,13 +55,9 @@ def nothing_follows(cdf: Emulator) -> None:
 
 
 def all_seen(cdf: Emulator) -> list[dict[str, Any]]:
-    """The requests, once the emulator has read what had reached it by now."""
-    before = cdf.requests()
-    for _ in range(1000):
-        if (now := cdf.requests()) == before:
-            return now
-        before = now
-    raise AssertionError("More and more comes.")
+    """The requests, once the emulator is done with all that had reached it by now."""
+    until_true(lambda: all(row["ended"] for row in cdf.requests()))
+    return cdf.requests()
 
 
 # --- pause and resume -----------------------------------------------------------------------------
@@ -501,7 +497,8 @@ def test_the_bandwidth_limit_is_kept_and_changes_live(
 ) -> None:
     upload = client.files.start_upload(file_of(tmp_path, 6), part_size=PART, max_bandwidth=MIB)
     until(upload, lambda state: state.moved > 0)
-    before, since = upload.state.moved, time.monotonic()
+    since = time.monotonic()
+    before = upload.state.moved
     until(upload, lambda state: state.moved > before + 2 * MIB)
     moved, took_s = upload.state.moved - before, time.monotonic() - since
     assert moved < 1.6 * MIB * took_s

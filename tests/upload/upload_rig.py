@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from cognite_nb_upload import ClientConfig, Retry, Token
 from cognite_nb_upload.core import events as ev
@@ -194,14 +195,37 @@ class Late(Gate):
 
 
 def environment_of(cdf: Emulator) -> dict[str, str]:
-    """By which another process finds the emulator, the journals and this file."""
+    """By which another process finds the emulator, the journals, this file and the shared ones."""
+    here = Path(__file__).parent
     return {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join(map(str, (here, here.parent))),
         "CDF_URL": cdf.base_url,
         "CDF_PROJECT": cdf.project,
         "CDF_TOKEN": cdf.token,
     }
+
+
+@contextmanager
+def begun(cdf: Emulator, text: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A program that runs beside the test, for a minute at most; it is gone when the block ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        env=environment_of(cdf), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        late = threading.Timer(PATIENCE_S, process.kill)
+        late.start()
+        try:
+            yield process
+        finally:
+            late.cancel()
+            process.kill()
+
+
+def line_of(stream: IO[str] | None) -> str:
+    """The next line that a program says there."""
+    assert stream is not None
+    return stream.readline()
 
 
 def program(cdf: Emulator, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
