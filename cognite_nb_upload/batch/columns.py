@@ -8,6 +8,7 @@ and text where text belongs.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, TIMES, CDFFile
-from cognite_nb_upload.models.fields import normalised, refuse_seconds
+from cognite_nb_upload.models.fields import normalised, refuse_days, refuse_seconds
 from cognite_nb_upload.models.parse import missing, read_field
 from cognite_nb_upload.models.wire import camel
 
@@ -37,6 +38,10 @@ _TOLD: Final = frozenset(
     if one.name not in FIELDS
     for name in (one.name, camel(one.name))
 )
+# What is missing, as pandas and Python write it.
+_MISSING_AS_TEXT: Final = frozenset({"nan", "NaN", "NaT", "<NA>", "None"})
+# Spaces, and what has no width: a cell with nothing else is empty.
+_UNSEEN: Final = re.compile(r"[\s\u200b\u2060\ufeff]+")
 _TEXT: Final = frozenset({"name", "external_id", "source", "mime_type", "directory", DATA_SET})
 
 Keep = Iterable[str] | bool
@@ -52,9 +57,7 @@ def fields_of_columns(names: Iterable[object], keep: Keep = ()) -> dict[str, Any
     Raises:
         UsageError: a column is no field, or two are the same.
     """
-    kept = {str(one) for one in ([keep] if isinstance(keep, str) else keep or ())} if (
-        not isinstance(keep, bool)
-    ) else set()  # fmt: skip
+    kept = kept_names(keep)
     found: dict[str, Any] = {}
     for name in names:
         field = _BY_NAME.get(str(name))
@@ -69,6 +72,19 @@ def fields_of_columns(names: Iterable[object], keep: Keep = ()) -> dict[str, Any
         elif keep is not True and str(name) not in _TOLD and str(name) not in RESULT:
             raise UsageError(_unknown(str(name)))
     return found
+
+
+def kept_names(keep: Keep) -> set[str]:
+    """The columns that are kept by name.
+
+    Raises:
+        UsageError: it is no name, and no list of them.
+    """
+    if isinstance(keep, bool) or keep is None:
+        return set()
+    if not isinstance(keep, Iterable):
+        raise UsageError(f"keep is a list of columns or True, not {type(keep).__name__}.")
+    return {str(one) for one in ([keep] if isinstance(keep, str) else keep)}
 
 
 def _unknown(name: str) -> str:
@@ -86,12 +102,17 @@ def read_cell(field: str, value: Any) -> Any:
     Raises:
         UsageError: it cannot be read, or CDF would refuse it.
     """
-    if missing(value) or (isinstance(value, str) and not value.strip()):
+    if missing(value) or (isinstance(value, str) and not _UNSEEN.sub("", value)):
         return None
+    if isinstance(value, str) and value.strip() in _MISSING_AS_TEXT:
+        raise UsageError(
+            f"{field} is {value!r}, as astype(str) writes a cell that is empty: leave it empty."
+        )
     if field == OVERWRITE:
         return as_flag(field, value)
     if field in TIMES:
         refuse_seconds(field, float(value) if _is_number(value) else value)
+        refuse_days(field, value)
     if field == DATA_SET:
         return normalised("external_id", value)
     if field == ASSETS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from cognite_nb_upload.batch.patterns import MAGIC, Choice, chooser, matcher
 from cognite_nb_upload.errors import UploadToolkitError, UsageError
 from cognite_nb_upload.objects.address import WEB, Address, is_address
-from cognite_nb_upload.objects.given import path_in
+from cognite_nb_upload.objects.given import path_in, shown_address
 from cognite_nb_upload.objects.many import Place, Stores
 from cognite_nb_upload.sources import NOWHERE
 
@@ -70,15 +70,19 @@ def find(given: Iterable[object], walk: Walk) -> Iterator[Found]:
             raise UsageError(
                 "Tables that come one after another need result=, a CSV or Parquet file."
             )
-        if is_address(one) and (local := path_in(str(one))) is not None:
-            one = local
-        elif names_several(one):
-            yield from _elsewhere(Address(str(one)), walk)
-            continue
-        elif (place := walk.stores.place(one)) is not None:
-            shown = place.address.shown
-            if walk.choice.takes(shown.partition("://")[2].partition("/")[2]):
-                yield Found(shown, shown, place=place)
+        try:
+            if is_address(one) and (local := path_in(str(one))) is not None:
+                one = local
+            elif names_several(one):
+                yield from _elsewhere(Address(str(one)), walk)
+                continue
+            elif (place := walk.stores.place(one)) is not None:
+                address = place.address.shown
+                if walk.choice.takes(address.partition("://")[2].partition("/")[2]):
+                    yield Found(address, address, place=place)
+                continue
+        except UsageError as error:  # one address that cannot be read stops no other
+            yield Found(shown_address(one), shown_address(one), error=str(error))
             continue
         path = os.fspath(one) if isinstance(one, os.PathLike) else one
         if not isinstance(path, str):

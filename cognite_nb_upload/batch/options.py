@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from cognite_nb_upload.batch.columns import OVERWRITE, Keep
+from cognite_nb_upload.batch.columns import OVERWRITE, Keep, kept_names
 from cognite_nb_upload.batch.folders import Walk, current_folder
 from cognite_nb_upload.batch.properties import NodeColumns
 from cognite_nb_upload.batch.rows import Naming
@@ -109,7 +109,8 @@ class JobOptions:
         walk["here"] = current_folder()
         walk["stores"] = Stores(left.pop("storage_options", None))
         naming, keep = left.pop("external_id", None), left.pop("keep", ())
-        if naming == "":
+        kept_names(keep)
+        if naming is not None and not callable(naming):
             normalised("external_id", naming)
         job |= _of_nodes(left.pop("space", None), left.pop("view", None), job)
         overwrite = as_flag(OVERWRITE, left.pop(OVERWRITE, False))
@@ -171,7 +172,7 @@ def _of_nodes(space: Any, view: Any, job: Mapping[str, Any]) -> dict[str, Any]:
 def _if_exists(given: object, overwrite: bool) -> Any:
     if given is None:
         return "overwrite" if overwrite else "error"
-    if given not in MODES:
+    if not isinstance(given, str) or given not in MODES:
         raise UsageError(f"if_exists is one of {', '.join(MODES)}, not {given!r}.")
     if overwrite and given != "overwrite":
         raise UsageError(f"overwrite=True and if_exists={given!r} differ; give one of them.")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final
 
-from cognite_nb_upload.batch.columns import OVERWRITE, PATH, RESULT, Keep
+from cognite_nb_upload.batch.columns import OVERWRITE, PATH, RESULT, Keep, kept_names
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.errors import InvalidMetadata, UsageError
 from cognite_nb_upload.models import NodeId, guess_mime_type
@@ -51,8 +51,7 @@ class NodeColumns:
         Raises:
             UsageError: a column is no property of the view, or two are the same.
         """
-        several = () if isinstance(keep, bool) else [keep] if isinstance(keep, str) else keep
-        kept = {str(one) for one in several or ()}
+        kept = kept_names(keep)
         found: dict[str, Any] = {}
         for name in names:
             if str(name) in kept:

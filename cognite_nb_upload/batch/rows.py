@@ -23,6 +23,7 @@ from cognite_nb_upload.batch.columns import (
     Keep,
     checked_defaults,
     fields_of_columns,
+    kept_names,
 )
 from cognite_nb_upload.batch.folders import Walk, absolute, find, shown, unreadable, written
 from cognite_nb_upload.batch.properties import EXTERNAL_ID, NodeColumns
@@ -31,7 +32,7 @@ from cognite_nb_upload.models import FileMetadata, guess_mime_type
 from cognite_nb_upload.models.fields import normalised
 from cognite_nb_upload.models.file import to_json
 from cognite_nb_upload.models.parse import missing, whole
-from cognite_nb_upload.objects.address import is_address
+from cognite_nb_upload.objects.address import Address, is_address
 from cognite_nb_upload.objects.given import path_in, shown_address
 from cognite_nb_upload.objects.many import Place
 
@@ -165,7 +166,7 @@ class Table:
                 value = self._readers[field](cells[at])
             except UsageError:
                 raise
-            except (TypeError, ValueError, AttributeError) as error:  # a cell of any kind at all
+            except Exception as error:  # a cell of any kind at all
                 raise UsageError(f"{field} cannot be read: {error}.") from None
             if value is not None:
                 found[field] = value
@@ -207,17 +208,21 @@ class Table:
             return row
         text = os.fspath(path) if isinstance(path, os.PathLike) else path
         if missing(text) or not isinstance(text, str) or not text:
-            none = missing(text) or text == ""
+            none = missing(text) or isinstance(text, str)
             row = BatchRow(no, "")
             row.fail(
                 "The path is missing." if none else f"The path is text, not {type(text).__name__}.",
                 INVALID,
             )
             return row
-        if is_address(text) and (local := path_in(text)) is not None:
-            text = str(local)
         row = BatchRow(no, text)
         try:
+            if is_address(text):
+                row.path = shown_address(text)
+                local = path_in(text)
+                if local is None:
+                    Address(text)  # says what is wrong with it
+                text = row.path = str(local)
             if error := unreadable(text):
                 row.path = shown(text)
                 raise UsageError(error)
@@ -430,7 +435,13 @@ def shown_of(given: object) -> str:
 
 def _places(paths: Sequence[object], walk: Walk) -> list[Place | None]:
     """Where each file is, in another store; None where it is on this machine."""
-    return [None if missing(one) else walk.stores.place(one) for one in paths]
+    return [_place(one, walk) for one in paths]
+
+
+def _place(path: object, walk: Walk) -> Place | None:
+    with suppress(UsageError):  # what is wrong with an address is said in its row
+        return None if missing(path) else walk.stores.place(path)
+    return None
 
 
 def columns_of(frame: pd.DataFrame, keep: Keep, nodes: NodeColumns | None = None) -> dict[str, Any]:
@@ -441,10 +452,22 @@ def columns_of(frame: pd.DataFrame, keep: Keep, nodes: NodeColumns | None = None
     """
     ours = set((_ours(frame) or {}).values())
     names = [name for name in frame.columns if name not in ours]
+    if nodes is None:
+        _refuse_instance_ids(frame, keep)
     columns = nodes.columns_of(names, keep) if nodes else fields_of_columns(names, keep)
     if PATH not in columns:
         raise UsageError("The DataFrame has no column 'path'; add one with each file's path.")
     return columns
+
+
+def _refuse_instance_ids(frame: pd.DataFrame, keep: Keep) -> None:
+    """See that no row names a file of the data model, which would be made as a classic one."""
+    for name in {"instance_id", "instanceId"}.intersection(map(str, frame.columns)):
+        if keep is not True and name not in kept_names(keep) and not all(map(missing, frame[name])):
+            raise UsageError(
+                f"The column {name!r} names files of the data model, which are uploaded with "
+                f"space=...; drop it, or keep it as it is with keep=[{name!r}]."
+            )
 
 
 def _checked(

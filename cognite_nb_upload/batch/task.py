@@ -73,6 +73,8 @@ def _look_at(row: BatchRow, part_size: int | None, retry: Retry) -> None:
         plan_parts(found[0], part_size)
     except UploadToolkitError as error:
         row.fail(str(error), INVALID)
+    except Exception as error:  # of any library that opens addresses; its text may hold one
+        row.fail(f"{shown_path(row.path)} cannot be looked at: {type(error).__name__}.", INVALID)
     else:
         row.size, row.mtime_ns = found
 

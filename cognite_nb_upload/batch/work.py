@@ -136,10 +136,11 @@ class BatchWork:
         await self._learn_view()
         if isinstance(self._given, Chunks):
             return await self._in_chunks(self._given)
-        table = await to_thread.run_sync(self._planned)
-        batch.table_is(table)
-        await to_thread.run_sync(batch.until_begun, abandon_on_cancel=True)
+        table, self._left = None, True  # what comes after an error is left, too
         try:
+            table = await to_thread.run_sync(self._planned)
+            batch.table_is(table)
+            await to_thread.run_sync(batch.until_begun, abandon_on_cancel=True)
             await self._sent(table)
         finally:
             with CancelScope(shield=True):

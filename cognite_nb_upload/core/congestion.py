@@ -36,7 +36,7 @@ def checked_congestion(value: object) -> Congestion:
         UsageError: it is something else.
     """
     for known in CONGESTION:
-        if value == known:
+        if isinstance(value, str) and value == known:
             return known
     raise UsageError(
         f"congestion is {', '.join(map(repr, CONGESTION[:-1]))} or 'bbr', not {value!r}."

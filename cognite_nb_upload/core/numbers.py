@@ -43,7 +43,7 @@ def as_flag(name: str, value: object) -> bool:
     # numpy's bools are "True" and "False", too, and a spreadsheet's may be 1.0.
     text = str(value).strip().casefold().removesuffix(".0")
     if text not in _YES | _NO:
-        raise UsageError(f"{name} is True or False, not {value!r}.")
+        raise UsageError(f"{name} is True or False, not {repr(value)[:60]}.")
     return text in _YES
 
 

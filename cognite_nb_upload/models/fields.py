@@ -29,6 +29,10 @@ _MOST_LABELS: Final = 10
 _MOST_EXTERNAL_ID: Final = 255
 # Seconds since 1970 of a time from 1973 to 2286; as milliseconds, from 2 January to 26 April 1970.
 _SECONDS: Final = (10**8, 10**10)
+# A day written as a number, and a spreadsheet's, which counts days from 1900 (1970 to 2100). As
+# milliseconds, both are in the first hours of 1970.
+_DAYS: Final = (19700101, 99991231)
+_SERIALS: Final = (25569, 73415)
 
 LIMITS: Final[Mapping[str, str]] = {
     "name": "1 to 256 characters",
@@ -240,12 +244,37 @@ def refuse_seconds(field: str, value: Any) -> None:
     Raises:
         UsageError: it is; as milliseconds it would be a time in the first months of 1970.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if number and _SECONDS[0] <= value < _SECONDS[1]:
+    if _is_number(value) and _SECONDS[0] <= value < _SECONDS[1]:
         raise UsageError(
             f"{field} is {_short(value)}, which seems to be in seconds, and CDF takes "
             "milliseconds: use int(value * 1000), or a datetime where it is a time early in 1970."
         )
+
+
+def refuse_days(field: str, value: Any) -> None:
+    """See that a number in a table is no day, as pandas reads 20240131 and spreadsheets count them.
+
+    Raises:
+        UsageError: it is; as milliseconds it would be a time in the first hours of 1970.
+    """
+    if not _is_number(value):
+        return
+    if (_DAYS[0] <= value <= _DAYS[1] and _is_day(value)) or _SERIALS[0] <= value <= _SERIALS[1]:
+        raise UsageError(
+            f"{field} is {_short(value)}, which seems to be a day, and a number is milliseconds "
+            "since 1970: use text such as '2024-01-31', or a datetime."
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        return bool(datetime.strptime(str(int(value)), "%Y%m%d"))
+    except ValueError:
+        return False
 
 
 def _into_time(value: object) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, TIMES, GeoLocation, Label
-from cognite_nb_upload.models.fields import refuse_seconds
+from cognite_nb_upload.models.fields import refuse_days, refuse_seconds
 from cognite_nb_upload.models.wire import camel, from_ms
 
 Pair = tuple[str, str]
@@ -115,7 +115,9 @@ def missing(value: object) -> bool:
     kind = type(value).__name__
     if value is None or kind in ("NaTType", "NAType"):
         return True
-    number = isinstance(value, Real | Decimal) or kind in ("datetime64", "timedelta64")
+    if isinstance(value, Decimal):  # a signalling one cannot be compared
+        return value.is_nan()
+    number = isinstance(value, Real) or kind in ("datetime64", "timedelta64")
     return number and bool(value != value)
 
 
@@ -245,6 +247,7 @@ def fields_of(given: object) -> dict[str, Any]:
     if people:  # what CDF says of a file is in milliseconds, whatever it looks like
         for field in TIMES & found.keys():
             refuse_seconds(field, found[field])
+            refuse_days(field, found[field])
     return {field: read_field(field, value) for field, value in found.items()}
 
 
@@ -286,8 +289,9 @@ def read_field(field: str, value: Any) -> Any:
     """
     try:
         return _READ[field](value)
-    except UsageError:
-        raise
+    except UsageError as error:
+        why = str(error)
+        raise UsageError(why if why.startswith(field) else f"{field}: {why}") from None
     except (TypeError, ValueError, OverflowError, KeyError) as error:
         raise UsageError(f"{field} cannot be read from {type(value).__name__}: {error}.") from None
 
@@ -297,9 +301,10 @@ def moment_of(value: object) -> datetime:
     if isinstance(value, str):
         text = value.strip()
         # 20240131 is a day; what is longer than a day and has digits alone is milliseconds.
-        if text.isdecimal() and len(text) > len("20240131"):
-            refuse_seconds("The time", int(text))
-            value = int(text)
+        digits = text.removesuffix(".0")
+        if digits.isdecimal() and len(digits) > len("20240131"):
+            refuse_seconds("The time", int(digits))
+            value = int(digits)
         else:
             value = datetime.fromisoformat(re.sub(r"(?<=\d) ?(UTC|GMT)$", "+00:00", text))
     elif hasattr(value, "to_timestamp"):  # pandas' Period
@@ -318,20 +323,47 @@ def moment_of(value: object) -> datetime:
 def whole(value: Any) -> int:
     """A whole number from what pandas makes of one: 7, 7.0, "7"."""
     text = value.strip().removesuffix(".0") if isinstance(value, str) else value
-    number = int(text)
-    if isinstance(value, bool) or (not isinstance(value, str) and number != value):
-        raise UsageError(f"{value!r} is no whole number.")
+    try:
+        number = None if isinstance(value, bool | bytes) else int(text)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or (not isinstance(value, str) and number != value):
+        raise UsageError(f"{_short(value)} is no whole number.")
     return number
 
 
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 50 else f"{text[:40]}…"
+
+
 def _items(value: Any) -> list[Any]:
-    """A list, or text that lists: JSON, or parted by commas and semicolons."""
+    """A list, or text that lists: JSON, as Python writes it, or parted by commas and semicolons."""
+    if isinstance(value, bytes | bytearray) or hasattr(value, "columns"):
+        raise UsageError(f"a list belongs there, such as [7], not {type(value).__name__}.")
     if not isinstance(value, str):
-        return [value] if isinstance(value, Mapping | Real) else list(value)
-    if value.lstrip().startswith("["):
-        found = _literal(value.strip())  # JSON, or as Python writes a list
+        several = isinstance(value, Iterable) and not isinstance(value, Mapping)
+        return list(value) if several else [value]
+    text = value.strip()
+    if text.startswith("["):
+        found = _literal(text)
         return list(found) if isinstance(found, list) else [found]
+    if text[:1] + text[-1:] in ("()", "{}"):  # as Python writes tuples and sets; or a name's own
+        with suppress(UsageError):
+            found = _literal(text)
+            if isinstance(found, tuple | set):
+                return list(found)
+            if isinstance(found, Mapping):
+                return [found]
     return [one.strip() for one in re.split(r"[,;\n]", value) if one.strip()]
+
+
+def _location(value: Any) -> GeoLocation:
+    """A location; text may also be as Python writes a dict, as pandas puts one into a CSV file."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(UsageError):
+            value = _literal(value.strip())
+    return GeoLocation.of(value)
 
 
 def _wholes(value: Any) -> tuple[int, ...]:
@@ -345,7 +377,7 @@ _READ: Final[dict[str, Any]] = {
     "security_categories": _wholes,
     "data_set_id": whole,
     "labels": lambda value: tuple(Label.of(one) for one in _items(value)),
-    "geo_location": GeoLocation.of,
+    "geo_location": _location,
     "source_created_time": moment_of,
     "source_modified_time": moment_of,
 }

@@ -9,9 +9,10 @@ import hashlib
 import os
 import re
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from cognite_nb_upload.core.secret import Secret
+from cognite_nb_upload.errors import UsageError
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+")
 # Written by some without the two slashes.
@@ -22,6 +23,9 @@ _SIGNATURE: Final = re.compile(
     r"(?i)x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy|"
     r"sv|se|sp|sr|sig|st|spr|sip|skoid|sktid|skt|ske|sks|skv|si|.*token.*"
 )
+_NO_WEB: Final = "An address of the web cannot be read; it is of the form https://host/path."
+# A request carries these as they are; a space and letters of other scripts go as %XX.
+SENT: Final = "".join(map(chr, range(0x21, 0x7F)))
 # Two colons may also stand in an IPv6 address.
 _CHAIN: Final = re.compile(r"::(?=[A-Za-z][\w+.-]*://)")
 
@@ -41,12 +45,17 @@ class Address:
         scheme, _, rest = text.partition(":")
         self.scheme = scheme.lower()
         rest = rest if rest.startswith("//") else f"//{rest.lstrip('/')}"
+        if self.scheme in WEB:
+            rest = _web(rest.strip())
         self._text = Secret(f"{self.scheme}:{rest}")
-        path = rest.partition("::")[0] if "::" in rest else rest
-        path = path.partition("#")[0].partition("?")[0] if self.scheme in WEB else _unsigned(path)
-        self.name = (unquote if self.scheme in WEB else str)(path.rstrip("/").rpartition("/")[2])
+        path = rest.partition("::")[0] if "::" in rest and self.scheme not in WEB else rest
+        path = unquote(urlsplit(path).path) if self.scheme in WEB else _unsigned(path)
+        self.name = path.rstrip("/").rpartition("/")[2]
         first, *others = _CHAIN.split(rest)  # such as a file in an archive at another address
-        self.shown = "::".join([_shown(self.scheme, first), *map(_shown_link, others)])
+        try:
+            self.shown = "::".join([_shown(self.scheme, first), *map(_shown_link, others)])
+        except ValueError:
+            raise UsageError(_NO_WEB) from None
 
     def reveal(self) -> str:
         """The whole address, with what is secret in it."""
@@ -76,6 +85,26 @@ class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"
+
+
+def _web(rest: str) -> str:
+    """What stands behind `https:`, as a request can carry it; what it can carry is not touched.
+
+    Raises:
+        UsageError: no connection can be made to it.
+    """
+    rest = re.sub(r"[\t\r\n]", "", rest)  # as browsers read it
+    try:
+        parts = urlsplit(rest)
+        port = "" if parts.port is None else f":{parts.port}"
+        host = (parts.hostname or "").encode("idna").decode()
+    except (ValueError, UnicodeError):  # its text may hold a password
+        raise UsageError(_NO_WEB) from None
+    netloc = parts.netloc
+    if not netloc.isascii():
+        login, at, _ = netloc.rpartition("@")
+        netloc = f"{login}{at}{host}{port}"
+    return quote(f"//{netloc}{rest[2 + len(parts.netloc) :]}", safe=SENT)
 
 
 def is_address(text: object) -> bool:

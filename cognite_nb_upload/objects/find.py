@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -291,7 +292,25 @@ def _headers(options: Mapping[str, Any]) -> Mapping[str, str]:
     if left:
         names = ", ".join(left)
         raise UsageError(f"storage_options of http(s) are {{'headers': {{...}}}}, not {names}.")
-    return {str(name).lower(): str(value) for name, value in (options.get("headers") or {}).items()}
+    given = options.get("headers") or {}
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"The headers in storage_options are a dict of text, not {type(given).__name__}."
+        )
+    return dict(_header(name, value) for name, value in given.items())
+
+
+def _header(name: object, value: object) -> tuple[str, str]:
+    """A header as a request can carry it; its value may be secret, and is not shown."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    text = value.strip() if isinstance(value, str) else value
+    named = isinstance(name, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
+    if not named or not isinstance(text, str) or not (text.isascii() and text.isprintable()):
+        raise UsageError(
+            f"The header {name!r} in storage_options is no name and text of one line, in ASCII."
+        )
+    return str(name).lower(), text
 
 
 def _first(error: Exception) -> str:

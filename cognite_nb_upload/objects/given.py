@@ -75,7 +75,10 @@ def name_of(content: object) -> str:
 def shown_address(content: object) -> str:
     """The address in what was given, without its secrets; "" where there is none."""
     text, _ = address_in(content)
-    return Address(text).shown if text else ""
+    try:
+        return Address(text).shown if text else ""
+    except UsageError:  # what is wrong with it is said where it is opened
+        return f"{text.partition(':')[0]}://…"
 
 
 def address_in(content: object) -> tuple[str, Mapping[str, Any] | None]:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import httpcore
 
@@ -23,6 +23,7 @@ from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.core.retry import RETRYABLE, http_date
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import UsageError
+from cognite_nb_upload.objects.address import SENT
 from cognite_nb_upload.objects.port import Changed, Gone, ObjectFacts, Unreadable, digest_of
 
 _BLOCK: Final = 512 * KIB
@@ -195,7 +196,7 @@ def _check(url: str) -> None:
 def _redirect(answer: httpcore.Response, url: str) -> str | None:
     if answer.status not in (301, 302, 303, 307, 308):
         return None
-    target = urljoin(url, _plain(answer).get("location", ""))
+    target = quote(urljoin(url, _plain(answer).get("location", "")), safe=SENT)
     scheme = urlsplit(target).scheme
     if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme != "https"):
         raise Unreadable("its server redirects to what is not https", retry=False)

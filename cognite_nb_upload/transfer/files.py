@@ -435,11 +435,13 @@ class AsyncFiles(FileEndpoints):
         node = fields.pop("node", None)
         options = fields.pop("storage_options", None)
         given = fields.pop("name", None)
-        name = (normalised("name", given) if given else "") or _name_of_node(node)
+        unnamed = given is None or (isinstance(given, str) and not given)
+        name = ("" if unnamed else normalised("name", given)) or _name_of_node(node)
         name = name or name_of(source)
-        if not name and not isinstance(source, str | os.PathLike):
+        address = "" if name else shown_address(source)
+        if not name and (address or not isinstance(source, str | os.PathLike)):
             refuse_others(source)
-            raise UsageError(f"{_kind(source)} has no name; give name='...'.")
+            raise UsageError(f"{address or _kind(source)} has no name; give name='...'.")
         spool, length = as_flag("spool", fields.pop("spool", True)), fields.pop("length", None)
         if (coming := _coming(source, spool, length, str(name), how["verify"])) is not None:
             content = coming

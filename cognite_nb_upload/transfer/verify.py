@@ -47,7 +47,7 @@ _REASONS: Final = {
 
 def check_mode(verify: str) -> None:
     """Refuse what is not a way to verify."""
-    if verify not in MODES:
+    if not isinstance(verify, str) or verify not in MODES:
         raise UsageError(f"verify is one of {', '.join(MODES)}, not {verify!r}.")
 
 
