@@ -2,8 +2,9 @@
 
 Rules of this file: every number is judged by the rate of at least a second, after a pause in which
 new connections only fill their buffers; more is kept only where it brings what it promises, and
-fewer where fewer do as well; a store that asks for less is obeyed at once; above 16 only while one
-connection carries little. Arithmetic only: the edge says what time it is.
+fewer where fewer do as well; where a queue stands on the way it is full, and more are not tried;
+where that queue is long, fewer are; a store that asks for less is obeyed at once; above 16 only
+while one connection carries little. Arithmetic only: the edge says what time it is.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ _ONE_PAYS: Final = 0.5
 # Less than this is noise; half as many cost nothing where they reach this share of the rate.
 _NOISE: Final = 0.08
 _AS_WELL: Final = 0.97
+# What stands in a queue on the way in the mean of a window, in seconds and in shortest round trips
+# (the larger counts). A long one keeps everybody waiting; where one stands, the way is full; where
+# there is some, and the rate has grown by this share since the last window, it is about to be.
+LONG: Final = (0.1, 0.5)
+STANDS: Final = (0.02, 0.25)
+_SOME: Final = (0.01, 0.1)
+_GROWS: Final = 0.04
+# Where there is a long queue, fewer have to reach this share of the rate.
+_FULL_AS_WELL: Final = 0.92
 # Another rate than the one that was settled on: the way has changed.
 _CHANGED: Final = 0.3
 # Fewer at once keep more of a file when it is paused, but not where parts are over in a moment.
@@ -57,6 +67,10 @@ class Step(Enum):
     REST = "rest"
 
 
+# What may lead to more at once.
+_CLIMBS: Final = (Step.MEASURE, Step.DOUBLE, Step.MEASURE_AGAIN, Step.ONE_MORE)
+
+
 @dataclass(frozen=True, slots=True)
 class Concurrency:
     """How many at once now, and what is known of the rate (bytes/s) so far.
@@ -70,6 +84,9 @@ class Concurrency:
         held: the most until `held_until_s`, since a store has asked for less.
         lossy: packets are lost on the way, and not because there are too many.
         trip_s: the shortest round trip; 0 where it is not known.
+        queue_s: what stood in a queue on the way since `began`, in seconds, in the mean of `looks`.
+        rate_before: with `limit` at once, in the window before; 0 where there was none.
+        needed: fewer were tried, and were slower.
     """
 
     limit: int = START
@@ -85,6 +102,10 @@ class Concurrency:
     held_until_s: float = -math.inf
     lossy: bool = False
     trip_s: float = 0.0
+    queue_s: float = 0.0
+    looks: int = 0
+    rate_before: float = 0.0
+    needed: int = 0
 
     @property
     def per_connection(self) -> float:
@@ -92,11 +113,26 @@ class Concurrency:
         return self.base_rate / self.base
 
     def look(
-        self, now_s: float, moved: int, busy: int, *, lossy: bool = False, trip_s: float = 0.0
+        self,
+        now_s: float,
+        moved: int,
+        busy: int,
+        *,
+        lossy: bool = False,
+        trip_s: float = 0.0,
+        queue_s: float = 0.0,
     ) -> Concurrency:
         """The limit after `moved` bytes in all, with `busy` connections at work.
 
         Other ones than `limit` say nothing of it: parts that were begun before are still sent.
+
+        Args:
+            now_s: the time.
+            moved: bytes in all.
+            busy: connections at work.
+            lossy: packets are lost on the way, and not because there are too many.
+            trip_s: the shortest round trip; 0 where it is not known.
+            queue_s: how long packets stand in a queue on the way now; 0 where it is not known.
         """
         seen = replace(self, looked_s=now_s, lossy=lossy, trip_s=trip_s)
         if (longer := seen._settle_s - self._settle_s) > 0:  # the way is known only now
@@ -104,12 +140,16 @@ class Concurrency:
         if now_s - self.looked_s > _GAP_S or busy != self.limit:
             return replace(seen, began=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
         if self.began is None:
-            return replace(seen, began=(now_s, moved)) if now_s >= self.opens_s else seen
+            began = (now_s, moved) if now_s >= self.opens_s else None
+            return replace(seen, began=began, queue_s=queue_s, looks=1)
+        mean_s = self.queue_s + (queue_s - self.queue_s) / (self.looks + 1)
+        seen = replace(seen, queue_s=mean_s, looks=self.looks + 1)
         since_s, before = self.began
         if now_s - since_s < max(WINDOW_S, _WINDOW_TRIPS * trip_s):
             return seen
-        rate = (moved - before) / (now_s - since_s)
-        return seen._judged(rate, now_s) if rate > 0 else replace(seen, began=None)
+        rate, seen = (moved - before) / (now_s - since_s), replace(seen, began=None)
+        after = seen._judged(rate, now_s) if rate > 0 else seen
+        return replace(after, rate_before=rate if after.limit == self.limit else 0.0)
 
     def overloaded(self, now_s: float) -> Concurrency:
         """Half as many, and no more for five seconds; a second cry within them changes nothing."""
@@ -145,9 +185,11 @@ class Concurrency:
 
     def _judged(self, rate: float, now_s: float) -> Concurrency:
         """What follows once the rate with `limit` at once is known."""
+        if self._queued(LONG) and self.step in _CLIMBS:
+            return self._based(rate)._fewer(now_s)
         match self.step:
             case Step.MEASURE:
-                return self._based(rate)._double(now_s)
+                return self._measured(rate, now_s)
             case Step.DOUBLE:
                 return self._after_doubling(rate, now_s)
             case Step.MEASURE_AGAIN:
@@ -158,11 +200,19 @@ class Concurrency:
                     return self._based(rate)._one_more(now_s)
                 return self._back(now_s)
             case Step.FEWER:
-                if rate >= _AS_WELL * self.base_rate:
+                if rate >= (_FULL_AS_WELL if self._queued(LONG) else _AS_WELL) * self.base_rate:
                     return self._based(rate)._fewer(now_s)
-                return self._back(now_s)
+                if self._fills(rate):
+                    return self  # they have the others' share of the way to take, too
+                return replace(self._back(now_s), needed=self.base)
             case Step.REST:
                 return self._rested(rate, now_s)
+
+    def _measured(self, rate: float, now_s: float) -> Concurrency:
+        known, full = self._based(rate), self._queued(STANDS) or self._fills(rate)
+        if full and self.limit <= known._most(now_s):
+            return known  # and measured on, until the queue is gone, or is long
+        return known._double(now_s)
 
     def _after_doubling(self, rate: float, now_s: float) -> Concurrency:
         one = self.base_rate / self.base
@@ -176,10 +226,19 @@ class Concurrency:
 
     def _rested(self, rate: float, now_s: float) -> Concurrency:
         if self.base_rate == 0 or now_s - self.settled_s >= REST_S:
-            return replace(self, step=Step.MEASURE)._judged(rate, now_s)
+            return replace(self, step=Step.MEASURE, needed=0)._judged(rate, now_s)
         if abs(rate - self.base_rate) > _CHANGED * self.base_rate:
             return self._tried(self.limit, Step.MEASURE, now_s)
-        return replace(self, began=None)
+        return self._fewer(now_s) if self._queued(LONG) and self.limit > self.needed else self
+
+    def _fills(self, rate: float) -> bool:
+        """True where there is some queue, and the rate still grows."""
+        return self._queued(_SOME) and rate > (1 + _GROWS) * self.rate_before
+
+    def _queued(self, bound: tuple[float, float]) -> bool:
+        """True where more than `bound` stands in a queue on the way."""
+        seconds, trips = bound
+        return self.queue_s > max(seconds, trips * self.trip_s)
 
     def _double(self, now_s: float) -> Concurrency:
         most = self._most(now_s)
@@ -197,7 +256,7 @@ class Concurrency:
 
     def _fewer(self, now_s: float) -> Concurrency:
         if self.limit == 1 or self.per_connection > _FAST:
-            return self._rest(now_s)
+            return replace(self, needed=self.limit)._rest(now_s)
         return self._tried(self.limit // 2, Step.FEWER, now_s)
 
     def _most(self, now_s: float) -> int:
@@ -213,7 +272,7 @@ class Concurrency:
 
     def _tried(self, limit: int, step: Step, now_s: float) -> Concurrency:
         opens_s = now_s + self._settle_s
-        return replace(self, limit=limit, step=step, began=None, opens_s=opens_s)
+        return replace(self, limit=limit, step=step, began=None, opens_s=opens_s, needed=0)
 
     def _rest(self, now_s: float) -> Concurrency:
         opens_s = now_s + self._settle_s

@@ -33,6 +33,7 @@ class Seen:
         changes: how often the way of sending was changed for it.
         tells: the kernel does tell.
         trip_s: the shortest round trip that was seen, in seconds; 0 before there was one.
+        queue_s: how much longer the round trips are now, in seconds; 0 while nothing is sent.
     """
 
     confirmed: int = 0
@@ -40,6 +41,7 @@ class Seen:
     changes: int = 0
     tells: bool = False
     trip_s: float = 0.0
+    queue_s: float = 0.0
 
 
 class Traffic:
@@ -60,7 +62,7 @@ class Traffic:
         self._bbr = congestion == "bbr"
         self._changes = 0
         self.tells = False
-        self._trip_s = 0.0
+        self._trip_s = self._queue_s = 0.0
         self._looked_s = 0.0
 
     def begins(self, sock: socket.socket) -> None:
@@ -90,11 +92,13 @@ class Traffic:
                 self._loss = self._loss.look(now_s, counts)
                 if 0 < counts.shortest_ms < 1e3 * (self._trip_s or math.inf):
                     self._trip_s = counts.shortest_ms / 1e3
+                self._queue_s = max(0.0, counts.rtt_ms / 1e3 - self._trip_s)
                 if self._congestion == "auto" and self._loss.lossy and not self._bbr:
                     self._use_bbr()
             return Seen(
-                int(self._sums()[0]), self._loss.lossy, self._changes, self.tells, self._trip_s
-            )
+                int(self._sums()[0]), self._loss.lossy, self._changes, self.tells, self._trip_s,
+                self._queue_s,
+            )  # fmt: skip
 
     def _use_bbr(self) -> None:
         self._bbr = True

@@ -138,6 +138,7 @@ class Slots:
             self.busy,
             lossy=self._seen.lossy,
             trip_s=self._seen.trip_s,
+            queue_s=self._seen.queue_s,
         )
         self._wake()
 

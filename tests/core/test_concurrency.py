@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from queued_link import QueuedLink
 
 from cognite_nb_upload.core.concurrency import CALM_S, LITTLE, MOST, START, USUAL, Concurrency, Step
 from cognite_nb_upload.core.plan import MIB
@@ -67,13 +69,14 @@ def test_where_packets_are_lost_at_random_many_more_are_tried_at_once() -> None:
     assert drive(Concurrency(), shared(1e12, MIB / 3), 4)[-1] == 16
 
 
-def test_many_become_few_again_where_each_begins_to_carry_much() -> None:
+@pytest.mark.parametrize("queue_s", [0.0, 0.04])
+def test_many_become_few_again_where_each_begins_to_carry_much(queue_s: float) -> None:
     def link(n: int, now_s: float) -> float:
         return min(300 * MIB, n * (1 if now_s < 20 else 30) * MIB)
 
-    limits = drive(Concurrency(), link, 40)
-    assert max(limits) == MOST
-    assert limits[-1] <= USUAL
+    *_, many = driven(Concurrency(), link, 20)
+    assert many.limit == MOST
+    assert drive(many, link, 20, began_s=20.0, queue_s=queue_s)[-1] <= USUAL
 
 
 def test_after_a_change_of_the_way_all_is_measured_again() -> None:
@@ -119,6 +122,74 @@ def test_parts_that_were_begun_before_say_nothing_of_fewer() -> None:
 def test_a_link_that_more_connections_slow_down_gets_few() -> None:
     limits = drive(Concurrency(), lambda n, _: 2.5 * MIB * (1 - 0.02 * (n - 1)), 15)
     assert limits[-1] <= 2
+
+
+@pytest.mark.parametrize(
+    ("mbit", "trip_s", "queue_s"), [(20, 0.2, 1.0), (20, 0.2, 0.5), (20, 0.05, 1.0), (50, 0.1, 0.5)]
+)
+def test_a_link_with_a_long_queue_gets_few_within_seconds_and_is_no_slower_for_it(
+    mbit: float, trip_s: float, queue_s: float
+) -> None:
+    link, four = (QueuedLink(mbit * 1e6 / 8, trip_s, queue_s) for _ in range(2))
+    begins = list(link.driven(Concurrency(), 15))
+    assert max(one.limit for one in begins) == START
+    assert begins[-1].limit <= 2
+    later = list(link.driven(begins[-1], 45))
+    assert max(one.limit for one in later) <= 2
+    assert len(link.open) <= 2
+    list(four.driven(Concurrency(most=START), 60))
+    assert link.moved >= 0.98 * four.moved
+
+
+def test_a_queue_that_becomes_long_only_later_gets_few_too() -> None:
+    link = shared(4 * MIB, 4 * MIB)
+    *_, resting = driven(Concurrency(most=4), link, 3, trip_s=0.05, queue_s=0.04)
+    assert resting.limit == 4
+    assert drive(resting, link, 10, began_s=3.0, trip_s=0.05, queue_s=0.5)[-1] == 1
+    rested = replace(resting, step=Step.REST)
+    assert drive(rested, link, 10, began_s=3.0, trip_s=0.05, queue_s=0.5)[-1] == 1
+
+
+def test_where_others_fill_the_queue_no_share_of_the_link_is_given_up_to_them() -> None:
+    """Four connections of somebody else's: each of all of them gets as much."""
+    limits = drive(Concurrency(), lambda n, _: 8 * MIB * n / (n + 4), 50, trip_s=0.05, queue_s=0.5)
+    assert limits[-1] == START
+    assert limits.count(2) <= 3 / _LOOK_S  # fewer are tried once, and not again and again
+
+
+def test_while_a_short_queue_stands_more_are_not_tried_and_fewer_are_not_needed() -> None:
+    limits = drive(Concurrency(), shared(4 * MIB, 4 * MIB), 60, trip_s=0.05, queue_s=0.04)
+    assert set(limits) == {START}
+
+
+def test_once_the_queue_is_gone_more_are_tried() -> None:
+    link = shared(1e12, MIB)
+    *_, waits = driven(Concurrency(), link, 5, trip_s=0.05, queue_s=0.04)
+    assert waits.limit == START
+    assert drive(waits, link, 10, began_s=5.0, trip_s=0.05, queue_s=0.002)[-1] == MOST
+
+
+def test_a_link_that_is_about_to_be_full_is_not_judged_while_it_fills() -> None:
+    def link(n: int, now_s: float) -> float:
+        return 2.5 * MIB * min(1.0, 0.5 + now_s / 20)
+
+    assert max(drive(Concurrency(), link, 10, trip_s=0.2, queue_s=0.03)) == START
+    assert max(drive(Concurrency(), link, 10, trip_s=0.2)) > START
+
+
+def test_fewer_have_time_to_take_the_share_of_those_that_ended() -> None:
+    def link(n: int, now_s: float) -> float:
+        return 2.5 * MIB * (min(1.0, 0.6 + (now_s - 4) / 10) if n == 2 else 1.0)
+
+    adapt = Concurrency(limit=2, base=4, base_rate=2.5 * MIB, step=Step.FEWER)
+    limits = drive(adapt, link, 6, began_s=4.0, trip_s=0.05, queue_s=0.2)
+    assert max(limits) == 2
+    assert max(drive(adapt, link, 6, began_s=4.0, trip_s=0.05)) == 4
+
+
+def test_jitter_of_some_milliseconds_is_no_queue() -> None:
+    limits = drive(Concurrency(), shared(1e12, MIB), 12, trip_s=0.05, queue_s=0.005)
+    assert limits[-1] == MOST
 
 
 @pytest.mark.parametrize("enough", [3, 5, 6, 7, 11])

@@ -66,6 +66,18 @@ def test_bytes_count_once_the_other_side_has_them_and_not_when_they_are_handed_o
         reading.join()
 
 
+def test_what_round_trips_are_longer_than_the_shortest_is_told_while_something_is_sent() -> None:
+    """The other side confirms single bytes 40 ms late: that is how a queue looks from here."""
+    traffic, until_s = Traffic(), time.monotonic() + 30
+    with connected() as (ours, theirs):
+        traffic.begins(ours)
+        while (seen := traffic.look()).queue_s < 0.005 and time.monotonic() < until_s:
+            theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+            ours.send(b"x")
+            time.sleep(0.01)
+    assert seen.queue_s >= 0.005 > seen.trip_s > 0
+
+
 def test_what_a_connection_has_carried_stays_counted_when_it_is_closed() -> None:
     traffic = Traffic()
     for _ in range(2):
