@@ -26,6 +26,7 @@ from anyio.from_thread import BlockingPortal
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.process import PerProcess, told
+from cognite_nb_upload.text import plain
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -267,6 +268,19 @@ def running_loop() -> asyncio.AbstractEventLoop:
             "This is awaited outside of asyncio, which it needs: under trio, call a blocking "
             "CogniteClient by trio.to_thread.run_sync."
         ) from None
+
+
+def wait_for(future: Future[Any], timeout_s: float | None, what: str) -> None:
+    """Block until it has ended, well or not.
+
+    Raises:
+        TimeoutError: it still runs.
+    """
+    try:
+        future.exception(timeout_s)
+    except TimeoutError:
+        waited = f"{plain(what)} still runs after {timeout_s or 0:g} s, and goes on."
+        raise TimeoutError(waited) from None
 
 
 async def until_done(future: Future[Any]) -> None:

@@ -10,6 +10,7 @@ import math
 import operator
 import re
 from numbers import Real
+from threading import TIMEOUT_MAX
 from typing import Final
 
 from cognite_nb_upload.errors import ConfigError, UsageError
@@ -94,6 +95,19 @@ def as_seconds(name: str, value: object) -> float:
     if isinstance(value, Real) and not isinstance(value, bool) and float(value) > 0:
         return float(value)
     raise UsageError(f"{name} is a number of seconds above 0, not {value!r}.")
+
+
+def as_wait(name: str, value: object) -> float | None:
+    """Seconds to wait at most; None and `math.inf` are as long as it takes, below 0 is not at all.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if value is None or value == math.inf:
+        return None
+    if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
+        raise UsageError(f"{name} is a number of seconds or None, not {value!r}.")
+    return min(max(0.0, float(value)), TIMEOUT_MAX)
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 import zipfile
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -71,6 +71,7 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
     if isinstance(content, AsyncIterable):
         raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
     _refuse_masked(content, name)
+    _refuse_unordered(content)
     if (view := _buffer_of(content)) is not None:
         return _memory(view, length, name)
     _refuse_arrays(content)
@@ -85,6 +86,7 @@ def refuse_others(content: object) -> None:
     Raises:
         UsageError: it is of a type that holds no bytes.
     """
+    _refuse_unordered(content)
     kinds = ("read", "read_at", "fs", "__iter__", "__aiter__")
     if not any(hasattr(content, kind) for kind in kinds) and _buffer_of(content) is None:
         raise _refused(content)
@@ -184,6 +186,15 @@ def _refuse_masked(content: object, name: str) -> None:
             f"{name or 'The content'} is an array with masked values, which its bytes cannot tell: "
             "give array.filled(...), with the value that stands for them."
         )
+
+
+def _refuse_unordered(content: object) -> None:
+    """What would be sent in part, its keys alone, or in an order that nobody has chosen."""
+    kind = type(content).__name__
+    if isinstance(content, Mapping):
+        raise UsageError(f"A {kind} is not bytes: write it first, as json.dumps(content) does.")
+    if isinstance(content, Set):
+        raise UsageError(f"A {kind} has no order that its bytes could have: give a list of them.")
 
 
 def _refuse_arrays(content: object) -> None:

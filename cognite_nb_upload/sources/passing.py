@@ -189,7 +189,9 @@ def _bytes_of(piece: object, name: str) -> memoryview:
         UsageError: it is something else.
     """
     if not isinstance(piece, bytes | bytearray | memoryview):
-        raise UsageError(f"{name} gave a {type(piece).__name__}; it has to give bytes.")
+        paths = isinstance(piece, str | os.PathLike)
+        todo = ", and several files go by upload_many(client, ...)." if paths else "."
+        raise UsageError(f"{name} gave a {type(piece).__name__}; it has to give bytes{todo}")
     return memoryview(piece).cast("B")
 
 

@@ -27,6 +27,7 @@ from cognite_nb_upload import background
 from cognite_nb_upload.api.files import FileEndpoints
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.feed import Feed, Listener
+from cognite_nb_upload.core.numbers import as_wait
 from cognite_nb_upload.core.plan import MIB, show_bytes
 from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.core.state import Phase, UploadState
@@ -122,8 +123,9 @@ class Download(NotPickled, background.Awaited[Path]):
             TimeoutError: it still runs, and goes on.
             UploadToolkitError: why it ended.
         """
+        wait_s = as_wait("timeout_s", timeout_s)
         background.begin()
-        self._done.exception(timeout_s)
+        background.wait_for(self._done, wait_s, self.name)
         return self._outcome()
 
     def until_over(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MappingView, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -643,12 +643,18 @@ def _goes_in_one(source: Source, about: FileMetadata, overwrite: bool) -> bool:
 
 def _refuse_many(source: object) -> None:
     """Several files, which `upload_many` takes."""
-    several = isinstance(source, list | tuple | set | frozenset) or hasattr(source, "iloc")
+    several = isinstance(source, list | tuple | Set | MappingView) or _is_column(source)
     if hasattr(source, "itertuples") or (several and any(map(_is_path, cast("Any", source)))):
         raise UsageError(
             f"upload takes one file, not a {type(source).__name__}; for several there is "
             "upload_many(client, ...)."
         )
+
+
+def _is_column(source: object) -> bool:
+    """A Series, an Index or an array of text or objects; one of numbers may be long, and is not."""
+    kind = getattr(getattr(source, "dtype", None), "kind", "")
+    return hasattr(source, "iloc") or (kind in ("O", "U", "T") and getattr(source, "ndim", 0) == 1)
 
 
 def _is_path(one: object) -> bool:

@@ -25,7 +25,7 @@ from anyio import to_thread
 from cognite_nb_upload import background
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed, Listener
-from cognite_nb_upload.core.numbers import as_flag, whole
+from cognite_nb_upload.core.numbers import as_flag, as_wait, whole
 from cognite_nb_upload.core.plan import show_bytes, show_parts
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.core.state import Phase, UploadState
@@ -212,6 +212,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
             TimeoutError: it still runs, and goes on.
             UploadToolkitError: why it ended.
         """
+        as_wait("timeout_s", timeout_s)
         if self._interrupted:
             self.resume()
         try:
@@ -238,9 +239,10 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         Raises:
             TimeoutError: it still runs.
         """
+        wait_s = as_wait("timeout_s", timeout_s)
         background.begin()
         with self.bars_for_who_waits() or nullcontext():
-            self._done.exception(timeout_s)
+            background.wait_for(self._done, wait_s, self.name)
         self._until_all_told()
 
     def watched(self, change: int) -> None:
@@ -304,7 +306,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
 
     def wait_until_paused(self, timeout_s: float) -> None:
         """Wait up to so many seconds until it is paused and nothing is in flight, or has ended."""
-        quiet = threading.Event()
+        wait_s, quiet = as_wait("timeout_s", timeout_s), threading.Event()
 
         def look(state: UploadState, _: object) -> None:
             if state.phase is Phase.PAUSED or state.phase.over:
@@ -314,7 +316,7 @@ class Upload(NotPickled, background.Awaited[Uploaded]):
         end = self.listen(look)
         try:
             look(self.state, None)
-            quiet.wait(timeout_s)
+            quiet.wait(wait_s)
         finally:
             end()
 

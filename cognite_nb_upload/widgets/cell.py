@@ -13,11 +13,28 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
+
+from cognite_nb_upload.core.secret import NotPickled
 
 _W = TypeVar("_W")
 # Of what earlier runs left, and no later one took over, no more is kept.
 _MOST_LEFT: Final = 16
+
+
+class OfThisKernel(NotPickled):
+    """A widget, or what comes from one: only this kernel and its pages have it."""
+
+    _instead = (
+        "it is shown by this kernel. Give on what it says, such as form.value, and make another "
+        "where it is wanted."
+    )
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce_ex__(4)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__reduce_ex__(4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 import ipywidgets
 from comm import get_comm_manager
 
-from cognite_nb_upload.widgets.cell import when_cell_ends
+from cognite_nb_upload.widgets.cell import OfThisKernel, when_cell_ends
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
 
 Key = Hashable
@@ -198,7 +198,7 @@ class TakeOver:
         self._ears.clear()
 
 
-class TakesOver(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class TakesOver(OfThisKernel, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A widget that goes on where the one was that its cell had made before."""
 
     taken_over: TakeOver

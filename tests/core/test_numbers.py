@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from threading import TIMEOUT_MAX
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cognite_nb_upload.core.numbers import as_flag, as_rate, as_seconds, as_size, whole
+from cognite_nb_upload.core.numbers import as_flag, as_rate, as_seconds, as_size, as_wait, whole
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.errors import UsageError
 
@@ -110,6 +112,27 @@ def test_what_is_neither_is_refused_by_the_keyword(value: Any):
 def test_seconds_are_a_number_above_0(value: Any):
     with pytest.raises(UsageError, match=r"^timeout_s is a number of seconds above 0, not "):
         as_seconds("timeout_s", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_s"),
+    [
+        (None, None),
+        (math.inf, None),
+        (3, 3.0),
+        (-1, 0.0),
+        (np.float32(2), 2.0),
+        (1e99, TIMEOUT_MAX),
+    ],
+)
+def test_a_wait_is_seconds_or_as_long_as_it_takes(value: Any, wait_s: float | None):
+    assert as_wait("timeout_s", value) == wait_s
+
+
+@pytest.mark.parametrize("value", ["3", True, math.nan, timedelta(seconds=3)])
+def test_what_is_no_wait_is_refused_by_the_keyword(value: Any):
+    with pytest.raises(UsageError, match=r"^timeout_s is a number of seconds or None, not "):
+        as_wait("timeout_s", value)
 
 
 def test_what_stands_for_an_int_is_one_and_a_bool_is_not():

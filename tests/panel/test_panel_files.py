@@ -192,6 +192,36 @@ def test_nothing_that_is_typed_breaks_it(chooser: FileChooser, text: str) -> Non
     assert chooser.reason
 
 
+@pytest.mark.parametrize(
+    "copied", ['"{}"', "'{}'", "\u202a{}", "\ufeff{}\r\n", ' "{} "\n', "\u200b{}\xa0"]
+)
+def test_what_comes_along_with_a_copied_path_is_left_out(
+    chooser: FileChooser, folder: Path, copied: str
+) -> None:
+    type_in(chooser, copied.format(folder / "notes.txt"))
+    assert chooser.file is not None
+    assert chooser.file.content == folder / "notes.txt"
+    assert chooser.input.value == str(folder / "notes.txt")
+
+
+def test_a_name_that_has_such_letters_is_taken_as_it_is(folder: Path) -> None:
+    for name in ('"a"', " a "):
+        (folder / name).write_bytes(b"x")
+        file = look_at(f"{folder}/{name}").file
+        assert file is not None
+        assert file.name == name
+
+
+def test_a_glob_follows_no_links_and_a_folder_is_no_glob(folder: Path) -> None:
+    (folder / "loop").symlink_to(folder)
+    (folder / "[ab]").mkdir()
+    (folder / "a").write_bytes(b"x")
+    (folder / "[ab]" / "b.txt").write_bytes(b"x")
+    found = look_at(f"{folder}/**/*.txt").files
+    assert sorted(one.name for one in found) == ["b.txt", "notes.txt"]
+    assert [one.path.name for one in look_at(f"{folder}/[ab]/").entries] == ["b.txt"]
+
+
 def test_a_path_may_begin_at_home_or_where_the_kernel_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,8 +114,11 @@ def test_the_blocking_upload_returns_the_result(
 def test_result_waits_so_long_and_the_upload_goes_on(client: CogniteClient) -> None:
     gate = Gate(content_of(1))
     upload = client.files.start_upload(gate)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"still runs after 0\.01 s, and goes on"):
         upload.result(timeout_s=0.01)
+    for wait in (upload.result, upload.wait_until_paused):
+        with pytest.raises(UsageError, match="timeout_s is a number of seconds"):
+            wait("3")  # type: ignore[operator]
     gate.open()
     assert upload.result(timeout_s=30).size == PART
 

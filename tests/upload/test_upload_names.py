@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 import pytest
 from upload_rig import asked
@@ -202,13 +203,24 @@ def test_a_place_that_is_none_on_earth_is_said(client: CogniteClient) -> None:
     assert uploaded.notes[0].startswith("geo_location: The latitude 6.64321e+06 is outside")
 
 
-@pytest.mark.parametrize("several", [list, tuple, set, pd.DataFrame])
+@pytest.mark.parametrize(
+    "several",
+    [list, tuple, set, pd.DataFrame, pd.Index, pd.Categorical, np.array, dict.fromkeys, iter],
+    ids=lambda one: one.__name__,
+)
+@pytest.mark.parametrize("named", [{}, {"name": "a"}], ids=["unnamed", "named"])
 def test_several_files_lead_to_what_takes_them(
-    client: CogniteClient, tmp_path: Path, several: Callable[[Any], Any]
+    cdf: Emulator,
+    client: CogniteClient,
+    tmp_path: Path,
+    several: Callable[[Any], Any],
+    named: dict[str, str],
 ) -> None:
     (tmp_path / "a").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"upload takes one file.*upload_many\(client"):
-        client.files.upload(several([str(tmp_path / "a")]))
+    said = {dict.fromkeys: "A dict is not bytes", iter: "upload_many" if named else "has no name"}
+    with pytest.raises(UsageError, match=said.get(several, r"one file.*upload_many\(client")):
+        client.files.upload(several([str(tmp_path / "a")]), **named)
+    assert cdf.requests() == []
 
 
 def test_content_of_a_file_is_one_file_too(client: CogniteClient, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import html
+import pickle
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,8 @@ from support import fired
 
 from cognite_nb_upload import CogniteClient
 from cognite_nb_upload.emulator import Emulator, Fault
-from cognite_nb_upload.widgets import MetadataForm
+from cognite_nb_upload.widgets import BrowserFiles, MetadataForm, SignIn, UploadPanel
+from cognite_nb_upload.widgets.form.node import NodeForm
 
 EVIL = '<img src=x onerror="alert(1)">'
 SPOOF = "evil\u202efdp.exe\nnext\x1b[31m"
@@ -126,3 +129,14 @@ def test_no_token_is_in_any_state(
     assert form.tasks.wait()
     state = str([one.get_state() for one in everything(form)]) + repr(form) + repr(form.client)
     assert cdf.token not in state
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", [MetadataForm, UploadPanel, SignIn, BrowserFiles, NodeForm])
+def test_a_widget_says_what_to_give_to_another_process(
+    kind: type[ipywidgets.Widget], way: Callable[[object], object]
+) -> None:
+    widget = kind()
+    with pytest.raises(TypeError, match=f"^{kind.__name__} is neither pickled nor copied: it is"):
+        way(widget)
+    widget.close()

@@ -29,6 +29,7 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.sources import AnyPlace
 from cognite_nb_upload.widgets.browser.direct import page_files
 from cognite_nb_upload.widgets.browser.link import AT_ONCE, Ask, Link
+from cognite_nb_upload.widgets.cell import OfThisKernel
 
 if TYPE_CHECKING:
     from cognite_nb_upload.transfer.files import AsyncFiles
@@ -79,7 +80,7 @@ class _Reader:
         return piece
 
 
-class BrowserFile:
+class BrowserFile(OfThisKernel):
     """A file on the computer of whoever looks at the notebook.
 
     `client.files.upload(file)` takes it like any other source; `file.upload(client)` does the same,

@@ -24,13 +24,13 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.progress.css import script
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
-from cognite_nb_upload.widgets.cell import close_last_run, made_here
+from cognite_nb_upload.widgets.cell import OfThisKernel, close_last_run, made_here
 from cognite_nb_upload.widgets.style import keep_order, make
 
 _STATIC: Final = Path(__file__).parent / "static"
 
 
-class BrowserFiles(anywidget.AnyWidget):
+class BrowserFiles(OfThisKernel, anywidget.AnyWidget):
     """A button and a place to drop files of one's own computer; `files` is what is chosen.
 
     Each of `files` can be uploaded like a path: `client.files.upload(file)`, or

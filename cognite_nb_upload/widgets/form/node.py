@@ -30,6 +30,7 @@ from cognite_nb_upload.models import (
 from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.models.views import CORE_FILE, FILE_VIEW
 from cognite_nb_upload.unfinished import as_async_client
+from cognite_nb_upload.widgets.cell import OfThisKernel
 from cognite_nb_upload.widgets.form import picker_spec as kinds
 from cognite_nb_upload.widgets.form.choices import Choice, ChoiceList, ChoiceLists, why_not
 from cognite_nb_upload.widgets.form.field import Field, TextField
@@ -168,7 +169,7 @@ class _NamePicker(Picker):
         return ""
 
 
-class NodeForm(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
+class NodeForm(OfThisKernel, ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no types
     """A form for a file of the data model.
 
     Attributes:

@@ -23,7 +23,8 @@ import traitlets
 from anyio import to_thread
 
 from cognite_nb_upload import background
-from cognite_nb_upload.batch.folders import names_several
+from cognite_nb_upload.api.values import trimmed
+from cognite_nb_upload.batch.folders import Walk, find, names_several
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import UploadToolkitError
@@ -98,7 +99,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What there is at a path that somebody types: a file, several, or what it may become."""
+    """What there is at a path that somebody types: a file, several, or what it may become.
+
+    `bare`: the text is that of the box without what came along with it.
+    """
 
     text: str
     file: ChosenFile | None = None
@@ -106,6 +110,7 @@ class Look:
     entries: tuple[Entry, ...] = ()
     more: int = 0
     said: str = ""
+    bare: bool = False
 
 
 # Ways to a browser's files that running uploads still read, while no panel shows them.
@@ -444,6 +449,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._list(look)
         self._say("" if found or (look.entries and self._open) else look.said)
         self.reason = "" if found else look.said
+        if look.bare:
+            self._set_text(look.text)
         if look.file is not None and isinstance(look.file.content, Address):
             self._set_text(str(look.file.content))  # a box is saved with the notebook
             self._say(f"{look.file.name}, of another store", "info")
@@ -520,15 +527,32 @@ async def _looked(text: str, look: Callable[..., Look], *given: object) -> Look:
 def look_at(text: str, page: int = 0) -> Look:
     """What there is at a typed path; reads the disk.
 
-    A folder is what ends in a slash; else the last word is the beginning of a name.
+    A folder is what ends in a slash; else the last word is the beginning of a name. Where nothing
+    is called so, what comes along with a path that is copied is left out: quotes, line breaks, and
+    marks that nobody sees, such as Windows puts before it.
     """
+    look, bare = _look_at(text, page), _bare(text)
+    if look.file or look.files or look.entries or bare in ("", text):
+        return look
+    other = _look_at(bare, page)
+    nothing = not (other.file or other.files or other.entries)
+    return look if nothing else replace(other, bare=True)
+
+
+def _bare(text: str) -> str:
+    bare = trimmed(text)
+    quoted = len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'"
+    return trimmed(bare[1:-1]) if quoted else bare
+
+
+def _look_at(text: str, page: int) -> Look:
     if is_address(text):
         return _elsewhere(text)
     folder, begins = _split(text)
     try:
         found = _file_at(text, folder / begins) if begins else None
-        if found is None and glob.has_magic(text):
-            return _several(text, glob.iglob(os.path.expanduser(text), recursive=True))
+        if found is None and glob.has_magic(text) and not os.path.isdir(os.path.expanduser(text)):
+            return _several(text, (one.path for one in find([text], Walk()) if not one.error))
         return found or _folder_at(text, folder, begins, page)
     except (OSError, ValueError) as error:
         return Look(text, said=f"{_shown(folder / begins)} cannot be read: {_why(error)}.")
