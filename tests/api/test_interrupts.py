@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +23,9 @@ from cognite_nb_upload.transfer.verify import PartDigest
 
 SCRIPT = """
 import sys
-from cognite_nb_upload import ClientConfig, CogniteClient, Token
+from cognite_nb_upload import ClientConfig, CogniteClient, Token, background
 
+background._GRACE_S = 300.0  # a call that does not end is given this long
 config = ClientConfig(
     client_name="script", project="demo", credentials=Token(sys.argv[2]), base_url=sys.argv[1]
 )
@@ -53,10 +54,13 @@ def running(cdf: Emulator, work: str, after: str = "") -> Iterator[subprocess.Po
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as script:
+        late = threading.Timer(60, script.kill)  # what does not end is seen by what it never says
+        late.start()
         try:
             assert said(script) == "begun"
             yield script
         finally:
+            late.cancel()
             script.kill()
 
 
@@ -108,7 +112,6 @@ def test_an_interrupted_call_ends_at_once_and_is_not_repeated(
     cdf.inject(Fault("stall_answer", route, times=None))
     with running(cdf, work) as script:
         until(cdf.fired)
-        interrupted_s = time.monotonic()
         script.send_signal(signal.SIGINT)
         if route == "download":
             assert said(script) == "Stopped never: the same call goes on with it."
@@ -116,7 +119,6 @@ def test_an_interrupted_call_ends_at_once_and_is_not_repeated(
         assert go_on(script) == "done"
     assert len(cdf.fired()) == 1
     assert routes(cdf).count(route) == 1
-    assert time.monotonic() - interrupted_s < 4  # a call that does not let go is given 5 s
 
 
 def test_an_interrupted_wait_for_the_next_try_ends_at_once(cdf: Emulator) -> None:

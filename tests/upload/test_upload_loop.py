@@ -99,7 +99,8 @@ def test_a_stopped_upload_does_not_wait_for_the_disk(
     client: CogniteClient, cdf: Emulator, tmp_path: Path, disk: SlowDisk
 ) -> None:
     disk.let.set()
-    upload = client.files.start_upload(file_of(tmp_path, 4), part_size=PART, max_bandwidth=4 * PART)
+    cdf.inject(Fault("stall", "part", part=3))
+    upload = client.files.start_upload(file_of(tmp_path, 4), part_size=PART)
     until(upload, lambda state: state.stored)
     disk.let.clear()
     upload.stop()

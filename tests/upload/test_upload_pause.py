@@ -25,7 +25,7 @@ from upload_rig import (
 
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient, Upload, UploadStopped, uploads
 from cognite_nb_upload.core import events as ev
-from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.transfer import engine
@@ -80,6 +80,7 @@ def test_a_second_pause_stops_them_at_once(
 ) -> None:
     upload, ear = flowing(client, file_of(tmp_path, 8), 3 * MIB), Ear()
     upload.listen(ear)
+    upload.set_limits(max_bandwidth=KIB)  # by the rate until now they end soon, and they do not
     upload.pause()
     ear.until_heard(ev.Waiting)
     before = upload.state
