@@ -171,6 +171,7 @@ def test_leaving_with_an_exception_stops_what_other_threads_are_sending(
     sender = threading.Thread(target=send, args=(session,))
     sender.start()
     assert under_way.wait(60)
+    until(lambda: fired(cdf))
     leave_with_an_exception(session)
     sender.join(60)
     assert [type(error) for error in ended] == [UploadStopped]
@@ -187,12 +188,13 @@ async def test_leaving_with_an_exception_stops_what_tasks_are_sending(
     under_way = threading.Event()
     session.listen(lambda state, event: under_way.set() if state.sent else None)
     sending = asyncio.ensure_future(session.upload_part_async(0, some_bytes()))
-    assert await asyncio.to_thread(under_way.wait, 10)
+    assert await asyncio.to_thread(under_way.wait, 60)
+    await asyncio.to_thread(until, lambda: fired(cdf))
     with pytest.raises(ZeroDivisionError):
         async with session:
             raise ZeroDivisionError
     with pytest.raises(UploadStopped):
-        await asyncio.wait_for(sending, 10)
+        await asyncio.wait_for(sending, 60)
     assert fired(cdf) == [("stall", "part")]
     assert "complete" not in routes(cdf)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.errors import SourceChanged
 from cognite_nb_upload.sources import AnyPlace, BytesSource, Source
+from cognite_nb_upload.store import read_ahead
 from cognite_nb_upload.store.read_ahead import ReadAhead, ReadPace
 
 CONTENT = random.Random(1).randbytes(3 * MIB + 17)
@@ -105,14 +108,23 @@ def test_the_next_block_is_read_before_it_is_asked_for_and_no_more() -> None:
     reader.close()
 
 
-def test_what_is_quick_is_read_by_the_thread_that_sends() -> None:
-    source = BytesSource(CONTENT)
-    before = threading.active_count()
+def test_what_is_quick_is_read_by_the_thread_that_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watched(BytesSource):
+        def read_at(self, offset: int, size: int) -> bytes | memoryview:
+            readers.add(threading.current_thread())
+            return super().read_at(offset, size)
+
+    readers, clock = set[threading.Thread](), count()
+    # However busy the machine is, no read takes longer than a microsecond.
+    monkeypatch.setattr(
+        read_ahead, "time", SimpleNamespace(monotonic=lambda: next(clock) / 1_000_000)
+    )
+    source = Watched(CONTENT)
     reader, room = ahead(source), memoryview(bytearray(4 * KIB))
     for at in range(0, MIB, len(room)):
         assert bytes(reader.read_piece(at, room)) == CONTENT[at : at + len(room)]
-    assert threading.active_count() <= before
     reader.close()
+    assert readers == {threading.current_thread()}
 
 
 def test_what_goes_wrong_ahead_is_told_when_its_bytes_are_asked_for() -> None:

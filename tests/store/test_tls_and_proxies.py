@@ -172,7 +172,7 @@ def behind(
     """A client that reaches CDF through a proxy alone."""
     monkeypatch.setenv("SSL_CERT_FILE", authority.file)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    config = config_of(safe, base_url=far(safe), stall_timeout_s=0.4)
+    config = config_of(safe, base_url=far(safe), stall_timeout_s=1.5)
     with CogniteClient(config) as client:
         yield client
 
@@ -242,7 +242,7 @@ def behind_tls(
     monkeypatch.setenv("SSL_CERT_FILE", authority.file)
     with TLSFront(proxy.port, certificate) as front:
         monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{front.port}")
-        config = config_of(safe, base_url=far(safe), stall_timeout_s=0.4)
+        config = config_of(safe, base_url=far(safe), stall_timeout_s=1.5)
         with CogniteClient(config) as client:
             yield client
 
