@@ -48,6 +48,10 @@ LONG: Final = (0.1, 0.5)
 STANDS: Final = (0.02, 0.25)
 _SOME: Final = (0.01, 0.1)
 _GROWS: Final = 0.04
+# Parts of a connection that carries so much are over in a second or two, and those that began
+# together wait for their answers together: some more have to bring so much, though the way is full.
+BRIEF: Final = 2 * LITTLE
+_SOME_PAY: Final = 0.03
 # Where there is a long queue, fewer have to reach this share of the rate.
 _FULL_AS_WELL: Final = 0.92
 # Another rate than the one that was settled on: the way has changed.
@@ -195,8 +199,7 @@ class Concurrency:
             case Step.MEASURE_AGAIN:
                 return self._based(rate)._one_more(now_s)
             case Step.ONE_MORE:
-                one = self.base_rate / self.base
-                if rate - self.base_rate >= max(_ONE_PAYS * one, _NOISE * self.base_rate / 2):
+                if rate - self.base_rate >= self._worth:
                     return self._based(rate)._one_more(now_s)
                 return self._back(now_s)
             case Step.FEWER:
@@ -210,9 +213,12 @@ class Concurrency:
 
     def _measured(self, rate: float, now_s: float) -> Concurrency:
         known, full = self._based(rate), self._queued(STANDS) or self._fills(rate)
-        if full and self.limit <= known._most(now_s):
-            return known  # and measured on, until the queue is gone, or is long
-        return known._double(now_s)
+        if not full or self.limit > known._most(now_s):
+            return known._double(now_s)
+        some = min(known._most(now_s), self.limit + self.limit // 2)
+        if some > self.limit and self._queued(STANDS) and known.per_connection > BRIEF:
+            return known._tried(some, Step.ONE_MORE, now_s)
+        return known  # and measured on, until the queue is gone, or is long
 
     def _after_doubling(self, rate: float, now_s: float) -> Concurrency:
         one = self.base_rate / self.base
@@ -230,6 +236,13 @@ class Concurrency:
         if abs(rate - self.base_rate) > _CHANGED * self.base_rate:
             return self._tried(self.limit, Step.MEASURE, now_s)
         return self._fewer(now_s) if self._queued(LONG) and self.limit > self.needed else self
+
+    @property
+    def _worth(self) -> float:
+        """Bytes/s that one more, or some more, have to bring."""
+        if self._queued(STANDS):
+            return _SOME_PAY * self.base_rate
+        return max(_ONE_PAYS * self.per_connection, _NOISE * self.base_rate / 2)
 
     def _fills(self, rate: float) -> bool:
         """True where there is some queue, and the rate still grows."""

@@ -162,6 +162,24 @@ def test_while_a_short_queue_stands_more_are_not_tried_and_fewer_are_not_needed(
     assert set(limits) == {START}
 
 
+def test_where_parts_are_over_in_a_moment_some_more_fill_what_their_answers_leave() -> None:
+    def link(n: int, _: float) -> float:
+        return 36 * MIB * min(1.0, 0.92 + 0.02 * (n - START))
+
+    how = {"trip_s": 0.05, "queue_s": 0.05}
+    assert drive(Concurrency(), link, 10, **how)[-1] == START + START // 2
+    slower = drive(Concurrency(), lambda n, now_s: link(n, now_s) / 3, 10, **how)
+    assert set(slower) == {START}  # their parts take long
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_some_more_bring_nothing_it_rests(seed: int) -> None:
+    link = noisy(shared(36 * MIB, 36 * MIB), 0.02, seed)
+    limits = drive(Concurrency(), link, 40, trip_s=0.05, queue_s=0.05)
+    assert set(limits) == {START, START + START // 2}
+    assert set(limits[30:]) == {START}
+
+
 def test_once_the_queue_is_gone_more_are_tried() -> None:
     link = shared(1e12, MIB)
     *_, waits = driven(Concurrency(), link, 5, trip_s=0.05, queue_s=0.04)
