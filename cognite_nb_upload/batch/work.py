@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -56,6 +57,7 @@ from cognite_nb_upload.core.state import UploadState
 from cognite_nb_upload.errors import UploadStopped, UploadToolkitError, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.evidence import Evidence
+from cognite_nb_upload.journal.folder import JournalWarning
 from cognite_nb_upload.journal.jobs import (
     JobRecord,
     Known,
@@ -63,6 +65,7 @@ from cognite_nb_upload.journal.jobs import (
     Remembered,
     end_unended,
     has_open_rows,
+    left_of,
     remembered,
     where_of,
 )
@@ -235,7 +238,27 @@ class BatchWork:
         if new and self._record is not None:
             self._list_rows(self._record, table)
         elif new:
+            if options.resume and not options.again and self._known.job is None:
+                self._tell_what_is_left(table, new)
             self._recorded(table)
+
+    def _tell_what_is_left(self, table: Table, new: Sequence[BatchRow]) -> None:
+        """Say so where a job of the same files was not ended, by a call with other fields."""
+        for job, requests in left_of(self._folder, self._place, _title(self._given)):
+            rows = [row for row in new if row.path in requests]
+            if not rows:
+                continue
+            was, now = requests[rows[0].path], request_of(table.fields(rows[0]))
+            names = sorted(name for name in {**was, **now} if was.get(name) != now.get(name))
+            text = (
+                f"An unfinished job of the same files is left, with {job.done} of {job.files} in "
+                f"CDF; this call differs in {', '.join(names) or 'what it asks for'}. "
+                f"`resume({job.id!r})` goes on with that one, `forget({job.id!r})` drops it."
+            )
+            for row in rows:
+                row.add_note(text)
+            with suppress(JournalWarning):  # where warnings are errors, the job goes on
+                warnings.warn(JournalWarning(text), stacklevel=2)
 
     def _read(self) -> Table:
         options, given = self._options, self._given

@@ -340,6 +340,18 @@ def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise _damaged(path, sound.line_no, sound.fault)
 
 
+def left_of(folder: Path, place: Place, title: str) -> Iterator[tuple[JobRow, dict[str, Fact]]]:
+    """Unfinished jobs of a project that have this title and that nobody sends.
+
+    With the request of each of their files, by its path.
+    """
+    for row in jobs(folder):
+        same = (row.project, row.base_url, row.title) == (place.project, place.base_url, title)
+        if same and row.state == "unfinished" and not row.held_by:
+            with contextlib.suppress(OSError, JournalDamaged):
+                yield row, dict(rows_of(folder / f"{row.id}{SUFFIX}"))
+
+
 def journal_files(folder: Path) -> list[Path]:
     """The jobs in a folder, the last touched first."""
     found = []

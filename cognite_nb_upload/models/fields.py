@@ -287,7 +287,7 @@ def _into_time(value: object) -> str:
         return ": use datetime(value.year, value.month, value.day, tzinfo=UTC)"
     if _kind(value) == "datetime64":
         return ": use pandas.Timestamp(value, tz='UTC')"
-    return ": use value.to_timestamp()" if hasattr(value, "to_timestamp") else ""
+    return ": use value.to_timestamp()" if _kind(value) == "Period" else ""
 
 
 def _list(field: str, value: object, example: str, most: int) -> list[Any]:

@@ -120,6 +120,24 @@ def test_what_failed_is_sent_by_the_same_line(cdf: Emulator, many: Many, folder:
     assert [job.done for job in jobs(ended=True)] == [4]
 
 
+@pytest.mark.filterwarnings("default::cognite_nb_upload.journal.folder.JournalWarning")
+def test_a_job_that_is_left_is_told_to_the_same_line_with_another_time(
+    cdf: Emulator, many: Many, folder: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    cdf.inject(Fault("status", "put", status=400))
+    first = many(folder, metadata={"at": "10:00"})
+    assert sorted(first["status"]) == ["done"] * 3 + ["failed"]
+    assert len(cdf.fired()) == 1
+    (left,) = unfinished_jobs().index
+    again = many(folder, metadata={"at": "10:01"})
+    said = f"is left, with 3 of 4 in CDF; this call differs in metadata. `resume('{left}')` goes on"
+    assert list(again["status"]) == ["done"] * 4
+    assert all(said in note for note in again["note"])
+    assert [said in str(one.message) for one in recwarn] == [True]
+    forget(left)
+    assert set(many(folder, metadata={"at": "10:02"})["note"]) == {""}
+
+
 def test_stopped_rows_are_not_failed_and_the_same_line_goes_on_with_what_was_begun(
     cdf: Emulator, client: CogniteClient, many: Many, folder: Path, uploaded: Uploaded
 ) -> None:
