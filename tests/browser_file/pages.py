@@ -157,21 +157,23 @@ class Page:
     def _on_put(self, message: Mapping[str, Any]) -> None:
         if message["key"] in self.files:
             self._working[message["no"]] = message
-            threading.Thread(target=self._put, args=(message,), daemon=True).start()
+            at, size = message["at"], message["size"]
+            data = self.files[message["key"]][at : at + size]
+            threading.Thread(target=self._put, args=(message, data), daemon=True).start()
 
     def _on_abort(self, message: Mapping[str, Any]) -> None:
         self.aborted.append(message["no"])
 
-    def _put(self, message: Mapping[str, Any]) -> None:
+    def _put(self, message: Mapping[str, Any], data: bytes) -> None:
+        """Send a part, until the page is loaded anew: what works for it ends there."""
         no, at, size = message["no"], message["at"], message["size"]
         self.puts.append((at, size))
         told: dict[str, Any] = {"status": 0, "headers": {}, "text": "", "redirected": False}
         if self.stuck:
             self.hear({"kind": "sent", "sent": [[no, size // 2]]}, [])
-            while no not in self.aborted:
+            while no in self._working and no not in self.aborted:
                 time.sleep(0.01)
-        elif self.cors:
-            data = self.files[message["key"]][at : at + size]
+        elif self.cors and no in self._working:
             with suppress(OSError, http.client.HTTPException):
                 told |= _really_put(message["url"], data)
             if told["status"]:

@@ -47,7 +47,7 @@ def direct(make_files: Make) -> tuple[BrowserFile, Page]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    for _ in range(1500):
+    for _ in range(6000):
         if true():
             return
         Event().wait(0.01)
