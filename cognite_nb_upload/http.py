@@ -125,7 +125,8 @@ def tls_context() -> ssl.SSLContext:
     set, what the operating system trusts.
     """
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-    cafile = next((os.environ[name] for name in names if os.environ.get(name)), None)
+    found = (os.environ.get(name, "").strip().strip("\"'") for name in names)
+    cafile = next(filter(None, found), None)
     return _tls_context(cafile, os.getpid())
 
 

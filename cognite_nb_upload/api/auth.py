@@ -13,7 +13,15 @@ from typing import Protocol, runtime_checkable
 
 from cognite_nb_upload.api.oauth.held import Header, Held, TokenSource
 from cognite_nb_upload.api.oauth.provider import Refused, Tokens, ask_provider, tokens_of
-from cognite_nb_upload.api.values import checked_cluster, cleaned, cleaned_token, trimmed
+from cognite_nb_upload.api.values import (
+    checked_cluster,
+    cleaned,
+    cleaned_scopes,
+    cleaned_text,
+    cleaned_token,
+    entra_authority,
+)
+from cognite_nb_upload.core.numbers import checked_seconds
 from cognite_nb_upload.core.secret import NotPickled, Secret
 from cognite_nb_upload.errors import ConfigError
 from cognite_nb_upload.http import checked_base_url
@@ -74,7 +82,7 @@ class OAuthClientCredentials(TokenSource):
         timeout_s: how long one request to the provider may take, in seconds.
 
     Raises:
-        ConfigError: `token_url` is not https (http only on this machine).
+        ConfigError: `token_url` is not https (http only on this machine), or something is missing.
     """
 
     def __init__(
@@ -90,10 +98,13 @@ class OAuthClientCredentials(TokenSource):
     ) -> None:
         self.token_url = checked_base_url(cleaned("token_url", token_url), "token_url")
         self.client_id = cleaned("client_id", client_id)
-        self._secret = Secret(trimmed(client_secret))
-        self._scopes = scopes if isinstance(scopes, str) else " ".join(scopes)
-        self._audience = audience
-        self._timeout_s = timeout_s
+        self._secret = Secret(cleaned_text("client_secret", client_secret))
+        for name, value in (("client_id", self.client_id), ("client_secret", self._secret)):
+            if not value:
+                raise ConfigError(f"{name} is empty; give that of the application.")
+        self._scopes = cleaned_scopes("scopes", scopes)
+        self._audience = None if audience is None else cleaned("audience", audience)
+        self._timeout_s = checked_seconds("timeout_s", timeout_s)
         super().__init__(clock)
 
     @classmethod
@@ -101,9 +112,8 @@ class OAuthClientCredentials(TokenSource):
         cls, tenant_id: str, client_id: str, client_secret: str, cluster: str
     ) -> OAuthClientCredentials:
         """For Microsoft Entra ID, by tenant and CDF cluster."""
-        tenant = cleaned("tenant_id", tenant_id)
         return cls(
-            f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+            f"{entra_authority(tenant_id)}/oauth2/v2.0/token",
             client_id,
             client_secret,
             [f"https://{checked_cluster(cluster)}.cognitedata.com/.default"],

@@ -9,9 +9,14 @@ from typing import Any
 
 from cognite_nb_upload.api.auth import Credentials
 from cognite_nb_upload.api.environment import checked_root, settings_of, url_of_cluster, variables
-from cognite_nb_upload.api.values import checked_cluster, checked_project, cleaned_header, trimmed
+from cognite_nb_upload.api.values import (
+    checked_cluster,
+    checked_project,
+    cleaned_header,
+    cleaned_text,
+)
 from cognite_nb_upload.core.congestion import Congestion, checked_congestion
-from cognite_nb_upload.core.numbers import as_seconds, check_seconds
+from cognite_nb_upload.core.numbers import check_seconds, checked_seconds
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.errors import ConfigError, UsageError
 
@@ -54,7 +59,7 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without asking CDF."""
-        object.__setattr__(self, "client_name", trimmed(self.client_name))
+        object.__setattr__(self, "client_name", cleaned_text("client_name", self.client_name))
         if not self.client_name:
             raise ConfigError("client_name is empty; give your application's name.")
         if not self.client_name.isprintable():
@@ -62,9 +67,12 @@ class ClientConfig:
         if not self.client_name.isascii():
             raise ConfigError(f"client_name {self.client_name!r} goes into a header: use ASCII.")
         object.__setattr__(self, "project", checked_project(self.project))
-        if not isinstance(self.credentials, Credentials):
+        given: Any = self.credentials
+        is_class = isinstance(given, type)
+        if is_class or not isinstance(given, Credentials):
+            what = f"the class {given.__name__}" if is_class else f"a {type(given).__name__}"
             raise ConfigError(
-                f"credentials is a {type(self.credentials).__name__}; give Token(...), "
+                f"credentials is {what}; give Token(...), "
                 "OAuthClientCredentials(...), OAuthDeviceCode(...), OAuthInteractive(...) or a "
                 "credential provider of the official SDK."
             )
@@ -73,7 +81,7 @@ class ClientConfig:
         url = self.base_url or url_of_cluster(checked_cluster(self.cluster))
         object.__setattr__(self, "base_url", checked_root(url, "base_url"))
         for name in ("timeout_s", "transfer_timeout_s", "stall_timeout_s"):
-            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
+            object.__setattr__(self, name, checked_seconds(name, getattr(self, name)))
         object.__setattr__(self, "congestion", _congestion(self.congestion))
         for name, kind in (("retry", Retry), ("headers", Mapping)):
             given = getattr(self, name)
@@ -125,13 +133,6 @@ class ClientConfig:
             raise ConfigError(f"There is no setting {', '.join(sorted(wrong))}.")
         found = settings_of(variables(env, dotenv), cache)
         return cls(**{**found, "client_name": "cognite_nb_upload", **settings})
-
-
-def _seconds(name: str, value: object) -> float:
-    try:
-        return as_seconds(name, value)
-    except UsageError as error:
-        raise ConfigError(str(error)) from None
 
 
 def _congestion(value: object) -> Congestion:

@@ -19,18 +19,19 @@ from cognite_nb_upload.api.values import (
     checked_project,
     checked_tenant,
     cleaned,
+    cleaned_text,
     cleaned_token,
-    trimmed,
 )
 from cognite_nb_upload.core.secret import REDACTED
 from cognite_nb_upload.errors import ConfigError
-from cognite_nb_upload.http import checked_base_url, redacted
+from cognite_nb_upload.http import checked_base_url, host_of, redacted
 
 FLOWS: Final = ("client_credentials", "interactive", "device_code", "token")
 # The public client that the toolkit signs in with by device code at Entra ID, and so does not
 # write into its `.env`: TOOLKIT_CLIENT_ENTRA_ID in the `constants.py` of cognite-toolkit.
 TOOLKIT_CLIENT: Final = "fb9d503b-ac25-44c7-a75d-8fbcd3a206bd"
 _CDF_TOKEN_URL: Final = "https://auth.cognite.com/oauth2/token"  # noqa: S105 # an address
+_IN_BROWSER: Final = "fusion.cognite.com"
 _TOKENS: Final = frozenset({"CDF_TOKEN", "COGNITE_TOKEN"})
 _MAY_HAVE_SPACES: Final = frozenset({"IDP_CLIENT_SECRET", "IDP_SCOPES", "IDP_AUDIENCE"})
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
@@ -47,7 +48,7 @@ class Variables(Mapping[str, str]):
         value = self._env[name]
         if name in _TOKENS:
             return cleaned_token(value, name)
-        return trimmed(value) if name in _MAY_HAVE_SPACES else cleaned(name, value)
+        return (cleaned_text if name in _MAY_HAVE_SPACES else cleaned)(name, value)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._env)
@@ -71,14 +72,25 @@ def variables(
         )
     if dotenv is None or dotenv is False:
         return Variables(given)
-    path = _nearest() if dotenv is True else Path(os.path.expanduser(dotenv))
+    path = _dotenv_path(dotenv)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        is_text = not isinstance(error, UnicodeError)
+        why = getattr(error, "strerror", None) or (
+            "that is no path" if is_text else "it is not UTF-8 text"
+        )
         raise ConfigError(f"The file {path} cannot be read: {why}.") from None
     # The two are merged when a value is read: a token of the process may be another one by then.
     return Variables(ChainMap(given, read_dotenv(text, given)))  # type: ignore[arg-type]
+
+
+def _dotenv_path(given: str | os.PathLike[str] | bool) -> Path:
+    if given is True:
+        return _nearest()
+    if not isinstance(given, str | os.PathLike):
+        raise ConfigError(f"dotenv is the path of a file or True, not {type(given).__name__}.")
+    return Path(os.path.expanduser(given))
 
 
 def _nearest() -> Path:
@@ -297,6 +309,14 @@ def url_of_cluster(cluster: str) -> str:
 def checked_root(url: object, name: str) -> str:
     """CDF's address without a path to one of its endpoints."""
     found = checked_base_url(cleaned(name, url), name)
+    host = host_of(found)
+    if host in ("http", "https"):  # https://https://host
+        raise ConfigError(f"{name} {redacted(found)!r} has its https twice; give https://host.")
+    if host == _IN_BROWSER or host.endswith(f".{_IN_BROWSER}"):
+        raise ConfigError(
+            f"{name} {redacted(found)!r} is a page for people; the API is at "
+            "https://<cluster>.cognitedata.com."
+        )
     if "?" in found or "#" in found or "/api/v1" in found:
         raise ConfigError(f"{name} {redacted(found)!r} goes on after the host; give https://host.")
     return found

@@ -37,7 +37,7 @@ from cognite_nb_upload.background import run_sync, running_loop, ticking, until_
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import NotPickled, Secret
-from cognite_nb_upload.errors import APIError, CDFUnreachable, SignInFailed, UsageError
+from cognite_nb_upload.errors import APIError, CDFUnreachable, ConfigError, SignInFailed, UsageError
 from cognite_nb_upload.models.wire import to_ms
 from cognite_nb_upload.process import PerProcess
 
@@ -279,6 +279,11 @@ class Rpc(NotPickled):
             abandon_on_cancel=True,
             limiter=self._pool().signing_in,
         )
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            raise ConfigError(
+                f"{type(credentials).__name__}.authorization_header() gives a header's name and "
+                f"value, as ('Authorization', 'Bearer ...'), not {type(given).__name__}."
+            )
         return cleaned_header(*given)
 
     async def _of_person(self, person: PersonCredentials, send: _Send) -> tuple[str, str]:

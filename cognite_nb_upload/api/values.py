@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from cognite_nb_upload.errors import ConfigError
 
 _QUOTES: Final = frozenset("\"'")
-_CLUSTER: Final = re.compile(r"(?i)[a-z0-9-]+(\.[a-z0-9-]+)*")
+_CLUSTER: Final = re.compile(r"(?i)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _DOMAIN: Final = ".cognitedata.com"
+ENTRA_HOST: Final = "login.microsoftonline.com"
 
 
 def trimmed(text: str) -> str:
@@ -47,6 +49,37 @@ def cleaned(name: str, text: object) -> str:
         if _is_unseen(char):
             raise ConfigError(f"{name} has {_called(char)} after its character {at}: remove it.")
     return word
+
+
+def cleaned_text(name: str, text: object) -> str:
+    """Text that may have spaces inside: what is around it is dropped, a pair of quotes too.
+
+    Raises:
+        ConfigError: it is no text, or has a line break inside; it is not shown.
+    """
+    if not isinstance(text, str):
+        raise ConfigError(f"{name} is text, not {type(text).__name__}.")
+    found = trimmed(text)
+    if len(found) >= 2 and found[0] == found[-1] and found[0] in _QUOTES:
+        found = trimmed(found[1:-1])
+    if len(found.splitlines()) > 1:
+        raise ConfigError(f"{name} has a line break: remove it.")
+    return found
+
+
+def cleaned_scopes(name: str, given: object) -> str:
+    """Scopes, as text parted by spaces or several texts, in one text.
+
+    Raises:
+        ConfigError: they are neither.
+    """
+    several = [given] if isinstance(given, str) else given
+    if not isinstance(several, Iterable) or isinstance(several, bytes):
+        raise ConfigError(f"{name} is a list of text, not {type(given).__name__}.")
+    words = list(several)
+    if wrong := next((one for one in words if not isinstance(one, str)), None):
+        raise ConfigError(f"{name} is a list of text, and {type(wrong).__name__} is in it.")
+    return " ".join(word for one in words for word in one.split())
 
 
 def cleaned_token(text: object, name: str = "The token") -> str:
@@ -109,6 +142,18 @@ def checked_tenant(tenant: str, name: str) -> str:
     return tenant
 
 
+def entra_authority(tenant_id: object) -> str:
+    """The authority of a tenant of Microsoft Entra ID.
+
+    Raises:
+        ConfigError: it is empty, or neither an id nor a domain.
+    """
+    tenant = checked_tenant(cleaned("tenant_id", tenant_id), "tenant_id")
+    if not tenant:
+        raise ConfigError("tenant_id is empty; give the id of the tenant or its domain.")
+    return f"https://{ENTRA_HOST}/{tenant}"
+
+
 def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "base_url") -> str:
     """The name of a cluster, such as `westeurope-1`.
 
@@ -116,14 +161,16 @@ def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "bas
         ConfigError: it is an address; the sentence says what to write instead.
     """
     word = cleaned(name, cluster)
-    host = re.sub(r"(?i)^[a-z]+://", "", word).partition("/")[0].lower()
-    if _CLUSTER.fullmatch(word) and not host.endswith(_DOMAIN):
-        return word
-    short = host.removesuffix(_DOMAIN)
-    if host.endswith(_DOMAIN) and _CLUSTER.fullmatch(short):
-        raise ConfigError(
-            f"{name} is a name such as 'westeurope-1', not an address: use {short!r}."
-        )
+    host = re.sub(r"(?i)^[a-z]+://", "", word).partition("/")[0].partition(":")[0]
+    host = host.rstrip(".").lower()
+    short = host.removesuffix(_DOMAIN).removesuffix(_DOMAIN.removesuffix(".com"))
+    if _CLUSTER.fullmatch(short) and short != _DOMAIN.lstrip("."):
+        if short == word.lower():
+            return word
+        if short != host or short == word.lower().rstrip("./"):
+            raise ConfigError(
+                f"{name} is a name such as 'westeurope-1', not an address: use {short!r}."
+            )
     raise ConfigError(
         f"{name} is a name such as 'westeurope-1'; for an address of another form use {url_name}."
     )

@@ -110,6 +110,18 @@ def as_wait(name: str, value: object) -> float | None:
     return min(max(0.0, float(value)), TIMEOUT_MAX)
 
 
+def checked_seconds(name: str, value: object) -> float:
+    """`as_seconds` of a setting.
+
+    Raises:
+        ConfigError: it is no number above 0.
+    """
+    try:
+        return as_seconds(name, value)
+    except UsageError as error:
+        raise ConfigError(str(error)) from None
+
+
 def check_seconds(name: str, value: object) -> None:
     """See that a setting is a time to wait.
 

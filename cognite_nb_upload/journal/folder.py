@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import warnings
@@ -83,8 +84,20 @@ class JournalRow:
 
 def state_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     """Where journals are: here, else `$COGNITE_NB_UPLOAD_STATE`, else the user's state folder."""
-    chosen = folder or os.environ.get(STATE_VARIABLE)
-    return absolute(chosen) if chosen else _default_folder()
+    chosen = folder or os.environ.get(STATE_VARIABLE, "").strip().strip("\"'")
+    if not chosen:
+        return _default_folder()
+    return _as_first_seen(os.fsdecode(chosen)) if folder is None else absolute(chosen)
+
+
+@functools.lru_cache(maxsize=64)
+def _first_seen(text: str) -> Path:
+    return absolute(text)
+
+
+def _as_first_seen(text: str) -> Path:
+    """The variable's folder: the same one for the whole process, whatever `%cd` does."""
+    return absolute(text) if os.path.isabs(text) or text.startswith("~") else _first_seen(text)
 
 
 def path_of(mark: Fingerprint, folder: Path) -> Path:

@@ -18,6 +18,8 @@ from cognite_nb_upload.sources.given import (
     is_spooled,
     own_name,
     refuse_others,
+    stands_at,
+    unpacked_name,
     unpacks,
 )
 from cognite_nb_upload.sources.memory import COPIED_UP_TO, BytesSource, LiveBytesSource
@@ -79,6 +81,8 @@ __all__ = [
     "region_of",
     "says_more",
     "shown_path",
+    "stands_at",
+    "unpacked_name",
     "unpacks",
     "witness_of",
 ]

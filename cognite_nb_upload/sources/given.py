@@ -39,7 +39,11 @@ Content = (
 # To go back in these is to decompress from their beginning: they are read once, and spooled.
 _PACKED: Final = (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)
 _COMPRESSED: Final = (*_PACKED, zipfile.ZipExtFile)
-_PACKED_SUFFIXES: Final = frozenset({".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".z"})
+_PACKED_SUFFIXES: Final = frozenset(
+    {".gz", ".gzip", ".bgz", ".bgzf", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".z"}
+)
+# Formats whose packed form has a suffix of its own.
+_PACKED_FORMATS: Final = {".svgz": ".svg", ".emz": ".emf", ".wmz": ".wmf"}
 _PACKED_TARS: Final = frozenset({".tgz", ".tbz", ".tbz2", ".txz", ".tzst"})
 
 
@@ -64,6 +68,7 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
         return _memory(content, length, name)
     if isinstance(content, os.PathLike):
         return FileSource.open(cast("os.PathLike[str]", content), length)
+    _refuse_unordered(content)
     if hasattr(content, "read"):
         return _of_file(cast("IO[bytes]", content), length, name)
     if hasattr(content, "fs") and hasattr(content, "open"):  # fsspec's OpenFile, not yet opened
@@ -71,7 +76,6 @@ def as_source(content: object, length: int | None = None, name: str = "") -> Sou
     if isinstance(content, AsyncIterable):
         raise UsageError("An async iterator is read with upload_part_async, not upload_part.")
     _refuse_masked(content, name)
-    _refuse_unordered(content)
     if (view := _buffer_of(content)) is not None:
         return _memory(view, length, name)
     _refuse_arrays(content)
@@ -126,6 +130,11 @@ def give_back(content: object, source: Source) -> None:
 def at_its_end(source: Source) -> int:
     """The position of a file object that had nothing left; 0 where there was something."""
     return 0 if source.size else getattr(source, "_claimed_from", None) or 0
+
+
+def stands_at(source: Source) -> int:
+    """The position of a file object from which on it is taken; 0 at its beginning."""
+    return getattr(source, "_claimed_from", None) or 0
 
 
 def is_spooled(content: object) -> bool:
@@ -192,7 +201,15 @@ def _refuse_unordered(content: object) -> None:
     """What would be sent in part, its keys alone, or in an order that nobody has chosen."""
     kind = type(content).__name__
     if isinstance(content, Mapping):
-        raise UsageError(f"A {kind} is not bytes: write it first, as json.dumps(content) does.")
+        todo = "write it first, as json.dumps(content) does"
+        if "content" in content:  # a file as ipywidgets' FileUpload has it
+            todo = "give value['content'], name=value['name']"
+        raise UsageError(f"A {kind} is not bytes: {todo}.")
+    tarfile = sys.modules.get("tarfile")  # what made one has loaded it
+    if isinstance(content, zipfile.ZipFile):
+        raise UsageError(f"A {kind} is not bytes: give its path, or archive.open(member).")
+    if tarfile is not None and isinstance(content, tarfile.TarFile):
+        raise UsageError(f"A {kind} is not bytes: give its path, or archive.extractfile(member).")
     if isinstance(content, Set):
         raise UsageError(f"A {kind} has no order that its bytes could have: give a list of them.")
 
@@ -329,13 +346,17 @@ def own_name(content: object) -> str:
         return Path(os.fsdecode(content)).name
     if _is_tar_member(content):
         return ""  # its `name` is that of the archive
-    name = getattr(content, "name", None) or getattr(content, "path", None)
+    name = None
+    if hasattr(content, "read") and not isinstance(content, _PACKED):
+        name = getattr(content, "filename", None)  # a web form's file: its `name` is the field's
+    if not isinstance(name, str) or not name:
+        name = getattr(content, "name", None) or getattr(content, "path", None)
     if isinstance(name, bytes | os.PathLike):  # as `io.FileIO(path)` keeps it
         name = os.fsdecode(name)
     if not isinstance(name, str) or name.startswith(("<", "/dev/", "/proc/")):
         return ""  # a pipe, `<stdin>`, `<fdopen>`
     name = os.path.basename(name)
-    return _unpacked_name(name) if unpacks(content) else name
+    return unpacked_name(name) if unpacks(content) else name
 
 
 def unpacks(content: object) -> bool:
@@ -351,8 +372,11 @@ def _is_tar_member(content: object) -> bool:
     return tarfile is not None and isinstance(content, tarfile.ExFileObject)
 
 
-def _unpacked_name(name: str) -> str:
+def unpacked_name(name: str) -> str:
+    """What a packed file's content is called: `x.csv` for `x.csv.gz`."""
     stem, suffix = os.path.splitext(name)
+    if (plain := _PACKED_FORMATS.get(suffix.lower())) is not None:
+        return stem + plain
     if suffix.lower() in _PACKED_TARS:
         return f"{stem}.tar"
     return stem if suffix.lower() in _PACKED_SUFFIXES else name

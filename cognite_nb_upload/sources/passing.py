@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 import uuid
@@ -13,7 +14,7 @@ from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.errors import SourceChanged, UsageError
-from cognite_nb_upload.sources.file import FileSource
+from cognite_nb_upload.sources.file import FileSource, checked_length
 from cognite_nb_upload.sources.port import (
     BLOCK,
     AnyPlace,
@@ -26,8 +27,8 @@ class Spool:
     """A temporary file that is filled once and then read again and again."""
 
     def __init__(self, length: int | None, name: str) -> None:
+        self._length = None if length is None else checked_length(sys.maxsize, length, name)
         self._file = tempfile.TemporaryFile(prefix="cognite_nb_upload-")
-        self._length = length
         self._name = name
         self._size = 0
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from anyio import CancelScope
 
@@ -66,9 +66,9 @@ class EarlyAnswers:
         self._size: int | None = None
         self._file: CDFFile | None = None
         self._unlisten = feed.listen(self._hear)
-        self._tasks = [self._begun(self._ask_size())]
+        self._tasks = [self._begun(self._ask_size)]
         if size is not None:
-            self._tasks.append(self._begun(self._ask_file()))
+            self._tasks.append(self._begun(self._ask_file))
 
     def began(self, seconds: float) -> None:
         """CDF has begun the file, and took so long for that."""
@@ -97,11 +97,11 @@ class EarlyAnswers:
         with CancelScope(shield=True):
             await asyncio.wait(self._tasks)
 
-    def _begun(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begun(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         async def quiet() -> None:
             with suppress(asyncio.CancelledError):
                 try:
-                    await work
+                    await work()  # made here: a task that is cancelled at once makes none
                 except Exception as error:
                     _log.debug("An early answer did not come: %s", type(error).__name__)
 

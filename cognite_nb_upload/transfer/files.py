@@ -56,6 +56,8 @@ from cognite_nb_upload.sources import (
     is_spooled,
     passes_once,
     refuse_others,
+    stands_at,
+    unpacked_name,
     unpacks,
 )
 from cognite_nb_upload.store.download import AT_ONCE
@@ -455,7 +457,7 @@ class AsyncFiles(FileEndpoints):
                 made = _node(node, name, fields)
                 order = self._node_order(content, made, plan, overwrite=overwrite)
                 return replace(order, notes=_notes(source, content, None), **how)
-            about = _about(name, fields)
+            about = _about(name, fields, unpacked=unpacks(source))
             order = self._new_order(content, about, plan, overwrite=overwrite)
             return replace(order, notes=_notes(source, content, about), **how)
 
@@ -741,7 +743,7 @@ def _node(node: object, name: Any, fields: dict[str, Any]) -> FileNode:
     return node_of(found, {"name": name, **fields})
 
 
-def _about(name: str, fields: dict[str, Any]) -> FileMetadata:
+def _about(name: str, fields: dict[str, Any], *, unpacked: bool) -> FileMetadata:
     given = [one for one in NODE_ONLY if fields.pop(one, None) is not None]
     if given:
         raise UsageError(
@@ -749,7 +751,7 @@ def _about(name: str, fields: dict[str, Any]) -> FileMetadata:
             "node=(space, external_id) as well."
         )
     if fields.get("mime_type") is None:
-        fields["mime_type"] = guess_mime_type(name)
+        fields["mime_type"] = guess_mime_type(unpacked_name(name) if unpacked else name)
     return FileMetadata.of(name=name, **fields)
 
 
@@ -758,6 +760,8 @@ def _notes(given: object, source: Source, about: FileMetadata | None) -> tuple[s
     notes = []
     if unpacks(given):
         notes.append(f"What is sent is unpacked: {show_bytes(source.size)} as {source.name!r}.")
+    if source.size and (start := stands_at(source)):
+        notes.append(f"What is sent begins at byte {start}, where the file stood.")
     if not source.size and is_spooled(given):
         notes.append(f"{_kind(given)} gave no bytes: the file is empty.")
     if shown_address(given) and isinstance(source, FileSource) and source.path is None:

@@ -23,7 +23,8 @@ from cognite_nb_upload.api.environment import TOOLKIT_CLIENT
 from cognite_nb_upload.api.interop import checked_config
 from cognite_nb_upload.api.oauth.device_code import OAuthDeviceCode
 from cognite_nb_upload.api.oauth.interactive import OAuthInteractive
-from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt, entra_authority
+from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt
+from cognite_nb_upload.api.values import entra_authority
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.core.retry import Retry
 from cognite_nb_upload.core.secret import Secret

@@ -15,6 +15,8 @@ from cognite_nb_upload import (
     CogniteClient,
     ConfigError,
     OAuthClientCredentials,
+    OAuthDeviceCode,
+    OAuthInteractive,
     Retry,
     Token,
 )
@@ -263,3 +265,112 @@ def test_a_file_of_variables_may_be_in_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "my.env").write_text("CDF_PROJECT=p\nCDF_CLUSTER=api\nCDF_TOKEN=t\n")
     assert ClientConfig.from_env({}, dotenv="~/my.env").project == "p"
+
+
+TOKEN_URL = "https://login.example/token"
+
+
+@pytest.mark.parametrize("value", [None, 5, b"planted", ""])
+@pytest.mark.parametrize("name", ["client_id", "client_secret", "token_url"])
+def test_what_a_client_signs_in_with_is_told_at_once_where_it_is_none(
+    name: str, value: Any
+) -> None:
+    """As `os.environ.get` gives it where the variable is missing."""
+    given: Any = {"token_url": TOKEN_URL, "client_id": "id", "client_secret": "planted"}
+    with pytest.raises(ConfigError, match=name) as refused:
+        OAuthClientCredentials(**{**given, name: value})
+    assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("scopes", None), ("scopes", 5), ("scopes", [5]), ("audience", 5), ("timeout_s", "5"),
+        ("timeout_s", 0), ("timeout_s", None),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_sign_in_that_cannot_be_is_refused(setting: str, value: Any) -> None:
+    given: Any = {setting: value}
+    with pytest.raises(ConfigError, match=setting):
+        OAuthClientCredentials(TOKEN_URL, "id", "secret", **given)
+    if value is not None:
+        with pytest.raises(ConfigError, match=setting):
+            OAuthInteractive(TOKEN_URL, "id", **{"scopes": ["a"], **given})
+
+
+@pytest.mark.parametrize("port", ["53000", -1, 65536, 1.5, True])
+def test_a_port_that_cannot_be_is_refused(port: Any) -> None:
+    with pytest.raises(ConfigError, match="redirect_port is a number from 0 to 65535"):
+        OAuthInteractive(TOKEN_URL, "id", ["a"], port)
+
+
+@pytest.mark.parametrize("cache", [5, "a\0b"])
+def test_a_cache_that_is_no_path_is_refused(cache: Any) -> None:
+    with pytest.raises(ConfigError, match="cache is True, or the path"):
+        OAuthDeviceCode(TOKEN_URL, "id", ["a"], cache=cache)
+
+
+@pytest.mark.parametrize("tenant", [None, "", "a/b", "https://login.microsoftonline.com/abc"])
+def test_a_tenant_that_is_none_is_refused(tenant: Any) -> None:
+    with pytest.raises(ConfigError, match="tenant_id"):
+        OAuthClientCredentials.entra_id(tenant, "id", "secret", "westeurope-1")
+    with pytest.raises(ConfigError, match="tenant_id"):
+        OAuthDeviceCode.entra_id(tenant, "id", "westeurope-1")
+
+
+def test_a_secret_in_quotes_is_without_them(cdf: Emulator) -> None:
+    """As `docker run --env-file` leaves them."""
+    env = {**env_of(cdf), "LOGIN_FLOW": "client_credentials", "IDP_CLIENT_ID": '"a"',
+           "IDP_CLIENT_SECRET": '"s e"\n', "IDP_TOKEN_URL": TOKEN_URL}  # fmt: skip
+    credentials: Any = ClientConfig.from_env(env).credentials
+    assert (credentials.client_id, credentials._secret.reveal()) == ("a", "s e")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [
+        ("cognitedata.com", "another form"), ("-", "another form"),
+        ("westeurope-1.cognitedata", "use 'westeurope-1'"), ("westeurope-1/", "use 'westeurope-1'"),
+        ("westeurope-1.cognitedata.com.", "use 'westeurope-1'"),
+        ("westeurope-1.cognitedata.com:443", "use 'westeurope-1'"),
+    ],
+)  # fmt: skip
+def test_more_than_a_cluster_is_told(cluster: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ClientConfig(client_name="a", project="p", credentials=Token("t"), cluster=cluster)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("base_url", "https://https://a.cognitedata.com", "its https twice"),
+        ("base_url", "https://acme.fusion.cognite.com", "a page for people"),
+        ("client_name", None, "client_name is text, not NoneType"),
+        ("credentials", OAuthClientCredentials, "the class OAuthClientCredentials"),
+    ],
+)
+def test_a_setting_of_a_client_that_cannot_be_is_told(setting: str, value: Any, said: str) -> None:
+    given: Any = {"client_name": "a", "project": "p", "credentials": Token("t"),
+                  "base_url": "https://a.cognitedata.com", setting: value}  # fmt: skip
+    with pytest.raises(ConfigError, match=said):
+        ClientConfig(**given)
+
+
+@pytest.mark.parametrize("header", [None, "Bearer planted", {"Authorization": "planted"}, ("a",)])
+def test_credentials_that_give_no_header_are_told(cdf: Emulator, header: Any) -> None:
+    class Mine:
+        def authorization_header(self) -> Any:
+            return header
+
+    with (
+        CogniteClient(config_of(cdf, credentials=Mine())) as client,
+        pytest.raises(ConfigError, match=r"^Mine\.authorization_header\(\) gives") as refused,
+    ):
+        client.files.list()
+    assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize("dotenv", [5, "a\0b"])
+def test_a_file_of_variables_that_is_no_path_is_told(dotenv: Any) -> None:
+    with pytest.raises(ConfigError, match="path"):
+        ClientConfig.from_env({}, dotenv=dotenv)

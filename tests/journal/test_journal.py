@@ -452,3 +452,14 @@ def test_a_feed_goes_on_from_what_was_found(folder: Path) -> None:
     found = find(mark(), folder)
     assert found is not None
     assert found.state.missing_parts == feed.state.missing_parts == (2, 3)
+
+
+def test_a_relative_folder_stays_where_it_was_and_quotes_are_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COGNITE_NB_UPLOAD_STATE", '"of-this-test"\n')
+    assert state_folder() == tmp_path / "of-this-test"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert state_folder() == tmp_path / "of-this-test"

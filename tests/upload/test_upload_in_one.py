@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from upload_rig import asked, fired, until_true
 
 from cognite_nb_upload import CogniteClient, SourceChanged
+from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.feed import Feed
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.transfer.early import EarlyAnswers
 
 Start = Callable[..., Emulator]
 Clients = Callable[..., CogniteClient]
@@ -176,3 +183,14 @@ def test_a_file_that_is_written_to_while_it_goes_arrives_as_it_was(
     small.write_bytes(DATA[::-1])
     cdf.clear_faults()
     assert cdf.content(upload.result(30).id) == DATA
+
+
+def test_questions_that_end_before_they_began_leave_nothing_behind() -> None:
+    """A coroutine that nobody awaits warns, and warnings are errors here."""
+
+    async def ended_at_once() -> None:
+        nobody, feed = cast("Any", None), Feed(time.monotonic)
+        await EarlyAnswers(nobody, feed, CancelToken(), 1, lambda: False).close()
+
+    asyncio.run(ended_at_once())
+    gc.collect()

@@ -248,3 +248,63 @@ def test_a_timestamp_without_a_zone_is_told_what_a_timestamp_can(client: Cognite
     assert "astimezone" not in str(refused.value)
     utc = moment.tz_localize("UTC")
     assert client.files.upload(b"x", name="x", source_created_time=utc).id
+
+
+@pytest.mark.parametrize(
+    ("packed", "name", "mime_type"),
+    [("x.svgz", "x.svg", "image/svg+xml"), ("x.csv.bgz", "x.csv", "text/csv")],
+)
+def test_what_unpacks_has_the_name_and_type_of_what_is_sent(
+    client: CogniteClient, tmp_path: Path, packed: str, name: str, mime_type: str
+) -> None:
+    with gzip.open(tmp_path / packed, "wb") as file:
+        file.write(CONTENT)
+    with gzip.open(tmp_path / packed) as file:
+        result = client.files.upload(file)
+    assert (result.name, result.file.mime_type) == (name, mime_type)
+    with gzip.open(tmp_path / packed) as file:  # its name is as it is given, and its type is true
+        assert client.files.upload(file, name=packed).file.mime_type == mime_type
+
+
+def test_a_file_of_a_web_form_has_its_own_name(client: CogniteClient) -> None:
+    class Storage(io.BytesIO):
+        """As Flask and Django hand it over: `name` is the field of the form."""
+
+        name, filename = "file", "report.csv"
+
+    assert client.files.upload(Storage(CONTENT)).name == "report.csv"
+
+
+def test_what_begins_in_the_middle_says_so(client: CogniteClient, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(CONTENT)
+    with open(tmp_path / "a.csv", "rb") as file:
+        file.read(4)
+        result = client.files.upload(file)
+    assert result.size == len(CONTENT) - 4
+    assert result.notes == ("What is sent begins at byte 4, where the file stood.",)
+
+
+def test_what_holds_files_is_none(client: CogniteClient, cdf: Emulator, tmp_path: Path) -> None:
+    """A dict would give its keys, and an archive nothing, or an error of its own."""
+    of_widget = {"name": "a.csv", "content": memoryview(CONTENT)}
+    with (
+        zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped,
+        tarfile.open(tmp_path / "a.tar", "w") as tarred,
+    ):
+        for content, said in (
+            (of_widget, r"value\['content'\]"), ({b"key": 1}, "json.dumps"),
+            (zipped, r"archive\.open"), (tarred, r"archive\.extractfile"),
+        ):  # fmt: skip
+            for name in ({}, {"name": "a"}):
+                given: Any = content
+                with pytest.raises(UsageError, match=said):
+                    client.files.upload(given, **name)
+    assert not cdf.requests()
+
+
+def test_a_length_that_is_no_number_is_refused(client: CogniteClient) -> None:
+    given: Any = "3"
+    with client.files.multipart_upload_session("a", 1) as session:
+        with pytest.raises(UsageError, match="length is a number of bytes"):
+            session.upload_part(0, iter([b"abc"]), length=given)
+        session.upload_part(0, b"abc")

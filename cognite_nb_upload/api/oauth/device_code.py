@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Self
 
-from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt, entra_authority
+from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt
 from cognite_nb_upload.api.oauth.provider import (
     Refused,
     Tokens,
@@ -13,7 +13,7 @@ from cognite_nb_upload.api.oauth.provider import (
     facts_of,
     seconds,
 )
-from cognite_nb_upload.api.values import cleaned
+from cognite_nb_upload.api.values import cleaned, entra_authority
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import CDFUnreachable, ConfigError, SignInFailed
 from cognite_nb_upload.http import checked_base_url

@@ -23,13 +23,16 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cognite_nb_upload import process
-from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt, entra_authority
+from cognite_nb_upload.api.oauth.person import PersonCredentials, SignInPrompt
 from cognite_nb_upload.api.oauth.provider import Tokens
+from cognite_nb_upload.api.values import entra_authority
+from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import ConfigError, SignInFailed
 
 # As the official SDK and the toolkit have it.
 _PORT: Final = 53000
+_MOST_PORT: Final = 65535
 _LIFE_S: Final = 900.0
 _STEP_S: Final = 0.5
 _DONE: Final = "You have signed in. You can close this page."
@@ -60,7 +63,12 @@ class OAuthInteractive(PersonCredentials):
         **settings: Any,
     ) -> None:
         super().__init__(authority_url, client_id, scopes, **settings)
-        self.redirect_port = redirect_port
+        port = whole(redirect_port)
+        if port is None or not 0 <= port <= _MOST_PORT:
+            raise ConfigError(
+                f"redirect_port is a number from 0 to {_MOST_PORT}, not {redirect_port!r}."
+            )
+        self.redirect_port = port
         self._open_browser = open_browser
 
     @classmethod

@@ -28,8 +28,9 @@ from cognite_nb_upload.api.oauth.provider import (
     discovered,
     tokens_of,
 )
-from cognite_nb_upload.api.values import checked_cluster, cleaned
+from cognite_nb_upload.api.values import ENTRA_HOST, checked_cluster, cleaned, cleaned_scopes
 from cognite_nb_upload.core.cancel import CancelToken
+from cognite_nb_upload.core.numbers import checked_seconds
 from cognite_nb_upload.core.secret import Secret
 from cognite_nb_upload.errors import ConfigError, SignInFailed
 from cognite_nb_upload.http import checked_base_url, host_of
@@ -42,7 +43,6 @@ _RAN_OUT: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required"}
 )
 # Microsoft's addresses, which are the same for every tenant: no discovery is needed.
-_ENTRA_HOST: Final = "login.microsoftonline.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class PersonCredentials(TokenSource):
         if not scopes and not cdf_cluster:
             raise ConfigError("Give scopes or cdf_cluster.")
         self._scopes = _scope(scopes or _scopes_of(cdf_cluster))
-        self._audience = audience
+        self._audience = None if audience is None else cleaned("audience", audience)
         self.show = show
-        self._timeout_s = timeout_s
+        self._timeout_s = checked_seconds("timeout_s", timeout_s)
         self._endpoints: Endpoints | None = None
         self._listeners: tuple[Show, ...] = ()
         self._listening = threading.Lock()
@@ -259,7 +259,11 @@ class PersonCredentials(TokenSource):
     def _made_cache(self, where: bool | str | os.PathLike[str]) -> TokenCache | None:
         if where is False or where == "":
             return None
-        return TokenCache(None if where is True else Path(where), self.arguments())
+        if where is True:
+            return TokenCache(None, self.arguments())
+        if not isinstance(where, str | os.PathLike) or "\0" in str(where):
+            raise ConfigError("cache is True, or the path of a file for the sign-in.")
+        return TokenCache(Path(where), self.arguments())
 
     # --- for the ways of signing in ------------------------------------------------------------
 
@@ -284,7 +288,7 @@ class PersonCredentials(TokenSource):
         return self._endpoints
 
     def _found_addresses(self) -> Endpoints:
-        if host_of(self._authority) == _ENTRA_HOST:
+        if host_of(self._authority) == ENTRA_HOST:
             root = f"{self._authority}/oauth2/v2.0"
             return Endpoints(f"{root}/token", f"{root}/devicecode", f"{root}/authorize")
         return discovered(self._discovery or f"{self._authority}/v2.0", self._timeout_s)
@@ -306,11 +310,6 @@ def result_of(fetch: Future[Header]) -> Header:
     raise own_copy(error) if isinstance(error, Exception) else SignInFailed("Interrupted.")
 
 
-def entra_authority(tenant_id: str) -> str:
-    """The authority of a tenant of Microsoft Entra ID."""
-    return f"https://{_ENTRA_HOST}/{cleaned('tenant_id', tenant_id)}"
-
-
 def _address(name: str, url: str | None) -> str:
     return checked_base_url(cleaned(name, url), name) if url else ""
 
@@ -322,5 +321,5 @@ def _scopes_of(cluster: str | None) -> list[str]:
 
 
 def _scope(scopes: Sequence[str] | str) -> str:
-    words = scopes.split() if isinstance(scopes, str) else [w for s in scopes for w in s.split()]
+    words = cleaned_scopes("scopes", scopes).split()
     return " ".join(words if _OFFLINE in words else [*words, _OFFLINE])
