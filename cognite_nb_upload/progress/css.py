@@ -18,8 +18,8 @@ def sheet(*names: str) -> str:
 
 
 def script(path: Path) -> str:
-    """A widget's script, which keeps keys that are pressed in it from the notebook (`keys.js`)."""
-    return (STATIC / "keys.js").read_text() + path.read_text()
+    """A widget's script, behind what all of them need: `keys.js` and `left.js`."""
+    return "".join(one.read_text() for one in (STATIC / "keys.js", STATIC / "left.js", path))
 
 
 def style_of(*names: str) -> str:

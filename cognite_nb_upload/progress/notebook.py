@@ -3,12 +3,15 @@
 Rules of this file: what is shown is one trait, so that a reload, a second view and a saved copy
 need nothing else; about eight messages a second leave one kernel, whatever happens (`Budget`);
 when an upload is over its widget is closed, and text and HTML that need no widget take its place.
+A page that was loaded since cannot be shown those: where there is one, the widget stays, and shows
+how it ended.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from html import escape
@@ -71,12 +74,22 @@ class LiveView(anywidget.AnyWidget):
     Attributes:
         shown: `name`, `size`, `rows` (a bar each), `strip`, `words`; or `still`, escaped HTML.
         tools: `buttons`, `question`, `limit`, `note`, `bad`; empty where nothing can be pressed.
+        asked_for: how often all of it was asked for: once as it was made, and once for each page
+            that was loaded since.
     """
 
     _esm = script(STATIC / "live.js")
     _css = sheet("still", "live")
     shown = traitlets.Dict().tag(sync=True)
     tools = traitlets.Dict().tag(sync=True)
+
+    asked_for = 0
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
+        """The fields that are named by `key`, or all: then a page asks, or it is opened."""
+        if key is None:
+            self.asked_for += 1
+        return super().get_state(key, drop_defaults)
 
 
 class ViewBar(tqdm):  # type: ignore[type-arg] # generic in stubs only
@@ -201,7 +214,10 @@ class Notebook:
         if self._over:  # it was over, and goes on: the still picture becomes a widget again
             self._over = False
             if self._handle is not None:
-                self.container = LiveView(shown=shown)
+                if self.container in _left:
+                    _left.remove(self.container)
+                else:
+                    self.container = LiveView(shown=shown)
                 self._handle.update(live_bundle(self.container, _UNFINISHED), raw=True)
         return redraw(self.container, shown, self._budget)
 
@@ -215,7 +231,7 @@ class Notebook:
             return
         still = {"text/plain": summary(moment.state), "text/html": html}
         self._handle.update(still, raw=True)
-        close_view(self.container)
+        leave_view(self.container, html)
 
 
 class BoxOfLines:
@@ -235,7 +251,7 @@ class BoxOfLines:
         self._rows.close()
         html = f"<div>{escape(text)}</div>"
         self._handle.update({"text/plain": text, "text/html": html}, raw=True)
-        close_view(self._view)
+        leave_view(self._view, html)
 
 
 def strip_data(state: UploadState) -> dict[str, Any] | None:
@@ -262,6 +278,26 @@ def show_live(widget: Any, text: str = _UNFINISHED) -> Any:
     """Display it in the cell that runs; returns its DisplayHandle."""
     show: Any = display  # IPython's is not typed
     return show(live_bundle(widget, text), raw=True, display_id=True)
+
+
+# Views whose upload is over, and which a page still shows that was loaded meanwhile.
+_left: deque[LiveView] = deque()
+_MOST_LEFT: Final = 16
+
+
+def leave_view(view: LiveView, html: str) -> None:
+    """Close a view in whose place its end was put; where other pages have it, show the end there.
+
+    A page that was loaded again does not know of the display that is updated. Views that stay are
+    few: the oldest is closed.
+    """
+    view.shown = {"still": html}
+    if view.asked_for < 2:
+        close_view(view)
+        return
+    _left.append(view)
+    if len(_left) > _MOST_LEFT:
+        close_view(_left.popleft())
 
 
 def close_view(view: LiveView) -> None:

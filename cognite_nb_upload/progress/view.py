@@ -26,6 +26,7 @@ from cognite_nb_upload.progress.notebook import (
     BUDGET,
     Describer,
     LiveView,
+    leave_view,
     live_bundle,
     redraw,
 )
@@ -303,7 +304,7 @@ class UploadView(LiveView):
             self.shown = {"still": self.still_html()}
         if self._handle is not None:
             self._handle.update(self._still_bundle(), raw=True)
-            self.close()
+            leave_view(self, self.still_html())
 
     def _tell_again(self) -> None:
         """Say how it ended once more, from a cell that has waited for it."""

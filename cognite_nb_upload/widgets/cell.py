@@ -18,6 +18,11 @@ from typing import Any, Final, NoReturn, TypeVar
 from cognite_nb_upload.core.secret import NotPickled
 
 _W = TypeVar("_W")
+# What another page, which showed the same cell, says in place of what the run closed.
+RUN_ELSEWHERE: Final = (
+    "This cell was run again in another tab or window. Run it here to go on here: what was typed "
+    "is kept, and uploads go on."
+)
 # Of what earlier runs left, and no later one took over, no more is kept.
 _MOST_LEFT: Final = 16
 

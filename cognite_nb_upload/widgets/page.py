@@ -34,6 +34,7 @@ class Page(anywidget.AnyWidget):
         more_css: rules for this widget alone.
         told: what this widget did is told below it, also in a saved notebook.
         seen: a page has it.
+        left: what a page says in place of the widget, once it is closed; "" is nothing.
     """
 
     _esm = script(_STATIC / "page.js")
@@ -43,6 +44,7 @@ class Page(anywidget.AnyWidget):
     more_css = traitlets.Unicode("").tag(sync=True)
     told = traitlets.Bool(False).tag(sync=True)
     seen = traitlets.Bool(False).tag(sync=True)
+    left = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, **fields: Any) -> None:
         self._may_be_alone = not is_known()

@@ -21,7 +21,8 @@ from typing import Any, Final, Protocol
 import ipywidgets
 from comm import get_comm_manager
 
-from cognite_nb_upload.widgets.cell import OfThisKernel, when_cell_ends
+from cognite_nb_upload.widgets.cell import RUN_ELSEWHERE, OfThisKernel, when_cell_ends
+from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
 
 Key = Hashable
@@ -204,6 +205,9 @@ class TakesOver(OfThisKernel, ipywidgets.VBox):  # type: ignore[misc] # ipywidge
     taken_over: TakeOver
 
     def _close_for_next_run(self) -> None:
+        for child in self.children:
+            if isinstance(child, Page):
+                child.left = RUN_ELSEWHERE
         self.taken_over.release()
         self.close()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from hands import PANEL, Panel, a_file, focus_lost, press, slow, use_theme, watch_focus
 from jupyter_app import JupyterApp, Notebook
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from cognite_nb_upload.emulator import Emulator, Fault
 
@@ -179,3 +180,44 @@ def test_the_keyboard_is_never_lost(
     expect(cell).to_contain_text("Uploaded alone.bin")
     expect(cell.locator(".cnbu-view")).to_have_count(0)  # words alone are in its place
     assert not focus_lost(page)
+
+
+@both
+def test_a_page_that_was_loaded_since_is_told_the_end_and_another_tab_that_its_cell_ran(
+    open_notebook: OpenNotebook, lab: JupyterApp, page: Page, screenshot: Screenshot
+) -> None:
+    a_file(lab.root, "since.bin")
+    how = "part_size=6 * 2**20, max_bandwidth=2**16"
+    notebook = open_notebook([PANEL, f'u = panel.client.files.upload("since.bin", {how})\nu'])
+    Panel(notebook)
+    notebook.run_cell(1)
+    alone = notebook.cell(1)
+    expect(alone.get_by_role("button", name="Pause")).to_be_visible()
+    notebook.save()
+    notebook.reload()
+    expect(alone.get_by_role("button", name="Pause")).to_be_visible()
+    notebook.run("import math; u.set_limits(max_bandwidth=math.inf)")
+    expect(alone).to_contain_text("Uploaded since.bin")
+    notebook.save()
+    notebook.reload()
+    expect(alone).to_contain_text("Uploaded since.bin")
+
+    other = Notebook(page.context.new_page(), lab, notebook.name)
+    other.page.goto(lab.page_url(notebook.name))
+    other.wait_until_idle()
+    Panel(other)
+    expect(notebook.cell(0)).to_contain_text("This cell was run again in another tab or window.")
+    screenshot("again-elsewhere")
+    other.page.close()
+    save_without_widgets(lab.root / notebook.name)
+    notebook.reload()  # the panel that this file shows is closed
+    expect(notebook.cell(0)).to_contain_text("The upload panel of this cell is not shown")
+    expect(notebook.cell(0).get_by_text("model not found")).to_be_hidden()
+    screenshot("again-older")
+
+
+def save_without_widgets(path: Path) -> None:
+    """As JupyterLab saves a notebook where nobody has changed its settings."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("widgets", None)
+    nbformat.write(notebook, path)

@@ -40,6 +40,15 @@ KEEP_SOCKETS = """
 })()
 """
 
+# Which cells there are, which one is active, and which ones have run.
+STATE = """
+(() => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    const cells = notebook.widgets.map(one => [one.model.id, one.model.executionCount]);
+    return [notebook.activeCellIndex, cells];
+})()
+"""
+
 
 @pytest.fixture(scope="module")
 def segy(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -288,3 +297,52 @@ def test_a_panel_run_again_asks_for_the_file_that_is_being_sent(
     there = [one for one in lab_cdf.files() if one["uploaded"]]
     last = max(there, key=lambda one: one["uploadedTime"])
     assert lab_cdf.sha256(last["id"]) == sha256(segy)
+
+
+@pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
+def test_keys_in_the_place_for_files_are_no_commands_of_the_notebook(
+    open_notebook: Callable[..., Notebook], page: Page, tmp_path: Path
+) -> None:
+    notebook = open_notebook([WIDGET.format(direct=False), "1", "2"])
+    notebook.run_cell(0)
+    cells, mine = page.locator(".jp-Notebook .jp-Cell"), tmp_path / "mine.txt"
+    mine.write_text("Mine.")
+    pick(page, mine)
+    remove = page.get_by_role("button", name="Remove mine.txt")
+    before = page.evaluate(STATE)
+    for key in ("b", "d", "d", "x", "ArrowDown", "ArrowUp", "Control+z", "Control+Enter"):
+        remove.focus()
+        page.keyboard.press(key)
+        notebook.run("0")  # what a key has begun is seen now
+        assert page.evaluate(STATE) == before, f"{key} is a command of the notebook"
+    remove.focus()
+    page.keyboard.press(" ")
+    expect(remove).to_have_count(0)
+    focused = "document.activeElement.className"
+    assert page.evaluate(focused) == "cnbu-drop-input", "the keyboard is where it goes on"
+    notebook.cell(1).locator(".jp-InputPrompt").click()
+    page.keyboard.press("b")  # elsewhere keys are the notebook's
+    expect(cells).to_have_count(4)
+
+
+def test_a_file_picked_once_the_kernel_has_ended_is_taken_by_the_next_run(
+    open_notebook: Callable[..., Notebook],
+    page: Page,
+    tmp_path: Path,
+    screenshot: Callable[[str], Path],
+) -> None:
+    notebook = opened(open_notebook)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("Mine.")
+    with page.expect_file_chooser() as dialog:
+        page.locator(".cnbu-drop-input").click()
+    notebook.kill_kernel()
+    notebook.close_dialog()
+    note = page.locator(".cnbu-drop-note")
+    expect(note).to_contain_text("The kernel has ended.")
+    dialog.value.set_files(mine)
+    expect(note).to_have_text("Run this cell again: mine.txt will be taken then.")
+    screenshot("browser-files-late")
+    notebook.run_cell(0)
+    expect(page.locator(".cnbu-drop-name")).to_have_text("mine.txt")
+    assert until(notebook, "files.files and files.files[0].name") == "mine.txt"

@@ -1,6 +1,6 @@
 // A running upload, or a list of bars, as the kernel describes it. Text from elsewhere is set as
 // text; `still` alone is HTML, which the kernel has escaped. A press goes back as a message. It follows
-// `keys.js`.
+// `keys.js` and `left.js`.
 
 const GONE =
   "The kernel of this notebook has ended, and the upload with it. Run the cell again: " +
@@ -224,7 +224,12 @@ function render({ model, el }) {
     gone.hidden = false;
     tools.node.hidden = question.node.hidden = true;
   };
+  const closed = () => {
+    const { still: html } = model.get("shown");
+    if (html) leave(outputOf(el), (left) => (left.innerHTML = html));
+  };
   el.addEventListener("keydown", escape);
+  model.on("destroy", closed);
   model.on("change:shown", draw);
   model.on("change:tools", steer);
   model.on("comm_live_update", lost);
@@ -232,6 +237,7 @@ function render({ model, el }) {
   steer();
   return () => {
     ending.abort();
+    model.off("destroy", closed);
     model.off("change:shown", draw);
     model.off("change:tools", steer);
     model.off("comm_live_update", lost);

@@ -24,7 +24,12 @@ from cognite_nb_upload.models.show import plain
 from cognite_nb_upload.progress.css import script
 from cognite_nb_upload.widgets.browser.file import BrowserFile
 from cognite_nb_upload.widgets.browser.link import Link, Message
-from cognite_nb_upload.widgets.cell import OfThisKernel, close_last_run, made_here
+from cognite_nb_upload.widgets.cell import (
+    RUN_ELSEWHERE,
+    OfThisKernel,
+    close_last_run,
+    made_here,
+)
 from cognite_nb_upload.widgets.style import keep_order, make
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -57,6 +62,7 @@ class BrowserFiles(OfThisKernel, anywidget.AnyWidget):
     disabled = traitlets.Bool(False).tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
+    left = traitlets.Unicode("").tag(sync=True)
     files = traitlets.Tuple()
 
     def __init__(
@@ -97,6 +103,7 @@ class BrowserFiles(OfThisKernel, anywidget.AnyWidget):
     def _close_unless_chosen(self) -> None:
         """Its cell was run again: files that were chosen stay readable for what reads them."""
         if not self.files:
+            self.left = RUN_ELSEWHERE
             self.close()
 
     def __repr__(self) -> str:

@@ -80,6 +80,17 @@ _LEFT: Final = (
 )
 # What a saved notebook shows in place of the panel, where there is no kernel to draw it.
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
+# And where the panel that was saved is another one than the kernel has: the page then says that it
+# knows no such model, and this takes the place of what it says.
+_OUTLIVED: Final = (
+    "<style>.cnbu-outlived,"
+    ".jp-OutputArea-child:has(+* .cnbu-outlived)>.jupyter-widgets:not(:has(*)),"
+    ".jp-OutputArea-child:has(>.jupyter-widgets>*)+* .cnbu-outlived{display:none}"
+    ".jp-OutputArea-child:has(>.jupyter-widgets):not(:has(>.jupyter-widgets>*))+* .cnbu-outlived"
+    "{display:block}</style><div class=cnbu-outlived>The upload panel of this cell is not shown: "
+    "the cell was run again since this was saved, or the kernel has ended. Run it again: uploads that still run are "
+    "shown, and those that were not finished are listed, with Resume.</div>"
+)
 
 
 class UploadPanel(TakesOver):
@@ -738,7 +749,8 @@ class UploadPanel(TakesOver):
     def _saved_bundle(self) -> dict[str, str]:
         html = "".join(html for html, _ in self._endings.values())
         text = "\n".join(text for _, text in self._endings.values())
-        return {"text/plain": text, "text/html": f'<div class="{self._saved_class}">{html}</div>'}
+        html = f'<div class="{self._saved_class}">{_OUTLIVED}{html}</div>'
+        return {"text/plain": text, "text/html": html}
 
     def close(self) -> None:
         """Close the panel; uploads go on, those of a browser's files while the page is open."""

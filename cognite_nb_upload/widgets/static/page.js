@@ -1,6 +1,6 @@
 // What a top-level widget does in the page, besides its style sheet: typed text reaches the kernel
 // before the press that acts on it, and the keyboard's focus is neither lost nor taken away. It
-// follows `keys.js`.
+// follows `keys.js` and `left.js`.
 
 // --- typed text goes ahead of a press ------------------------------------------------------------
 //
@@ -332,6 +332,8 @@ function render({ model, el }) {
   el.append(style);
   let drawn = () => {};
   new Focus(el, () => drawn()).watch(ending.signal);
+  const closed = () => model.get("left") && leaveText(outputOf(el), model.get("left"));
+  model.on("destroy", closed);
   rootOf(model).then((root) => {
     if (!root || ending.signal.aborted) return;
     sendAhead(root, ending.signal);
@@ -339,6 +341,9 @@ function render({ model, el }) {
     drawn = () => saveLightly(root, root, page);
     drawn();
   });
-  return () => ending.abort();
+  return () => {
+    ending.abort();
+    model.off("destroy", closed);
+  };
 }
 export default { initialize, render };

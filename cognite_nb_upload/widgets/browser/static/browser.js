@@ -1,5 +1,5 @@
 // Files of the person's own computer, for a kernel that asks for their bytes slice by slice. It
-// follows `keys.js`.
+// follows `keys.js` and `left.js`.
 //
 // A file stays where it is: the page keeps a handle to it, reads the slice that is asked for, and
 // sends it with its CRC-32. What the kernel asks: `read`, `put` (send a part to a store's URL),
@@ -229,7 +229,9 @@ function make(tag, className, text = "") {
   return element;
 }
 
-function showRows(list, model, holder) {
+function showRows(list, model, holder, input) {
+  const had = [...list.children].findIndex((item) => item.contains(document.activeElement));
+  const no = list.children[had]?.dataset.no;
   const rows = model.get("rows").map((row) => {
     const item = make("li", `cnbu-drop-file cnbu-drop-${row.mood}`);
     const away = row.key && !holder.files.has(row.key) && row.mood === "ready";
@@ -240,17 +242,23 @@ function showRows(list, model, holder) {
     remove.setAttribute("aria-label", `Remove ${row.name}`);
     remove.disabled = model.get("disabled");
     remove.onclick = () => model.send({ kind: "remove", no: row.no });
+    item.dataset.no = row.no;
     item.append(name, make("span", "cnbu-drop-size", row.size), make("span", "cnbu-drop-words", words), remove);
     return item;
   });
   list.replaceChildren(...rows);
+  if (had < 0) return;
+  // The focus stays where it was, or goes to what is next to that place.
+  const next = rows.find((item) => item.dataset.no === no) ?? rows[had] ?? rows.at(-1);
+  (next?.querySelector("button:enabled") ?? input).focus();
 }
 
 function hasFiles(event) {
   return Array.from(event.dataTransfer?.types ?? []).includes("Files");
 }
 
-const folders = new WeakMap(); // File -> where it lies in the folder that was dropped
+// File -> where it lies in the folder that was dropped; for all widgets of the page.
+const folders = (globalThis[Symbol.for("cognite_nb_upload.folders")] ??= new WeakMap());
 const folderOf = (file) =>
   folders.get(file) ?? (file.webkitRelativePath ?? "").split("/").slice(1, -1).join("/");
 
@@ -281,14 +289,73 @@ async function filesBelow(folder, path) {
   return (await Promise.all(found)).flat();
 }
 
-function makeFolderPick(holder) {
+// --- files that are chosen too late --------------------------------------------------------------
+//
+// A dialog may be open while the kernel ends, or while the cell is run again. The widget that it
+// belongs to cannot tell any kernel what is chosen: the one that the cell makes next in this page
+// takes it.
+
+const CELLS = Symbol.for("cognite_nb_upload.cells");
+const WAIT_MS = 50;
+const GONE = "The kernel has ended. Run this cell again; what you choose here is taken then.";
+
+// What a cell shows: `taker`, which takes files, and `late`, those that nobody took.
+function cellOf(el) {
+  const cell = el.closest(".jp-Cell") ?? document.body;
+  const cells = (globalThis[CELLS] ??= new WeakMap());
+  if (!cells.has(cell)) cells.set(cell, { taker: null, late: [] });
+  return cells.get(cell);
+}
+
+function whenShown(el, signal, call) {
+  if (signal.aborted) return;
+  if (el.isConnected) call();
+  else setTimeout(whenShown, WAIT_MS, el, signal, call);
+}
+
+const namesOf = (files) => (files.length === 1 ? files[0].name : `${files.length} files`);
+
+class Taker {
+  constructor(holder, input, note) {
+    Object.assign(this, { holder, input, note, lost: false, cell: null, output: null });
+  }
+
+  shown(el) {
+    this.cell = cellOf(el);
+    this.output = outputOf(el);
+    this.cell.taker = this;
+    const late = this.cell.late.splice(0);
+    if (late.length) this.take(late);
+  }
+
+  take(files) {
+    const some = this.input.multiple ? Array.from(files) : Array.from(files).slice(0, 1);
+    if (!some.length) return;
+    if (!this.lost) this.holder.choose(some);
+    else if (this.cell && this.cell.taker !== this) this.cell.taker.take(some);
+    else this.keep(some);
+  }
+
+  keep(files) {
+    for (const file of files) folders.set(file, folderOf(file));
+    const late = this.cell?.late ?? [];
+    if (!this.input.multiple) late.length = 0;
+    late.push(...files);
+    const words = `Run this cell again: ${namesOf(late)} will be taken then.`;
+    this.note.classList.add("cnbu-drop-late");
+    if (this.note.isConnected) this.note.textContent = words;
+    else leaveText(this.output, words);
+  }
+}
+
+function makeFolderPick(taker) {
   const label = make("label", "cnbu-drop-pick");
   const input = make("input", "cnbu-drop-folder");
   input.type = "file";
   input.webkitdirectory = true;
   label.append(make("span", "", "a folder"), input);
   input.addEventListener("change", () => {
-    holder.choose(Array.from(input.files).filter((file) => !/(^|\/)\./.test(file.webkitRelativePath)));
+    taker.take(Array.from(input.files).filter((file) => !/(^|\/)\./.test(file.webkitRelativePath)));
     input.value = "";
   });
   return { label, input };
@@ -303,7 +370,8 @@ function render({ model, el }, holder) {
   const note = make("div", "cnbu-drop-note");
   input.type = "file";
   label.append(words, input);
-  const folder = makeFolderPick(holder);
+  const taker = new Taker(holder, input, note);
+  const folder = makeFolderPick(taker);
   zone.append(label, folder.label, make("span", "cnbu-drop-or", "or drop here"));
   zone.setAttribute("role", "group");
   note.setAttribute("role", "status");
@@ -319,7 +387,7 @@ function render({ model, el }, holder) {
     folder.label.hidden = !input.multiple;
     zone.classList.toggle("cnbu-drop-off", input.disabled);
     note.textContent = model.get("note");
-    showRows(list, model, holder);
+    showRows(list, model, holder, input);
   };
   const over = (event) => {
     if (!hasFiles(event)) return;
@@ -336,7 +404,7 @@ function render({ model, el }, holder) {
     if (input.disabled) return;
     droppedFiles(event).then(
       (files) => {
-        holder.choose(input.multiple ? files : files.slice(0, 1));
+        taker.take(files);
         if (!files.length) note.textContent = "There is no file in what was dropped.";
       },
       (error) => (note.textContent = `The folder cannot be read: ${error.name}.`),
@@ -347,16 +415,29 @@ function render({ model, el }, holder) {
   zone.addEventListener("dragleave", leave);
   zone.addEventListener("drop", drop);
   input.addEventListener("change", () => {
-    holder.choose(input.files);
+    taker.take(input.files);
     input.value = ""; // the same file may be picked again
   });
+  const dead = () => {
+    taker.lost = true;
+    note.textContent = GONE;
+  };
+  const closed = () => {
+    taker.lost = true;
+    if (model.get("left")) leaveText(taker.output, model.get("left"));
+  };
   const ending = new AbortController();
   keepKeys(() => el, ending.signal);
+  whenShown(el, ending.signal, () => taker.shown(el));
   model.on("change", show);
+  model.on("comm_live_update", dead);
+  model.on("destroy", closed);
   show();
   return () => {
     ending.abort();
     model.off("change", show);
+    model.off("comm_live_update", dead);
+    model.off("destroy", closed);
   };
 }
 
