@@ -88,8 +88,8 @@ _OUTLIVED: Final = (
     ".jp-OutputArea-child:has(>.jupyter-widgets>*)+* .cnbu-outlived{display:none}"
     ".jp-OutputArea-child:has(>.jupyter-widgets):not(:has(>.jupyter-widgets>*))+* .cnbu-outlived"
     "{display:block}</style><div class=cnbu-outlived>The upload panel of this cell is not shown: "
-    "the cell was run again since this was saved, or the kernel has ended. Run it again: uploads that still run are "
-    "shown, and those that were not finished are listed, with Resume.</div>"
+    "the cell was run again since this was saved, or the kernel has ended. Run it again: uploads "
+    "that still run are shown, and those that were not finished are listed, with Resume.</div>"
 )
 
 
