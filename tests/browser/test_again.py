@@ -182,7 +182,6 @@ def test_the_keyboard_is_never_lost(
     assert not focus_lost(page)
 
 
-@both
 def test_a_page_that_was_loaded_since_is_told_the_end_and_another_tab_that_its_cell_ran(
     open_notebook: OpenNotebook, lab: JupyterApp, page: Page, screenshot: Screenshot
 ) -> None:

@@ -299,7 +299,6 @@ def test_a_panel_run_again_asks_for_the_file_that_is_being_sent(
     assert lab_cdf.sha256(last["id"]) == sha256(segy)
 
 
-@pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
 def test_keys_in_the_place_for_files_are_no_commands_of_the_notebook(
     open_notebook: Callable[..., Notebook], page: Page, tmp_path: Path
 ) -> None:

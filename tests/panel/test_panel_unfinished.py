@@ -159,7 +159,7 @@ def test_an_upload_in_hand_of_another_process_can_not_be_resumed(
     panel.unfinished._show()
     item = panel.unfinished.items[row.id]
     assert not is_shown(item.resume)
-    assert "in hand of process 1 on host far" in all_html(panel)
+    assert "held by process 1 on host far" in all_html(panel)
 
 
 def test_a_damaged_journal_is_listed_and_can_be_forgotten(

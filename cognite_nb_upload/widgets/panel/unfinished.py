@@ -193,7 +193,7 @@ def _item_html(row: JournalRow, here: bool, gone: bool) -> str:
     facts = [_stored(row)] if row.parts else []
     facts += [_expiry(row.expires_at)] if row.expires_at else []
     facts += [] if here else [f"project {clean(row.project, 60)} at {clean(row.base_url, 80)}"]
-    facts += [f"in hand of {clean(row.held_by)}"] if row.held_by else []
+    facts += [f"held by {clean(row.held_by)}"] if row.held_by else []
     facts.append(_source(row, gone))
     facts += [clean(row.note, 200)] if row.note else []
     return f"<bdi>{name}</bdi><small>{escaped(' · '.join(one for one in facts if one))}</small>"
@@ -209,7 +209,7 @@ def _expiry(at: datetime) -> str:
     left_s = (at - datetime.now(UTC)).total_seconds()
     if left_s <= 0:
         return "its URLs have expired: parts are sent again"
-    return f"{show_duration(left_s)} left"
+    return f"its URLs are valid for {show_duration(left_s)}"
 
 
 def _source(row: JournalRow, gone: bool) -> str:
