@@ -296,7 +296,7 @@ class SignIn(TakesOver):
         lacking = self._lacking()
         self.secret.ready = not lacking and not self.secret.busy
         self.start.disabled = bool(lacking) or self.secret.busy
-        self._need.value = say(f"Needed: {', '.join(lacking)}." if lacking else "", "info")
+        self._need.value = say(f"Needed: {'; '.join(lacking)}." if lacking else "", "info")
 
     def _lacking(self) -> list[str]:
         needed = [self.cluster]
@@ -308,7 +308,7 @@ class SignIn(TakesOver):
 
     def _config(self, credentials: Callable[[str], Credentials]) -> ClientConfig:
         if lacking := self._lacking():
-            raise ConfigError(f"Needed: {', '.join(lacking)}.")
+            raise ConfigError(f"Needed: {'; '.join(lacking)}.")
         where = self.cluster.value.strip()
         url = where if "://" in where else f"https://{where}.cognitedata.com"
         return ClientConfig(

@@ -250,7 +250,7 @@ def test_the_button_waits_for_what_else_is_needed(form: SignIn) -> None:
     form.method.value = "client"
     assert not form.secret.ready
     assert form.secret.label == "Client secret"
-    assert "Needed: Tenant id, or URL, Client id." in all_html(form)
+    assert "Needed: Tenant id, or URL; Client id." in all_html(form)
     form.tenant.value, form.client_id.value = "a-tenant", "my-app"
     assert form.secret.ready
 

@@ -50,7 +50,13 @@ def test_an_unfinished_upload_is_listed_with_what_is_stored(
     panel = make_panel(client)
     item = item_of(panel, row)
     assert is_shown(item.resume)
-    for said in ("Unfinished · 1", "big.segy", "1 of 3 parts", clean(str(big), 80), " left · "):
+    for said in (
+        "Unfinished · 1",
+        "big.segy",
+        "1 of 3 parts",
+        clean(str(big), 80),
+        "URLs are valid for",
+    ):
         assert said in all_html(panel)
 
 
@@ -66,6 +72,14 @@ def test_resume_sends_only_what_is_missing(
     assert (result.id, cdf.sha256(row.file_id or 0)) == (row.file_id, sha256(data))
     until(lambda: not panel.unfinished.rows and panel.unfinished.history)
     assert "Went on with 1 of 3 parts" in ended(panel.views[0])
+
+
+def test_resume_asks_to_sign_in_first(row: JournalRow, make_panel: MakePanel) -> None:
+    panel = make_panel()
+    item_of(panel, row).resume.click()
+    assert "Not started." in all_html(panel)
+    assert "Sign in first." in panel._wrong.value
+    assert panel.upload is None
 
 
 def test_what_runs_here_is_not_listed_as_unfinished(ready: UploadPanel, cdf: Emulator) -> None:

@@ -537,6 +537,8 @@ class UploadPanel(TakesOver):
         self._begin(lambda: self._gone_on_with(row, content), known)
 
     def _gone_on_with(self, row: JournalRow, content: str | Path | Address | BrowserFile) -> Upload:
+        if self.client is None:
+            raise UsageError("Sign in first.")
         if isinstance(content, BrowserFile):
             return content.resume(self.client, row.id)
         given = content.reveal() if isinstance(content, Address) else content
