@@ -123,6 +123,8 @@ class JobOptions:
         for key in ("size_key", "sha256_key"):
             if job.get(key) is not None:
                 normalised("metadata", {job[key]: ""})
+        if job.get("size_key") is not None and job["size_key"] == job.get("sha256_key"):
+            raise UsageError("size_key and sha256_key are the same metadata key; give two.")
         for some in (walk, job):
             some.update((name, as_flag(name, some[name])) for name in _FLAGS if name in some)
         for name in ("include", "exclude"):

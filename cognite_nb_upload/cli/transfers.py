@@ -137,16 +137,26 @@ def _upload(options: argparse.Namespace) -> int:
     dry_run = given.pop("dry_run", False)
     with CogniteClient() as client:
         is_job = any(name in given for name in _OF_JOBS) or given.get("external_id") == _BY_PATH
-        if _is_one_file(paths) and not is_job:
+        is_one = _is_one_file(paths)
+        if is_job and paths == [_STDIN]:
+            raise UsageError(
+                "- is stdin, which takes no --if-exists, --again, --size-key, --sha256-key and no "
+                "--external-id path."
+            )
+        if is_one and not is_job:
             choice = {name: given.pop(name, ()) for name in _OF_FOLDERS}
             if not chooser(choice["include"], choice["exclude"]).takes(written(paths[0])):
                 raise UsageError(f"{paths[0]} is not among what --include and --exclude choose.")
             return _upload_one(client, paths[0], dry_run, given)
-        if alone := [
+        named = given.get("external_id", _BY_PATH)
+        if is_one and named != _BY_PATH:
+            given["external_id"] = lambda _: named
+        alone = [
             f"--{name.replace('_', '-')}"
             for name in _OF_ONE
             if name in given and given[name] != _BY_PATH
-        ]:
+        ]
+        if alone and not is_one:
             raise UsageError(f"{' and '.join(alone)} is for one file; there are several.")
         return _upload_several(client, paths, dry_run, given)
 

@@ -51,6 +51,23 @@ def test_what_cdf_has_is_left_as_it_is(
     assert "3 of them left as they were" in capsys.readouterr().out
 
 
+def test_one_file_has_its_own_id_and_name_in_a_job_as_well(
+    cdf: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(min(folder.rglob("*.*")))
+    how = ["--external-id", "mine", "--name", "n", "--if-exists", "skip"]
+    assert main(["upload", path, *how]) == 0
+    (file,) = (one for one in cdf.files() if one.get("externalId") == "mine")
+    assert (file["name"], file["uploaded"]) == ("n", True)
+    assert main(["upload", path, *how, "--again"]) == 0
+    assert "1 of them left as they were" in capsys.readouterr().out
+    assert len(seen(cdf, "put")) == 1
+    assert main(["upload", "-", *how]) == 1
+    assert "- is stdin, which takes no --if-exists" in capsys.readouterr().err
+    assert main(["upload", path, "--size-key", "k", "--sha256-key", "k"]) == 1
+    assert "are the same metadata key; give two" in capsys.readouterr().err
+
+
 def test_a_job_is_listed_and_gone_on_with(
     cdf: Emulator, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
