@@ -9,6 +9,7 @@ import pytest
 from cells import Kernel
 from upload_rig import (
     PART,
+    all_seen,
     asked,
     content_of,
     environment_of,
@@ -116,7 +117,7 @@ def test_interrupting_a_cell_that_awaits_pauses_and_awaiting_again_goes_on(
         "Paused paused.segy: `await` it again to go on, or `.cancel()` to give it up.\n"
     )
     assert "paused" in kernel.run("repr(u)").value
-    before = cdf.requests()
+    before = all_seen(cdf)
     assert "paused" in kernel.run("import time; time.sleep(0.5); repr(u)").value
     assert cdf.requests() == before
     assert "<Uploaded paused.segy" in kernel.run("await u").value

@@ -15,6 +15,7 @@ from upload_rig import (
     Ear,
     Gate,
     Late,
+    all_seen,
     asked,
     content_of,
     file_of,
@@ -52,12 +53,6 @@ def nothing_follows(cdf: Emulator) -> None:
     before = all_seen(cdf)
     time.sleep(0.3)  # that nothing comes can only be seen by waiting
     assert cdf.requests() == before
-
-
-def all_seen(cdf: Emulator) -> list[dict[str, Any]]:
-    """The requests, once the emulator is done with all that had reached it by now."""
-    until_true(lambda: all(row["ended"] for row in cdf.requests()))
-    return cdf.requests()
 
 
 # --- pause and resume -----------------------------------------------------------------------------

@@ -61,6 +61,12 @@ def asked(cdf: Emulator, route: str) -> list[dict[str, Any]]:
     return [row for row in cdf.requests() if row["route"] == route]
 
 
+def all_seen(cdf: Emulator) -> list[dict[str, Any]]:
+    """The requests, once the emulator is done with all that had reached it by now."""
+    until_true(lambda: all(row["ended"] for row in cdf.requests()))
+    return cdf.requests()
+
+
 def puts(cdf: Emulator) -> Counter[int]:
     """How often each part began to arrive."""
     return Counter(row["part"] for row in asked(cdf, "part"))
