@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from installing import install, make_venv
 
 ROOT = Path(__file__).parents[2] / "build" / "clients"
 DAY_S = 86400
@@ -44,17 +44,17 @@ class Client:
             if fresh and known["packages"] == list(self.packages):
                 return
             self.folder.mkdir(exist_ok=True)
-            for command in self._commands():
-                subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.PIPE)
+            self._install()
             stamp.write_text(json.dumps({"time": time.time(), "packages": self.packages}))
 
-    def _commands(self) -> list[list[str]]:
+    def _install(self) -> None:
         if self.program.endswith(".mjs"):
             quiet = ["--no-audit", "--no-fund", "--loglevel=error", "--prefix", "."]
-            return [["npm", "install", *quiet, *self.packages]]
-        pip = [str(self.folder / "bin" / "python"), "-m", "pip", "install", "-q"]
-        quiet = ["--disable-pip-version-check", "--upgrade"]
-        return [[sys.executable, "-m", "venv", "."], [*pip, *quiet, *self.packages]]
+            command = ["npm", "install", *quiet, *self.packages]
+            subprocess.run(command, cwd=self.folder, check=True, stdout=subprocess.PIPE)
+            return
+        make_venv(self.folder)
+        install(self.folder, "--upgrade", *self.packages)
 
 
 SDK_8 = Client("sdk-8", ("cognite-sdk>=8",), "sdk.py")

@@ -14,6 +14,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from installing import install, make_venv
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -100,15 +101,12 @@ def test_the_wheel_works_with_the_versions_that_are_declared(
     versions: str, built: Path, tmp_path: Path
 ) -> None:
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    make_venv(venv)
     python = venv / "bin" / "python"
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("\n".join(floors("emulator") if versions == "lowest" else []))
     wheel = next(built.glob("*.whl"))
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "-c", constraints, f"{wheel}[emulator]", *TOOLS],
-        check=True,
-    )
+    install(venv, "-c", str(constraints), f"{wheel}[emulator]", *TOOLS)
     done = subprocess.run(
         [python, "-P", "-m", "pytest", "-q", "-m", "not slow", *SHORT_SET],
         cwd=ROOT,
