@@ -181,7 +181,7 @@ class Table:
         frame = self._frame.copy()
         names = _result_names(self._frame)
         for name, kind in _TYPES.items():
-            values = [getattr(row, name) for row in self.rows]
+            values = _column([getattr(row, name) for row in self.rows], kind)
             frame[names[name]] = pd.Series(values, index=frame.index, dtype=kind)
         frame.attrs = {**frame.attrs, _MARK: names}
         return frame
@@ -267,6 +267,24 @@ class Table:
                     row.id, row.status = whole(file_id), DONE
                     row.size = None if missing(size) else whole(size)
                 row.verified = "" if missing(verified) else str(verified)
+
+
+def _column(values: list[Any], kind: str) -> Any:
+    """Values of a column; numbers, of which some are None, as the array that pandas holds.
+
+    For a hundred thousand of them pandas itself takes 40 ms, in which no other thread runs.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if kind == "string":
+        return values
+    count = len(values)
+    none = np.fromiter((value is None for value in values), bool, count)
+    whole_ones = kind == "Int64"
+    numbers = np.fromiter((value or 0 for value in values), "i8" if whole_ones else "f8", count)
+    made = pd.arrays.IntegerArray if whole_ones else pd.arrays.FloatingArray
+    return made(numbers, none)
 
 
 class Seen:

@@ -18,23 +18,30 @@ BackoffWait = Callable[[float, "CancelToken"], None]
 
 
 class CancelToken:
-    """Set once; wakes all who wait on it and calls what was registered."""
+    """Set once; wakes all who wait on it and calls what was registered.
+
+    Most are never waited on, so the event for that is made when it is needed: it is ten objects,
+    each of which Python's collector looks at.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
+        self._made: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], object]] = []
         self.reason = ""
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self._is_set
 
     def set(self, reason: str = "stopped") -> None:
         """Stop everything that hangs on this switch. The first reason stays."""
         with self._lock:
-            if not self._event.is_set():
+            if not self._is_set:
                 self.reason = reason
-                self._event.set()
+                self._is_set = True
+            if (event := self._made.get("event")) is not None:
+                event.set()
             wakers = list(self._wakers)
         for wake in wakers:
             try:
@@ -44,14 +51,18 @@ class CancelToken:
 
     def wait(self, seconds: float) -> bool:
         """Wait up to `seconds`; True where it was set meanwhile."""
-        return self._event.wait(seconds)
+        # Without the lock, which a signal handler that sets it would wait for in this very thread.
+        if self._is_set:
+            return True
+        event = self._made.get("event") or self._made.setdefault("event", threading.Event())
+        return self._is_set or event.wait(seconds)
 
     @contextmanager
     def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Within the block, `set()` also calls `wake()`, from the thread that sets it."""
         with self._lock:
             self._wakers.append(wake)
-            already = self._event.is_set()
+            already = self._is_set
         try:
             if already:
                 wake()

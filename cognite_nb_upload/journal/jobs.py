@@ -52,7 +52,7 @@ _MARGIN: Final = 9
 _LOCK_WAIT_S: Final = 0.2
 # Where the last count of a job is looked for, from its end, in bytes.
 _TAIL: Final = 8192
-_LINES: Final = 1000
+_LINES: Final = 250
 # So many files at most have ended since they were counted last, a second before.
 _UNCOUNTED: Final = 500
 # Facts of one file, of which the latest counts, whichever job it is in.

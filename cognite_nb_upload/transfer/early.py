@@ -48,7 +48,7 @@ class EarlyAnswers:
 
     Args:
         size: an upload of so many bytes that goes in one PUT; None: it goes in parts.
-        sized: says, when it is time to ask, whether the size will be needed.
+        sized: says whether the size will be needed; None: that is not known yet.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class EarlyAnswers:
         feed: Feed,
         stop: CancelToken,
         size: int | None,
-        sized: Callable[[], bool],
+        sized: Callable[[], bool | None],
     ) -> None:
         self._files, self._stop, self._bytes, self._sized = files, stop, size, sized
         self._loop, self._taken = asyncio.get_running_loop(), asyncio.Event()
@@ -124,7 +124,7 @@ class EarlyAnswers:
             self._file = file if file is not None and file.uploaded else None
 
     async def _ask_size(self) -> None:
-        if self._sized():
+        if self._sized() is not False:  # where it is not known: the next upload needs it then
             await in_thread(self._files.connect_ahead, self._stop)
         await self._taken.wait()
         if self._sized():

@@ -58,13 +58,13 @@ class KnownChecksums:
     of those it gives, and none where it gives none.
 
     Attributes:
-        agree: False where the last answer that was compared proved nothing.
+        agree: False where the last answer that was compared proved nothing; None before the first.
     """
 
     def __init__(self) -> None:
         self._given: frozenset[str] | None = None
         self._doubted = False
-        self.agree = True
+        self.agree: bool | None = None
 
     def wanted(self, likely: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """The algorithms to compute for a part that is sent now.

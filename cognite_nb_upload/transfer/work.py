@@ -335,6 +335,7 @@ class UploadTask:
         finally:
             if self._early is not None:
                 await self._early.close()
+                self._early = None  # it holds this task, and the two would be left to the collector
         result = Uploaded(
             file=done,
             size=self._plan.size,
@@ -538,9 +539,11 @@ class UploadTask:
         if not in_one and order.verify not in ("size", "checksum"):
             return None
 
-        def sized() -> bool:
-            told = in_one and self._limits.checksums.agree  # by the checksum in its answer
-            return order.verify == "checksum" or (order.verify == "size" and not told)
+        def sized() -> bool | None:
+            if order.verify == "size" and in_one:  # the checksum in its answer may tell
+                agree = self._limits.checksums.agree
+                return None if agree is None else not agree
+            return order.verify in ("size", "checksum")
 
         size = self._plan.size if in_one else None
         return EarlyAnswers(self._files, self._upload.feed, self._upload.stop_switch, size, sized)
