@@ -17,6 +17,7 @@ from cognite_nb_upload.errors import ConfigError
 _QUOTES: Final = frozenset("\"'")
 _CLUSTER: Final = re.compile(r"(?i)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _DOMAIN: Final = ".cognitedata.com"
+# Microsoft's addresses, which are the same for every tenant: no discovery is needed.
 ENTRA_HOST: Final = "login.microsoftonline.com"
 
 
@@ -28,6 +29,14 @@ def trimmed(text: str) -> str:
     while first < last and _is_unseen(text[last - 1]):
         last -= 1
     return text[first:last]
+
+
+def unquoted(text: str) -> str:
+    """`trimmed`, and what stands in a pair of quotes without it."""
+    word = trimmed(text)
+    if len(word) >= 2 and word[0] == word[-1] and word[0] in _QUOTES:
+        word = trimmed(word[1:-1])
+    return word
 
 
 def cleaned(name: str, text: object) -> str:
@@ -42,9 +51,7 @@ def cleaned(name: str, text: object) -> str:
     """
     if not isinstance(text, str):
         raise ConfigError(f"{name} is text, not {type(text).__name__}.")
-    word = trimmed(text)
-    if len(word) >= 2 and word[0] == word[-1] and word[0] in _QUOTES:
-        word = trimmed(word[1:-1])
+    word = unquoted(text)
     for at, char in enumerate(word):
         if _is_unseen(char):
             raise ConfigError(f"{name} has {_called(char)} after its character {at}: remove it.")
@@ -59,9 +66,7 @@ def cleaned_text(name: str, text: object) -> str:
     """
     if not isinstance(text, str):
         raise ConfigError(f"{name} is text, not {type(text).__name__}.")
-    found = trimmed(text)
-    if len(found) >= 2 and found[0] == found[-1] and found[0] in _QUOTES:
-        found = trimmed(found[1:-1])
+    found = unquoted(text)
     if len(found.splitlines()) > 1:
         raise ConfigError(f"{name} has a line break: remove it.")
     return found

@@ -293,13 +293,16 @@ def _into_time(value: object) -> str:
 def _list(field: str, value: object, example: str, most: int) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise UsageError(f"{field} is a list, such as {example}, not {_kind(value)}.")
-    if isinstance(value, Set):  # of text it has another order in each process, and goes on nowhere
-        value = sorted(value, key=repr)
     count = len(value) if isinstance(value, Sized) else None
-    items = list(value) if count is None or count <= most else []
+    items = in_order(value) if count is None or count <= most else []
     if (count or len(items)) > most:
         raise UsageError(f"{field} has {count or len(items)} items; CDF takes at most {most}.")
     return items
+
+
+def in_order(values: Iterable[Any]) -> list[Any]:
+    """A list of them: a set has another order in each process, and an upload would not go on."""
+    return sorted(values, key=repr) if isinstance(values, Set) else list(values)
 
 
 def _bytes_of(what: str, text: str) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
 from cognite_nb_upload.errors import InvalidMetadata, UsageError
-from cognite_nb_upload.models.fields import normalised
+from cognite_nb_upload.models.fields import in_order, normalised
 from cognite_nb_upload.models.ids import as_node_id
 from cognite_nb_upload.models.views import View, ViewProperty
 
@@ -65,7 +65,7 @@ def to_json(prop: ViewProperty, value: Any) -> Any:
     single = isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
     if single or (prop.kind == "direct" and _is_pair(value)):
         raise UsageError(f"{prop.name} is a list, not {_kind(value)}: write [...] around it.")
-    items = sorted(value, key=repr) if isinstance(value, Set) else list(value)
+    items = in_order(value)
     if len(items) > prop.most:
         raise UsageError(f"{prop.name} has {len(items)} items; CDF takes at most {prop.most}.")
     return [_one(prop, f"{prop.name}[{no}]", one) for no, one in enumerate(items)]
@@ -92,8 +92,8 @@ def _written(value: Any) -> Any:
         return as_node_id(value).to_cdf()
     if hasattr(value, "item") and callable(value.item):  # numpy's numbers
         return value.item()
-    if isinstance(value, Iterable):  # a set has another order in each process
-        return sorted(value, key=repr) if isinstance(value, Set) else list(value)
+    if isinstance(value, Iterable):
+        return in_order(value)
     raise TypeError(f"it is {_kind(value)}")
 
 

@@ -304,7 +304,7 @@ class UploadView(LiveView):
             self.shown = {"still": self.still_html()}
         if self._handle is not None:
             self._handle.update(self._still_bundle(), raw=True)
-            leave_view(self, self.still_html())
+            leave_view(self, self.shown["still"])
 
     def _tell_again(self) -> None:
         """Say how it ended once more, from a cell that has waited for it."""

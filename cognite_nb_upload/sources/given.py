@@ -129,7 +129,7 @@ def give_back(content: object, source: Source) -> None:
 
 def at_its_end(source: Source) -> int:
     """The position of a file object that had nothing left; 0 where there was something."""
-    return 0 if source.size else getattr(source, "_claimed_from", None) or 0
+    return 0 if source.size else stands_at(source)
 
 
 def stands_at(source: Source) -> int:

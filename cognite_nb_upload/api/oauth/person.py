@@ -42,7 +42,6 @@ _OFFLINE: Final = "offline_access"
 _RAN_OUT: Final = frozenset(
     {"invalid_grant", "interaction_required", "login_required", "consent_required"}
 )
-# Microsoft's addresses, which are the same for every tenant: no discovery is needed.
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import traitlets
 from anyio import to_thread
 
 from cognite_nb_upload import background
-from cognite_nb_upload.api.values import trimmed
+from cognite_nb_upload.api.values import unquoted
 from cognite_nb_upload.batch.folders import Walk, find, names_several
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.core.retry import Retry
@@ -531,18 +531,12 @@ def look_at(text: str, page: int = 0) -> Look:
     is called so, what comes along with a path that is copied is left out: quotes, line breaks, and
     marks that nobody sees, such as Windows puts before it.
     """
-    look, bare = _look_at(text, page), _bare(text)
+    look, bare = _look_at(text, page), unquoted(text)
     if look.file or look.files or look.entries or bare in ("", text):
         return look
     other = _look_at(bare, page)
     nothing = not (other.file or other.files or other.entries)
     return look if nothing else replace(other, bare=True)
-
-
-def _bare(text: str) -> str:
-    bare = trimmed(text)
-    quoted = len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'"
-    return trimmed(bare[1:-1]) if quoted else bare
 
 
 def _look_at(text: str, page: int) -> Look:
