@@ -15,9 +15,9 @@ STAMP := .venv/stamp
 demo: $(STAMP)-demo
 	$(BIN)/python -m cognite_nb_upload demo $(if $(FILE),"$(FILE)")
 
-# Two processes on two cores: browsers and kernels need the time that tests wait for them.
+# Three processes on two cores: many tests wait for a store, a browser or a limit of bandwidth.
 test: $(STAMP)-test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 # Without what takes long: real stores, browsers, whole kernels' worth of waiting.
 test-fast: $(STAMP)-test

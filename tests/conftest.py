@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -16,8 +18,11 @@ from cognite_nb_upload.emulator import Emulator, emulator
 
 
 def pytest_configure() -> None:
-    """A shell has its background jobs ignore interrupts, and what they start inherits that."""
+    """What a shell has set would disturb: its background jobs, and what these start, ignore
+    interrupts; and of hundreds of interpreters each would compile all modules again."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(trylast=True)
@@ -29,7 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if group := _group_of(item):
             item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_how_late)
+
+
+def _how_late(item: pytest.Item) -> tuple[bool, float]:
+    """Slow tests first; of these first what may take longest, which no worker ends with alone."""
+    timeout = item.get_closest_marker("timeout")
+    return item.get_closest_marker("slow") is None, -float(timeout.args[0]) if timeout else 0.0
 
 
 def _group_of(item: pytest.Item) -> str:

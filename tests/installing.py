@@ -21,8 +21,8 @@ _OPTIONS = {
     "find-links": "--find-links",
     "trusted-host": "--allow-insecure-host",
 }
-# As pip does: the best of all indexes, and modules compiled at once.
-_INSTALL = ("pip", "install", "-q", "--compile-bytecode", "--index-strategy", "unsafe-best-match")
+# As pip does: the best of all indexes. Modules are compiled by what imports them: most never are.
+_INSTALL = ("pip", "install", "-q", "--index-strategy", "unsafe-best-match")
 
 
 def make_venv(folder: Path, python: str = sys.executable) -> None:

@@ -146,13 +146,15 @@ def _left(path: Path, mark: Fingerprint) -> Replayed | None:
         header = header_of(path)
         if header is None or header.key == mark.key or _place(header) != _place(mark):
             return None
+        # Before it is read: one that ends in between is read as ended, and not as left.
+        if _is_held(path):
+            return None
         known = look(path)
     except (OSError, JournalDamaged):
         return None
     if known is None or known.state.phase in (Phase.DONE, Phase.CANCELLED):
         return None
-    same = _same_content(known.fingerprint, mark)
-    return known if same and known.opened and not _held_by(known) else None
+    return known if _same_content(known.fingerprint, mark) else None
 
 
 def _same_content(one: Fingerprint, two: Fingerprint) -> bool:
@@ -312,11 +314,16 @@ def _holder(path: Path) -> Holder | str:
 
 def _held_by(replayed: Replayed) -> str:
     """Who has it in hand now, or ""."""
-    if not replayed.outcome:
-        with contextlib.suppress(OSError):
-            if ProcessLock.is_held(_lock_path(replayed.path)):
-                return str(replayed.holder or "another process")
+    if not replayed.outcome and _is_held(replayed.path):
+        return str(replayed.holder or "another process")
     return ""
+
+
+def _is_held(path: Path) -> bool:
+    """Whether somebody sends it now; False where nothing can be locked."""
+    with contextlib.suppress(OSError):
+        return ProcessLock.is_held(_lock_path(path))
+    return False
 
 
 def archive(path: Path, outcome: str, at: datetime, *, keep_lock: bool = False) -> None:

@@ -78,7 +78,9 @@ def clean(tmp_path: Path) -> dict[str, str]:
     subprocess.run([python(), "-m", "venv", tmp_path / "venv"], check=True)
     path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CDF_")}
-    return {**kept, "PATH": path, "COGNITE_NB_UPLOAD_STATE": str(tmp_path / "state")}
+    own = {"PATH": path, "COGNITE_NB_UPLOAD_STATE": str(tmp_path / "state")}
+    # "no" is how pip reads it: modules are compiled as they are imported, most of them never.
+    return {**kept, **own, "PIP_NO_COMPILE": "no"}
 
 
 @pytest.mark.slow

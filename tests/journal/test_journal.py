@@ -463,3 +463,31 @@ def test_a_relative_folder_stays_where_it_was_and_quotes_are_no_part_of_it(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert state_folder() == tmp_path / "of-this-test"
+
+
+def test_one_that_ends_as_somebody_looks_is_not_told_as_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Journal.open(mark(), folder)
+    record(running, opened(), stored(0))
+    look = journal_folder.look
+
+    def ends_now(path: Path) -> journal_folder.Replayed | None:
+        found = look(path)
+        running.archive("done")
+        return found
+
+    # Whoever has read it finds its lock free afterwards.
+    monkeypatch.setattr(journal_folder, "look", ends_now)
+    other = mark(name="the same bytes.segy", metadata="dd")
+    assert journal_folder.left_of(other, folder) == []
+    running.archive("done")
+
+
+def test_one_that_was_left_is_told_as_left(folder: Path) -> None:
+    with Journal.open(mark(), folder) as journal:
+        record(journal, opened(), stored(0))
+        other = mark(name="the same bytes.segy", metadata="dd")
+        assert journal_folder.left_of(other, folder) == []  # it is being sent
+    (left,) = journal_folder.left_of(other, folder)
+    assert left.state.missing_parts == (1, 2, 3)
