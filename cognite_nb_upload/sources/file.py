@@ -9,12 +9,16 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.errors import SourceChanged, TransferError, UsageError
 from cognite_nb_upload.process import told
 from cognite_nb_upload.sources.paths import absolute, shown_path
+
+# Windows has no such thing, macOS since 11.
+_READS_INTO: Final = hasattr(os, "preadv")
 
 
 class FileSource:
@@ -130,9 +134,11 @@ class FileSource:
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill `room` from `offset`, without a copy between; returns how many bytes came."""
         wanted, came = max(0, min(len(room), self.size - offset)), 0
-        if hasattr(os, "preadv"):
-            with suppress(OSError):  # read_at reads again, and says what is wrong
+        if _READS_INTO:
+            try:
                 came = os.preadv(self._fd, [room[:wanted]], self._start + offset)
+            except OSError:  # read_at reads again, and says what is wrong
+                came = 0
         if came < wanted:
             room[came:wanted] = self.read_at(offset + came, wanted - came)
         return wanted

@@ -6,6 +6,7 @@ whether it has it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from cognite_nb_upload.core.cancel import CancelToken
@@ -13,6 +14,8 @@ from cognite_nb_upload.core.facts import SourceFacts
 from cognite_nb_upload.core.plan import MIB
 
 BLOCK: Final = 4 * MIB
+
+PieceRead = Callable[[int, memoryview], memoryview]
 
 
 class Witness(Protocol):
@@ -73,15 +76,18 @@ class Source(Protocol):
         ...
 
 
-def read_piece(source: Source, offset: int, room: memoryview) -> memoryview:
-    """As many bytes as `room` has, from `offset`: in `room`, or where they are already."""
+def piece_read(source: Source) -> PieceRead:
+    """How pieces of a source are read: asked once, since each of many costs what it runs through.
+
+    It gives as many bytes as its `room` has, from its `offset`: in `room`, or where they are.
+    """
     own = getattr(source, "read_piece", None)
     if own is not None:
-        return cast("memoryview", own(offset, room))
+        return cast("PieceRead", own)
     read_into = getattr(source, "read_into", None)
     if read_into is not None:
-        return room[: read_into(room, offset)]
-    return memoryview(source.read_at(offset, len(room)))
+        return lambda offset, room: room[: read_into(room, offset)]
+    return lambda offset, room: memoryview(source.read_at(offset, len(room)))
 
 
 class AnyPlace:
@@ -92,11 +98,11 @@ class AnyPlace:
     """
 
     def __init__(self, source: Source, *, ahead: bool = True) -> None:
-        self._source, self.ahead = source, ahead
+        self._read, self.ahead = piece_read(source), ahead
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
         """As many bytes as `room` has, from `offset`."""
-        return read_piece(self._source, offset, room)
+        return self._read(offset, room)
 
     def close(self) -> None:
         """Nothing was opened."""

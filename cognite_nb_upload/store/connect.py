@@ -29,6 +29,7 @@ from cognite_nb_upload.core.plan import KIB
 from cognite_nb_upload.store.answer import Cancelled, NoAnswer, NotConnected, ProxyRefused
 from cognite_nb_upload.store.stream import (
     NestedTLSStream,
+    Ready,
     Stream,
     TCPStream,
     TLSStream,
@@ -98,8 +99,8 @@ class Waiter:
         with self._lock:
             self._sock = sock
 
-    def wait(self, seconds: float, *, write: bool) -> bool:
-        """Wait until something has arrived, or may be sent; False where neither came in time.
+    def wait(self, seconds: float, *, write: bool) -> Ready:
+        """Wait until something has arrived, or may be sent; "" where neither came in time.
 
         Raises:
             Cancelled: the cancel token is set.

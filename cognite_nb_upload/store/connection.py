@@ -24,10 +24,12 @@ from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.store.answer import Answer, Cancelled, NoAnswer, Stalled
 from cognite_nb_upload.store.connect import Route, Waiter, connect
 from cognite_nb_upload.store.stream import (
+    Ready,
     Stream,
     TCPStream,
     confirmed,
     drop_unsent,
+    hold_little,
     on_the_way,
 )
 from cognite_nb_upload.store.traffic import Traffic
@@ -280,7 +282,7 @@ class _Exchange:
 
     def send_body(self, body: Body, room: Callable[[], memoryview]) -> None:
         """Send it, unless an answer comes first."""
-        stride, told_s = _FIRST_STRIDE, 0.0
+        stride, told_s, fast = _FIRST_STRIDE, 0.0, False
         while self._sent < body.size:
             wanted = min(stride, body.size - self._sent)
             if body.throttle is not None:
@@ -290,11 +292,16 @@ class _Exchange:
             self._send_stride(body, self._sent + wanted, room)
             now_s = time.monotonic()
             stride = _next_stride(stride, now_s - began_s)
+            if fast is not (stride == _LARGEST_STRIDE):
+                fast = not fast
+                hold_little(self._stream.sock, fast=fast)
             if now_s - told_s >= _TELL_S or self._sent == body.size:
                 told_s = now_s
                 body.on_sent(self._sent)
             if self.head is not None:
                 return
+        if fast:  # the next part finds it as this one did
+            hold_little(self._stream.sock)
         if body.size:
             # Counted, not seen: what h11 documents for bodies that others send (sendfile).
             counted = cast("bytes", range(body.size))
@@ -304,11 +311,14 @@ class _Exchange:
     def _send_stride(self, body: Body, end: int, room: Callable[[], memoryview]) -> None:
         """Send up to the body's byte `end`; less where an answer comes first.
 
-        It is looked for before a piece and never after the last one: then it is not early.
+        It is looked for at first, and where nothing can be sent on; never after the last byte:
+        then it is not early.
         """
+        if self._answered():
+            return
         if body.file is not None and isinstance(self._stream, TCPStream):
             self._send_file(self._stream, *body.file, end)
-        while self._sent < end and not self._answered():
+        while self._sent < end and self.head is None:
             buffer = room()[: end - self._sent]
             went = self._send(body.read(self._sent, buffer))
             self._sent += went
@@ -317,11 +327,12 @@ class _Exchange:
 
     def _send_file(self, stream: TCPStream, fd: int, start: int, end: int) -> None:
         """Let the kernel send from the file itself; what it cannot send is left."""
-        while self._sent < end and not self._answered():
+        while self._sent < end:
             try:
                 went = stream.send_file(fd, start + self._sent, end - self._sent)
             except BlockingIOError:
-                self._wait(write=True)
+                if self._wait(write=True) == "read" and self._answered():
+                    return
                 continue
             except ConnectionError as error:
                 return self._end_early(error)
@@ -341,10 +352,8 @@ class _Exchange:
                 self._end_early(error)
                 return at
             at += went
-            if not went:
-                self._wait(write=True)
-                if self._answered():
-                    return at
+            if not went and self._wait(write=True) == "read" and self._answered():
+                return at
         return at
 
     def _end_early(self, error: OSError) -> None:
@@ -352,10 +361,11 @@ class _Exchange:
         if not self._answered():
             raise NoAnswer(_broken(error)) from error
 
-    def _wait(self, *, write: bool) -> None:
+    def _wait(self, *, write: bool) -> Ready:
         began_s = time.monotonic()
-        self._waiter.wait(self._timeouts.stall_s, write=write)
+        ready = self._waiter.wait(self._timeouts.stall_s, write=write)
         self._check_stall(time.monotonic() - began_s)
+        return ready
 
     def _check_stall(self, waited_s: float) -> None:
         """Count time that was spent waiting for the network; what moved since puts it back to 0."""

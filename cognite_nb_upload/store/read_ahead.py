@@ -6,6 +6,7 @@ what is slow has a thread of its own, which is one block ahead and no more.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, MutableSet
 from contextlib import suppress
@@ -15,13 +16,18 @@ from typing import Final
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.objects.source import PartReader
-from cognite_nb_upload.sources import PieceReader, Source
+from cognite_nb_upload.sources import PieceReader, Source, region_of
 
 # Slower than a disk: a network folder, a tape, a file that is unpacked as it is read.
 _SLOW_S_PER_MIB: Final = 0.003
 # It is said of at least so many reads, which took so long together: a busy machine delays a few.
 _READS: Final = 3
 _TOOK_S: Final = 0.02
+
+
+# Blocks of a file are so much smaller: its system reads ahead by itself, and two blocks of each
+# connection are held beside the piece that is sent.
+_SHARE: Final = 4
 
 
 @dataclass(slots=True)
@@ -90,17 +96,36 @@ class ReadAhead:
         began_s = time.monotonic()
         data = self._reader.read_piece(offset, room)
         if self._pace.took(len(data), time.monotonic() - began_s):
-            with suppress(TypeError):  # somebody's own class, which cannot be remembered
-                self._slow.add(self._source)
-            self._go_ahead(offset + len(data))
+            self._slow_at(offset + len(data), len(room))
         return data
+
+    def _slow_at(self, at: int, size: int) -> None:
+        """Read ahead from here on, unless it was the machine that was busy, and not the disk."""
+        if _is_cached(self._source, min(at + size, self._end) - 1):
+            self._pace = ReadPace()
+            return
+        with suppress(TypeError):  # somebody's own class, which cannot be remembered
+            self._slow.add(self._source)
+        self._go_ahead(at)
 
     def _go_ahead(self, at: int) -> None:
         self._pace = None
-        blocks = _Blocks(self._source, self._block)
+        is_file = region_of(self._source) is not None
+        blocks = _Blocks(self._source, self._block // _SHARE if is_file else self._block)
         self._reader = reader = PartReader(blocks, at, self._end, self._cancel)
         reader.begin()
 
     def close(self) -> None:
         """End the reading."""
         self._reader.close()
+
+
+def _is_cached(source: Source, at: int) -> bool:
+    """True where a file's byte is in memory, so that no disk was waited for; Linux tells."""
+    region = region_of(source)
+    if region is None or not hasattr(os, "RWF_NOWAIT"):
+        return False
+    try:
+        return os.preadv(region[0], [bytearray(1)], region[1] + at, os.RWF_NOWAIT) == 1
+    except OSError:  # it is not, or this file system does not tell
+        return False

@@ -20,8 +20,10 @@ from cognite_nb_upload.core.plan import KIB, MIB
 
 # A record of TLS is at most 16 KiB: what is encrypted by hand goes in a few of them at once.
 _RECORDS: Final = 64 * KIB
-# What may wait in this machine's buffers beside what is on its way.
+# What may wait in this machine's buffers beside what is on its way; and where it goes so fast that
+# this is gone in a moment: a thread that is woken less often costs less CPU.
 _UNSENT: Final = MIB
+_UNSENT_WHERE_FAST: Final = 3 * MIB
 # Where Linux's struct tcp_info has tcpi_unacked, tcpi_last_data_recv (in ms), tcpi_bytes_acked and
 # tcpi_notsent_bytes; and further ones: rtt and min_rtt are in us, as are the times; each kernel
 # only adds.
@@ -42,6 +44,8 @@ _DROP: Final = struct.pack("HH" if sys.platform == "win32" else "ii", 1, 0)
 
 # What a handshake waits for; "" once it is made.
 Wants = Literal["", "read", "write"]
+# What a socket is ready for; "read" where it may be both, "" where it is neither.
+Ready = Literal["", "read", "write"]
 
 
 class Stream(Protocol):
@@ -222,23 +226,31 @@ class NestedTLSStream:
             self._encrypted = self._encrypted[went:]
 
 
-def wait(sock: socket.socket, seconds: float, *, write: bool) -> bool:
-    """Wait until something has arrived, or may be sent (`write`); False after so many seconds."""
+def wait(sock: socket.socket, seconds: float, *, write: bool) -> Ready:
+    """Wait until something has arrived, or may be sent (`write`); "" after so many seconds.
+
+    An end and an error are "read": reading tells what they are.
+    """
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
-        return bool(poll.poll(seconds * 1000))
-    return any(select.select([sock], [sock] if write else [], [sock], seconds))  # Windows
+        found = poll.poll(seconds * 1000)
+        arrived, may_send = bool(found and found[0][1] != select.POLLOUT), bool(found)
+    else:  # Windows
+        reads, writes, errors = select.select([sock], [sock] if write else [], [sock], seconds)
+        arrived, may_send = bool(reads or errors), bool(writes)
+    return "read" if arrived else "write" if may_send else ""
 
 
-def hold_little(sock: socket.socket) -> None:
+def hold_little(sock: socket.socket, *, fast: bool = False) -> None:
     """Have this machine's buffers take what is on its way, and little more.
 
     Otherwise they swallow megabytes at once, which then look as if they were sent.
     """
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+            unsent = _UNSENT_WHERE_FAST if fast else _UNSENT
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
 
 
 def cut(sock: socket.socket) -> None:

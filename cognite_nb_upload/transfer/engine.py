@@ -38,8 +38,8 @@ from cognite_nb_upload.sources import (
     Witness,
     check_last,
     is_pinned,
+    piece_read,
     read_once,
-    read_piece,
     reader_of,
     region_of,
     witness_of,
@@ -86,6 +86,7 @@ class SteadySource:
 
     def __init__(self, source: Source) -> None:
         self._source = source
+        self._read_piece = piece_read(source)
         self.name, self.size = source.name, source.size
 
     def read_at(self, offset: int, size: int) -> bytes | memoryview:
@@ -98,7 +99,10 @@ class SteadySource:
 
     def read_piece(self, offset: int, room: memoryview) -> memoryview:
         """As many bytes as `room` has, in it or where they are already; errors as `read_at`."""
-        return self._twice(lambda: read_piece(self._source, offset, room), offset)
+        try:
+            return self._read_piece(offset, room)
+        except OSError:
+            return self._again(lambda: self._read_piece(offset, room), offset)
 
     @property
     def pinned(self) -> bool:
@@ -135,7 +139,9 @@ class SteadySource:
         try:
             return read()
         except OSError:
-            pass
+            return self._again(read, offset)
+
+    def _again(self, read: Callable[[], T], offset: int) -> T:
         try:
             return read()
         except OSError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.errors import SourceChanged
-from cognite_nb_upload.sources import AnyPlace, BytesSource, Source
+from cognite_nb_upload.sources import AnyPlace, BytesSource, FileSource, Source
 from cognite_nb_upload.store import read_ahead
 from cognite_nb_upload.store.read_ahead import ReadAhead, ReadPace
 
@@ -44,7 +46,9 @@ class Slow(BytesSource):
 
 
 def ahead(
-    source: BytesSource, cancel: CancelToken | None = None, slow: set[Source] | None = None
+    source: BytesSource | FileSource,
+    cancel: CancelToken | None = None,
+    slow: set[Source] | None = None,
 ) -> ReadAhead:
     return ReadAhead(
         source,
@@ -153,3 +157,59 @@ def test_a_read_that_hangs_is_waited_for_until_it_is_cancelled() -> None:
     assert len(reader.read_piece(4 * len(room), room)) == 0
     reader.close()
     go.set()
+
+
+class Delayed(FileSource):
+    """Each read takes 10 ms; keeps who read how much."""
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDONLY)
+        super().__init__(fd, name="delayed", path=path, start=0, size=len(CONTENT))
+        self.reads: list[tuple[str, int]] = []
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        time.sleep(0.01)
+        self.reads.append((threading.current_thread().name, len(room)))
+        return super().read_into(room, offset)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.reads.append((threading.current_thread().name, size))
+        return super().read_at(offset, size)
+
+
+def read_all(source: Delayed) -> None:
+    """Read it in pieces of 128 KiB, and see that each byte is right."""
+    reader, came = ahead(source), bytearray()
+    while len(came) < source.size:
+        room = memoryview(bytearray(min(128 * KIB, source.size - len(came))))
+        came += reader.read_piece(len(came), room)
+    reader.close()
+    source.close()
+    assert came == CONTENT
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "a.bin"
+    file.write_bytes(CONTENT)
+    return file
+
+
+def test_a_file_in_memory_is_not_slow_where_only_the_machine_is_busy(path: Path) -> None:
+    source = Delayed(path)
+    try:
+        os.preadv(source.region()[0], [bytearray(1)], 0, os.RWF_NOWAIT)
+    except (AttributeError, OSError):
+        pytest.skip("this system does not tell what is in memory")
+    read_all(source)
+    assert {name for name, _ in source.reads} == {threading.current_thread().name}
+
+
+def test_where_the_system_does_not_tell_a_file_that_takes_long_is_read_ahead_in_small_blocks(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "RWF_NOWAIT", raising=False)
+    source, sender = Delayed(path), threading.current_thread().name
+    read_all(source)
+    sizes = {size for name, size in source.reads if name != sender}
+    assert max(sizes) == 32 * KIB
