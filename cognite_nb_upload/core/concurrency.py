@@ -1,8 +1,8 @@
-"""How many parts go at once: measure, double while doubling pays, then one by one, then rest.
+"""How many parts go at once: more while the way is not full, then those that pay, then rest.
 
 Rules of this file: every number is judged by the rate of at least a second, after a pause in which
-new connections only fill their buffers; more is kept only where it brings what it promises, and
-fewer where fewer do as well; where a queue stands on the way it is full, and more are not tried;
+new connections only fill their buffers, but for a long way's first seconds; more is kept only where
+it brings what it promises, and fewer where fewer do as well; where a queue stands on the way it is full, and more are not tried;
 where that queue is long, fewer are; a store that asks for less is obeyed at once; above 16 only
 while one connection carries little. Arithmetic only: the edge says what time it is.
 """
@@ -28,6 +28,11 @@ WINDOW_S: Final = 1.0
 # A new connection takes three round trips to be there, and some more to get to its rate.
 _SETTLE_TRIPS: Final = 8
 _WINDOW_TRIPS: Final = 5
+# A way with such a shortest round trip, in seconds, is long: its connections take seconds to get to
+# their rate, and it is filled sooner by more of them than by waiting. They come one after another,
+# so many round trips apart, so that their first windows do not overflow a queue together.
+LONG_WAY_S: Final = 0.02
+_APART_TRIPS: Final = 1.5
 # Seconds without a change after a halving, and until all is measured again.
 CALM_S: Final = 5.0
 REST_S: Final = 60.0
@@ -63,6 +68,7 @@ _FAST: Final = 32 * MIB
 class Step(Enum):
     """What is being tried."""
 
+    BEGIN = "begin"
     MEASURE = "measure"
     DOUBLE = "double"
     MEASURE_AGAIN = "measure again"
@@ -72,7 +78,7 @@ class Step(Enum):
 
 
 # What may lead to more at once.
-_CLIMBS: Final = (Step.MEASURE, Step.DOUBLE, Step.MEASURE_AGAIN, Step.ONE_MORE)
+_CLIMBS: Final = (Step.BEGIN, Step.MEASURE, Step.DOUBLE, Step.MEASURE_AGAIN, Step.ONE_MORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,12 @@ class Concurrency:
         queue_s: what stood in a queue on the way since `began`, in seconds, in the mean of `looks`.
         rate_before: with `limit` at once, in the window before; 0 where there was none.
         needed: fewer were tried, and were slower.
+        enough: fewer were tried, and did as well.
     """
 
     limit: int = START
     most: int = MOST
-    step: Step = Step.MEASURE
+    step: Step = Step.BEGIN
     base: int = START
     base_rate: float = 0.0
     looked_s: float = -math.inf
@@ -110,6 +117,7 @@ class Concurrency:
     looks: int = 0
     rate_before: float = 0.0
     needed: int = 0
+    enough: bool = False
 
     @property
     def per_connection(self) -> float:
@@ -141,6 +149,8 @@ class Concurrency:
         seen = replace(self, looked_s=now_s, lossy=lossy, trip_s=trip_s)
         if (longer := seen._settle_s - self._settle_s) > 0:  # the way is known only now
             return replace(seen, began=None, opens_s=self.opens_s + longer)
+        if seen._begins and now_s - self.looked_s <= _GAP_S:
+            return seen._begun(now_s, busy, queue_s)
         if now_s - self.looked_s > _GAP_S or busy != self.limit:
             return replace(seen, began=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
         if self.began is None:
@@ -187,12 +197,30 @@ class Concurrency:
 
     # --- the steps --------------------------------------------------------------------------
 
+    @property
+    def _begins(self) -> bool:
+        """True before anything was measured, on a long way."""
+        return self.step is Step.BEGIN and self._is_long
+
+    @property
+    def _is_long(self) -> bool:
+        return self.trip_s >= LONG_WAY_S
+
+    def _begun(self, now_s: float, busy: int, queue_s: float) -> Concurrency:
+        """One more after another, until a queue is seen, or no more are allowed."""
+        if now_s < self.opens_s or busy < self.limit:
+            return self
+        if replace(self, queue_s=queue_s)._queued(_SOME) or self.limit >= self._most(now_s):
+            return self._tried(self.limit, Step.MEASURE, now_s)
+        opens_s = now_s + _APART_TRIPS * self.trip_s
+        return replace(self, limit=self.limit + 1, opens_s=opens_s)
+
     def _judged(self, rate: float, now_s: float) -> Concurrency:
         """What follows once the rate with `limit` at once is known."""
         if self._queued(LONG) and self.step in _CLIMBS:
             return self._based(rate)._fewer(now_s)
         match self.step:
-            case Step.MEASURE:
+            case Step.BEGIN | Step.MEASURE:
                 return self._measured(rate, now_s)
             case Step.DOUBLE:
                 return self._after_doubling(rate, now_s)
@@ -204,7 +232,7 @@ class Concurrency:
                 return self._back(now_s)
             case Step.FEWER:
                 if rate >= (_FULL_AS_WELL if self._queued(LONG) else _AS_WELL) * self.base_rate:
-                    return self._based(rate)._fewer(now_s)
+                    return replace(self._based(rate), enough=True)._fewer(now_s)
                 if self._fills(rate):
                     return self  # they have the others' share of the way to take, too
                 return replace(self._back(now_s), needed=self.base)
@@ -214,7 +242,8 @@ class Concurrency:
     def _measured(self, rate: float, now_s: float) -> Concurrency:
         known, full = self._based(rate), self._queued(STANDS) or self._fills(rate)
         if not full or self.limit > known._most(now_s):
-            return known._double(now_s)
+            nearly = self._is_long and self._queued(_SOME)
+            return known._one_more(now_s) if nearly else known._double(now_s)
         some = min(known._most(now_s), self.limit + self.limit // 2)
         if some > self.limit and self._queued(STANDS) and known.per_connection > BRIEF:
             return known._tried(some, Step.ONE_MORE, now_s)
@@ -223,7 +252,8 @@ class Concurrency:
     def _after_doubling(self, rate: float, now_s: float) -> Concurrency:
         one = self.base_rate / self.base
         gain, promise = rate - self.base_rate, one * (self.limit - self.base)
-        if gain >= _DOUBLE_PAYS * promise:
+        rises = self._loses_at_random and gain >= _NOISE * self.base_rate
+        if rises or gain >= _DOUBLE_PAYS * promise:
             return self._based(rate)._double(now_s)
         if gain < _NOISE * self.base_rate:
             return replace(self, limit=self.base)._fewer(now_s)
@@ -232,10 +262,21 @@ class Concurrency:
 
     def _rested(self, rate: float, now_s: float) -> Concurrency:
         if self.base_rate == 0 or now_s - self.settled_s >= REST_S:
-            return replace(self, step=Step.MEASURE, needed=0)._judged(rate, now_s)
+            return replace(self, step=Step.MEASURE, needed=0, enough=False)._judged(rate, now_s)
         if abs(rate - self.base_rate) > _CHANGED * self.base_rate:
             return self._tried(self.limit, Step.MEASURE, now_s)
+        known = self._based(rate)
+        if self._loses_at_random and not self.enough and self.limit < known._most(now_s):
+            return known._double(now_s)
         return self._fewer(now_s) if self._queued(LONG) and self.limit > self.needed else self
+
+    @property
+    def _loses_at_random(self) -> bool:
+        """True where each connection is slowed down by itself: more bring more, whatever each had.
+
+        What a new one carries before it has lost a packet says nothing of what it carries later.
+        """
+        return self.lossy and not self._queued(_SOME)
 
     @property
     def _worth(self) -> float:

@@ -98,9 +98,9 @@ def test_a_far_link_that_is_slow_to_begin_gets_few_all_the_same() -> None:
     def link(n: int, now_s: float) -> float:
         return 2.5 * MIB * min(1.0, now_s / 1.5)
 
-    assert drive(Concurrency(), link, 15, trip_s=0.2)[-1] <= 2
+    assert drive(Concurrency(), link, 25, trip_s=0.2)[-1] <= 2
     adapt = Concurrency().look(0.0, 0, 4).look(0.2, 0, 4)  # nothing of it is known yet
-    assert drive(adapt, link, 15, trip_s=0.2)[-1] <= 2
+    assert drive(adapt, link, 25, trip_s=0.2)[-1] <= 2
     assert drive(Concurrency(), link, 15)[-1] > 2  # judged while it begins
 
 
@@ -109,7 +109,7 @@ def test_what_begins_after_another_upload_is_not_judged_while_it_begins() -> Non
         return 2.5 * MIB * min(1.0, (now_s - 10) / 1.5)
 
     *_, before = driven(Concurrency(), link, 10, busy=1, trip_s=0.2)
-    assert drive(before.begins(10.0), link, 15, trip_s=0.2, began_s=10.0)[-1] <= 2
+    assert drive(before.begins(10.0), link, 25, trip_s=0.2, began_s=10.0)[-1] <= 2
 
 
 def test_parts_that_were_begun_before_say_nothing_of_fewer() -> None:
