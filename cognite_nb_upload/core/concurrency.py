@@ -1,10 +1,11 @@
 """How many parts go at once: more while the way is not full, then those that pay, then rest.
 
 Rules of this file: every number is judged by the rate of at least a second, after a pause in which
-new connections only fill their buffers, but for a long way's first seconds; more is kept only where
-it brings what it promises, and fewer where fewer do as well; where a queue stands on the way it is full, and more are not tried;
-where that queue is long, fewer are; a store that asks for less is obeyed at once; above 16 only
-while one connection carries little. Arithmetic only: the edge says what time it is.
+new connections only fill their buffers, but for the first seconds of a long way, which is filled
+sooner by more of them; more is kept only where it brings what it promises, and fewer where fewer do
+as well; where a queue stands on the way it is full, and more are not tried; where that queue is
+long, fewer are; a store that asks for less is obeyed at once; above 16 only while one connection
+carries little. Arithmetic only: the edge says what time it is.
 """
 
 from __future__ import annotations
@@ -79,6 +80,12 @@ class Step(Enum):
 
 # What may lead to more at once.
 _CLIMBS: Final = (Step.BEGIN, Step.MEASURE, Step.DOUBLE, Step.MEASURE_AGAIN, Step.ONE_MORE)
+
+
+def has_room(trip_s: float, queue_s: float) -> bool:
+    """True where a long way has no queue now: what is sent does not fill it."""
+    some_s, trips = _SOME
+    return trip_s >= LONG_WAY_S and queue_s <= max(some_s, trips * trip_s)
 
 
 @dataclass(frozen=True, slots=True)

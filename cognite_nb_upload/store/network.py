@@ -216,9 +216,9 @@ class NetworkStore(NotPickled):
     def _connection(self, url: SignedURL) -> AbstractContextManager[Connection]:
         return self.connections.get().to(url, self.timeouts)
 
-    def traffic(self) -> Seen:
-        """What this process's connections have carried, and how the way is."""
-        return self.connections.get().traffic.look()
+    def traffic(self, hurry: bool = False) -> Seen:
+        """What this process's connections have carried, and how the way is; `hurry` as there."""
+        return self.connections.get().traffic.look(hurry)
 
     def close(self) -> None:
         """Close the connections that are idle."""

@@ -37,6 +37,8 @@ _SHORTEST: Final = 148
 _PACKETS: Final = 156
 _TIMES: Final = 168
 _KNOWN: Final = 192
+# Bytes of Linux's longest name of a rule.
+_LONGEST_RULE: Final = 16
 # So many us are no round trip, but none yet.
 _UNKNOWN_US: Final = 2**32 - 1
 # SO_LINGER: on, for 0 s. A struct of ints; of shorts on Windows.
@@ -279,6 +281,15 @@ def use_congestion_control(sock: socket.socket, name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def congestion_control(sock: socket.socket) -> str:
+    """The rule by which TCP decides how much is on its way; "" where the system does not tell."""
+    try:
+        name = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _LONGEST_RULE)
+    except (AttributeError, OSError):
+        return ""
+    return name.rstrip(b"\0").decode()
 
 
 @dataclass(frozen=True, slots=True)

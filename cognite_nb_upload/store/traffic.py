@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from cognite_nb_upload.core.congestion import Congestion, Counts, Loss
-from cognite_nb_upload.store.stream import TCPCounts, tcp_counts, use_congestion_control
+from cognite_nb_upload.store.stream import (
+    TCPCounts,
+    congestion_control,
+    tcp_counts,
+    use_congestion_control,
+)
 
 # What goes on at full speed where packets are lost at random, and where it may be chosen.
 _BBR: Final = "bbr"
@@ -48,8 +53,8 @@ class Traffic:
     """The connections of one process to its stores. Thread-safe.
 
     Args:
-        congestion: "auto" sends by BBR from when packets are seen to be lost at random, "bbr"
-            always; "system" leaves it as the system has it.
+        congestion: "auto" sends by BBR from when packets are seen to be lost at random, and where
+            it is asked to hurry; "bbr" always; "system" leaves it as the system has it.
         loss: what is known of the way.
     """
 
@@ -61,6 +66,7 @@ class Traffic:
         self._loss = loss
         self._bbr = congestion == "bbr"
         self._changes = 0
+        self._hurried: dict[socket.socket, str] = {}  # and the rule that each had before
         self.tells = False
         self._trip_s = self._queue_s = 0.0
         self._looked_s = 0.0
@@ -77,12 +83,17 @@ class Traffic:
     def ends(self, sock: socket.socket) -> None:
         """A connection is about to be closed."""
         with self._lock:
+            self._hurried.pop(sock, None)
             if (last := self._open.pop(sock, None)) is not None:
                 counts = tcp_counts(sock) or last
                 self._closed = _added(self._closed, _numbers(counts))
 
-    def look(self) -> Seen:
-        """What was carried so far; cheap, called several times a second while parts are sent."""
+    def look(self, hurry: bool = False) -> Seen:
+        """What was carried so far; cheap, called several times a second while parts are sent.
+
+        Where the way has room that nobody else takes, `hurry` has those that are open fill it now:
+        otherwise one that lost packets among many takes seconds to get to what they leave to it.
+        """
         with self._lock:
             now_s = time.monotonic()
             self._open = {sock: tcp_counts(sock) or last for sock, last in self._open.items()}
@@ -95,6 +106,8 @@ class Traffic:
                 self._queue_s = max(0.0, counts.rtt_ms / 1e3 - self._trip_s)
                 if self._congestion == "auto" and self._loss.lossy and not self._bbr:
                     self._use_bbr()
+                if self._congestion == "auto" and not self._bbr and hurry != bool(self._hurried):
+                    self._hurry(hurry)
             return Seen(
                 int(self._sums()[0]), self._loss.lossy, self._changes, self.tells, self._trip_s,
                 self._queue_s,
@@ -102,7 +115,21 @@ class Traffic:
 
     def _use_bbr(self) -> None:
         self._bbr = True
+        self._hurried = {}
         self._changes += any([use_congestion_control(sock, _BBR) for sock in self._open])
+
+    def _hurry(self, hurry: bool) -> None:
+        if hurry:
+            rules = {sock: congestion_control(sock) for sock in self._open}
+            self._hurried = {
+                sock: rule
+                for sock, rule in rules.items()
+                if rule and use_congestion_control(sock, _BBR)
+            }
+        else:
+            for sock, rule in self._hurried.items():
+                use_congestion_control(sock, rule)
+            self._hurried = {}
 
     def _sums(self) -> tuple[float, ...]:
         sums = self._closed

@@ -389,7 +389,7 @@ class Engine:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look after what is in flight, several times a second; a timer is less than a task."""
         self._watched = loop.call_later(_TICK_S, self._watch, loop)
-        self._limits.lanes.look()
+        self._limits.lanes.look(last=not self._more)
         self._cut_what_crawls()
         if self._pausing:
             self._watch_pause()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.concurrency import MOST, Concurrency
+from cognite_nb_upload.core.concurrency import MOST, Concurrency, has_room
 from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import LIMITS
 from cognite_nb_upload.core.secret import NotPickled
@@ -52,6 +52,11 @@ class _Turn:
     came: anyio.Event = field(default_factory=anyio.Event)
 
 
+def _untold(hurry: bool) -> Seen:
+    """What is seen of the network where nobody tells."""
+    return Seen()
+
+
 class Slots:
     """How many parts go at once, over all uploads; first come, first served.
 
@@ -60,12 +65,14 @@ class Slots:
     Used on the package's own loop alone, but for `may_stay` and `moved`.
 
     Args:
-        traffic: says what was carried over the network.
+        traffic: says what was carried over the network; told to hurry, has what is on its way fill
+            the room that others leave.
     """
 
-    def __init__(self, traffic: Callable[[], Seen] = Seen) -> None:
+    def __init__(self, traffic: Callable[[bool], Seen] = _untold) -> None:
         self._adapt = Concurrency()
         self._traffic, self._seen = traffic, Seen()
+        self._hurry = False
         self._waiting: deque[_Turn] = deque()
         self._moved: dict[object, int] = {}
         self._moved_before = 0
@@ -124,12 +131,21 @@ class Slots:
     def release(self) -> None:
         """Give a lane back."""
         self.busy -= 1
+        self._hurry = self._hurry and self.busy > 0
         self._wake()
 
-    def look(self) -> None:
-        """See whether more at once would help; cheap, called several times a second."""
+    def look(self, *, last: bool = False) -> None:
+        """See whether more at once would help; cheap, called several times a second.
+
+        Args:
+            last: of who asks, the last parts are being sent.
+        """
+        if self._waiting or self.busy >= self.limit:
+            self._hurry = False
+        elif last and self.busy and has_room(self._seen.trip_s, self._seen.queue_s):
+            self._hurry = True  # until they have ended, or others take the way
         moved = self._moved_before + sum(tuple(self._moved.values()))
-        before, self._seen, now_s = self._seen, self._traffic(), time.monotonic()
+        before, self._seen, now_s = self._seen, self._traffic(self._hurry), time.monotonic()
         if self._seen.changes != before.changes:
             self._adapt = self._adapt.changed(now_s)
         self._adapt = self._adapt.look(
@@ -174,7 +190,7 @@ class EngineSlots(Slots):
         """How many may go at once now."""
         return self._at_once()
 
-    def look(self) -> None:
+    def look(self, *, last: bool = False) -> None:
         """Workers may have come or gone."""
         self._wake()
 
@@ -199,7 +215,7 @@ class SharedLimits(NotPickled):
 
     most_at_once: int = MOST
 
-    def __init__(self, traffic: Callable[[], Seen] = Seen) -> None:
+    def __init__(self, traffic: Callable[[bool], Seen] = _untold) -> None:
         self.bandwidth = Bandwidth()
         self.checksums = KnownChecksums()
         self.small_files = Pace(1)

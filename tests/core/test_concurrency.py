@@ -5,12 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from queued_link import QueuedLink
 
-from cognite_nb_upload.core.concurrency import CALM_S, LITTLE, MOST, START, USUAL, Concurrency, Step
+from cognite_nb_upload.core.concurrency import (
+    CALM_S,
+    LITTLE,
+    MOST,
+    START,
+    USUAL,
+    Concurrency,
+    Step,
+    has_room,
+)
 from cognite_nb_upload.core.plan import MIB
 
 Link = Callable[[int, float], float]
@@ -85,6 +95,41 @@ def test_after_a_change_of_the_way_all_is_measured_again() -> None:
     unseen, fast = shared(4.5 * MIB, MIB), shared(1e12, MIB)
     assert max(drive(resting, unseen, 10, began_s=20.0)) == 4
     assert drive(resting.changed(20.0), fast, 10, began_s=20.0)[-1] == MOST
+
+
+def test_a_long_link_gets_one_more_after_another_until_its_queue_is_seen() -> None:
+    link = QueuedLink(1e9 / 8, 0.1, 0.1, adds=2)
+    limits = [one.limit for one in link.driven(Concurrency(), 12)]
+    assert all(more - fewer <= 1 for fewer, more in pairwise(limits[:15]))
+    assert link.moved >= 0.68 * 12 * link.rate
+    assert max(drive(Concurrency(), shared(1e12, 4 * MIB), 5, trip_s=0.05)) == USUAL
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("loss", "share"), [(0.001, 0.85), (0.01, 0.55)])
+def test_where_each_connection_is_slowed_down_by_loss_so_many_go_that_the_link_is_used(
+    loss: float, share: float, seed: int
+) -> None:
+    """Each carries ten times as much before its first packet is lost."""
+    draw = random.Random(seed)
+    link = QueuedLink(300e6 / 8, 0.05, 0.1, loss=loss, adds=0.55, draw=draw)
+    list(link.driven(Concurrency(), 60))
+    assert link.moved >= share * 60 * link.rate
+
+
+def test_a_link_that_drops_what_is_above_a_rate_gets_few_and_is_left_at_that() -> None:
+    link = shared(4 * MIB, 4 * MIB)
+    limits = drive(Concurrency(), link, 60, trip_s=0.05, lossy=True)
+    assert max(limits) == MOST
+    assert set(limits[125:]) <= {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("trip_s", "queue_s", "room"),
+    [(0.05, 0.0, True), (0.05, 0.02, False), (0.2, 0.015, True), (0.001, 0.0, False)],
+)
+def test_a_long_way_without_a_queue_has_room(trip_s: float, queue_s: float, room: bool) -> None:
+    assert has_room(trip_s, queue_s) is room
 
 
 def test_a_link_that_one_connection_fills_gets_few() -> None:

@@ -46,6 +46,14 @@ def needs_bbr() -> None:
             pytest.skip("this system does not let BBR be chosen")
 
 
+def look_until(traffic: Traffic, sock: socket.socket, rule: str, *, hurry: bool) -> None:
+    until_s = time.monotonic() + 30
+    while rule_of(sock) != rule and time.monotonic() < until_s:
+        traffic.look(hurry)
+        time.sleep(0.01)
+    assert rule_of(sock) == rule
+
+
 def until_confirmed(traffic: Traffic, size: int) -> int:
     until_s = time.monotonic() + 30
     while (seen := traffic.look().confirmed) < size and time.monotonic() < until_s:
@@ -112,6 +120,28 @@ def test_where_packets_are_lost_at_random_bbr_is_used_on_all_connections_and_lat
         traffic.begins(later)
         assert rule_of(later) == "bbr"
         assert traffic.look().changes == 1
+
+
+def test_in_a_hurry_bbr_is_used_and_afterwards_the_rule_that_was() -> None:
+    needs_bbr()
+    traffic = Traffic("auto")
+    with connected() as (one, _), connected() as (later, _):
+        assert use_congestion_control(one, "reno")
+        traffic.begins(one)
+        assert rule_of(one) == "reno"
+        look_until(traffic, one, "bbr", hurry=True)
+        assert use_congestion_control(later, "reno")
+        traffic.begins(later)
+        assert rule_of(later) == "reno"
+        look_until(traffic, one, "reno", hurry=False)
+        assert traffic.look().changes == 0
+        for other in (Traffic("system"), Traffic("bbr")):
+            other.begins(later)
+            before = rule_of(later)
+            for hurry in (True, False):
+                time.sleep(0.11)
+                other.look(hurry)
+                assert rule_of(later) == before
 
 
 def test_the_systems_rule_stays_where_that_is_asked_for() -> None:

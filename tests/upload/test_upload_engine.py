@@ -36,6 +36,7 @@ from cognite_nb_upload.core.plan import KIB, MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.sources import BytesSource, Source
+from cognite_nb_upload.store.traffic import Seen
 from cognite_nb_upload.transfer.engine import Engine
 from cognite_nb_upload.transfer.limits import Bandwidth, SharedLimits, Slots
 
@@ -406,6 +407,56 @@ async def test_lanes_are_first_come_first_served_and_a_cancelled_turn_is_passed_
                 lanes.release()  # to the one who will not take it any more
     assert order == ["first", "second", "third"]
     assert lanes.busy == 0
+
+
+@pytest.mark.anyio
+async def test_the_last_parts_hurry_while_the_way_has_room_that_nobody_else_takes() -> None:
+    told: list[bool] = []
+    way = Seen(trip_s=0.05, queue_s=0.05)
+
+    def traffic(hurry: bool) -> Seen:
+        told.append(hurry)
+        return way
+
+    lanes = Slots(traffic)
+    lanes.cap(2)
+    await lanes.acquire()
+    lanes.look(last=True)  # each decides by what the look before has seen
+    lanes.look(last=True)
+    way = Seen(trip_s=0.05)
+    lanes.look(last=True)
+    lanes.look(last=True)
+    lanes.look()  # of an upload that may send one part at a time
+    await lanes.acquire()
+    lanes.look(last=True)
+    lanes.release()
+    lanes.look(last=True)
+    lanes.release()
+    lanes.look()
+    assert told == [False, False, False, True, True, False, True, False]
+
+
+def test_the_engine_says_when_its_last_parts_are_on_their_way() -> None:
+    told, hurried = list[bool](), threading.Event()
+
+    def traffic(hurry: bool) -> Seen:
+        told.append(hurry)
+        if hurry:
+            hurried.set()
+        return Seen(trip_s=0.05)
+
+    def sink(part: Part, source: Source, stop: CancelToken, rest: BackoffWait) -> None:
+        if part.no < 2:
+            looks = len(told)
+            until_true(lambda: len(told) > looks + 3)
+            assert not hurried.is_set()
+        else:
+            assert hurried.wait(30)
+
+    limits = SharedLimits(traffic)
+    engine = Engine(BytesSource(b"abc"), sink, limits, lambda: 2)
+    run_engine(sink, 3, 2, CancelToken(), engine=engine)
+    assert hurried.is_set()
 
 
 @pytest.mark.anyio
