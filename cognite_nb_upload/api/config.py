@@ -38,8 +38,8 @@ class ClientConfig:
         stall_timeout_s: a part that moves less than 64 KiB in this long, in seconds, is sent again.
         uploaded_wait_s: after completion, wait this long, in seconds, for CDF to say `uploaded`.
         congestion: how TCP decides what it sends to a store, where the system (Linux) lets it be
-            chosen: "auto" sends by BBR once packets are seen to be lost at random, "bbr" always,
-            "system" never.
+            chosen: "auto" sends by BBR once packets are seen to be lost at random, and an upload's
+            last parts where a long way has room, "bbr" always, "system" never.
         retry: how often and how patiently requests and parts are tried again.
         headers: sent to CDF with every request, never to a store.
     """
