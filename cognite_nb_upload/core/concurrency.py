@@ -207,20 +207,22 @@ class Concurrency:
     @property
     def _begins(self) -> bool:
         """True before anything was measured, on a long way."""
-        return self.step is Step.BEGIN and self._is_long
-
-    @property
-    def _is_long(self) -> bool:
-        return self.trip_s >= LONG_WAY_S
+        return self.step is Step.BEGIN and self.trip_s >= LONG_WAY_S
 
     def _begun(self, now_s: float, busy: int, queue_s: float) -> Concurrency:
         """One more after another, until a queue is seen, or no more are allowed."""
         if now_s < self.opens_s or busy < self.limit:
             return self
-        if replace(self, queue_s=queue_s)._queued(_SOME) or self.limit >= self._most(now_s):
+        seen = replace(self, queue_s=queue_s)
+        since_s, _ = self.began or (now_s, 0)
+        waits = seen._queued(_SOME)  # it may be about to stand, or be gone at the next look
+        over = seen._queued(STANDS) or (waits and now_s - since_s >= WINDOW_S)
+        if over or self.limit >= self._most(now_s):
             return self._tried(self.limit, Step.MEASURE, now_s)
+        if waits:
+            return replace(self, began=(since_s, 0))
         opens_s = now_s + _APART_TRIPS * self.trip_s
-        return replace(self, limit=self.limit + 1, opens_s=opens_s)
+        return replace(self, limit=self.limit + 1, began=None, opens_s=opens_s)
 
     def _judged(self, rate: float, now_s: float) -> Concurrency:
         """What follows once the rate with `limit` at once is known."""
@@ -249,8 +251,7 @@ class Concurrency:
     def _measured(self, rate: float, now_s: float) -> Concurrency:
         known, full = self._based(rate), self._queued(STANDS) or self._fills(rate)
         if not full or self.limit > known._most(now_s):
-            nearly = self._is_long and self._queued(_SOME)
-            return known._one_more(now_s) if nearly else known._double(now_s)
+            return known._double(now_s)
         some = min(known._most(now_s), self.limit + self.limit // 2)
         if some > self.limit and self._queued(STANDS) and known.per_connection > BRIEF:
             return known._tried(some, Step.ONE_MORE, now_s)
@@ -283,7 +284,7 @@ class Concurrency:
 
         What a new one carries before it has lost a packet says nothing of what it carries later.
         """
-        return self.lossy and not self._queued(_SOME)
+        return self.lossy and not self._queued(STANDS)
 
     @property
     def _worth(self) -> float:
