@@ -217,6 +217,8 @@ class Concurrency:
         since_s, _ = self.began or (now_s, 0)
         waits = seen._queued(_SOME)  # it may be about to stand, or be gone at the next look
         over = seen._queued(STANDS) or (waits and now_s - since_s >= WINDOW_S)
+        if over and self.limit == self.base:  # none was added: nothing has to settle
+            return replace(self, step=Step.MEASURE, began=None)
         if over or self.limit >= self._most(now_s):
             return self._tried(self.limit, Step.MEASURE, now_s)
         if waits:
