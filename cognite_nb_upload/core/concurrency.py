@@ -276,7 +276,8 @@ class Concurrency:
         if abs(rate - self.base_rate) > _CHANGED * self.base_rate:
             return self._tried(self.limit, Step.MEASURE, now_s)
         known = self._based(rate)
-        if self._loses_at_random and not self.enough and self.limit < known._most(now_s):
+        less = not (self.enough or self.needed) or rate < (1 - _NOISE) * self.base_rate
+        if self._loses_at_random and less and self.limit < known._most(now_s):
             return known._double(now_s)
         return self._fewer(now_s) if self._queued(LONG) and self.limit > self.needed else self
 
