@@ -20,7 +20,8 @@ from cognite_nb_upload import background
 from cognite_nb_upload.batch.rows import DONE, SKIPPED, BatchRow, Table
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.secret import NotPickled
-from cognite_nb_upload.process import Home
+from cognite_nb_upload.process import Home, PerProcess
+from cognite_nb_upload.transfer.begun import Begun
 from cognite_nb_upload.transfer.leaving import refuse_at_the_end, wait_for_job
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class BatchState:
 
 
 BatchListener = Callable[[BatchState], None]
+# By their ids.
+_running: PerProcess[dict[str, Batch]] = PerProcess(dict)
+begun: Begun[Batch] = Begun()
 
 
 class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
@@ -251,6 +255,12 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         if not self._planned.done():  # a job of several tables has planned its first
             self._planned.set_result(table)
 
+    def recorded_as(self, job_id: str) -> None:
+        """It has a record, and can be told of by its id."""
+        self.job_id = job_id
+        _running.get()[job_id] = self
+        begun.tell(self)
+
     def until_begun(self) -> None:
         """Wait until it may send; blocks."""
         self._may_begin.wait()
@@ -324,6 +334,7 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
     def _end(self, error: BaseException | None, frame: pd.DataFrame | None = None) -> None:
         with self._lock:
             self._over = self._changed = True
+        _running.get().pop(self.job_id, None)
         self.tell()
         if error is not None and not self._planned.done():
             self._planned.set_exception(error)
@@ -331,3 +342,8 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
             self._done.set_exception(error)
         elif frame is not None:
             self._done.set_result(frame)
+
+
+def running_batch(job_id: str) -> Batch | None:
+    """The batch of this process that sends the job of that id."""
+    return _running.get().get(job_id)

@@ -304,7 +304,7 @@ class BatchWork:
             if isinstance(self._given, Chunks):
                 record.more_tables()
             self._list_rows(self._record, table)
-            self._batch.job_id = self._record.id
+            self._batch.recorded_as(self._record.id)
         return self._record
 
     def _list_rows(self, record: JobRecord, table: Table) -> None:

@@ -18,8 +18,9 @@ def sheet(*names: str) -> str:
 
 
 def script(path: Path) -> str:
-    """A widget's script, behind what all of them need: `keys.js` and `left.js`."""
-    return "".join(one.read_text() for one in (STATIC / "keys.js", STATIC / "left.js", path))
+    """A widget's script, behind what all of them need: `keys.js`, `left.js` and `saved.js`."""
+    shared = (STATIC / f"{name}.js" for name in ("keys", "left", "saved"))
+    return "".join(one.read_text() for one in (*shared, path))
 
 
 def style_of(*names: str) -> str:

@@ -20,6 +20,7 @@ from weakref import WeakSet
 
 import anywidget
 import traitlets
+from IPython.core.getipython import get_ipython
 from IPython.display import display
 from tqdm.std import tqdm
 
@@ -42,6 +43,11 @@ MESSAGES_PER_S: Final = 8.0
 _BURST: Final = 4.0
 # What a notebook shows without widgets if it is saved before the end.
 _UNFINISHED: Final = "The progress of an upload, shown live; this copy was saved before it ended."
+# And where its page is gone, or the kernel that sent it.
+LOST_UPLOAD: Final = (
+    "Progress was shown here while it ran; this notebook was saved before the end, and that kernel "
+    "is gone. The same call goes on with what is stored; uploads() lists what is unfinished."
+)
 
 
 class Budget:
@@ -72,7 +78,8 @@ class LiveView(anywidget.AnyWidget):
     """What a page shows of a running upload; it draws `shown`, and offers `tools`.
 
     Attributes:
-        shown: `name`, `size`, `rows` (a bar each), `strip`, `words`; or `still`, escaped HTML.
+        shown: `name`, `size`, `rows` (a bar each), `strip`, `words`; or `still`, escaped HTML,
+            with the same in words (`said`) and the model's `id` where a page has to save them.
         tools: `buttons`, `question`, `limit`, `note`, `bad`; empty where nothing can be pressed.
         asked_for: how often all of it was asked for: once as it was made, and once for each page
             that was loaded since.
@@ -199,14 +206,14 @@ class Notebook:
 
     def __init__(self, *, slots: int, budget: Budget = BUDGET) -> None:
         self._describer, self._budget = Describer(slots), budget
-        self._handle: Any = None  # a DisplayHandle
+        self._handle: LiveOutput | None = None
         self._over = False
         self.container = LiveView()
 
     def show(self) -> None:
         """Display it in the cell that runs."""
         if self._handle is None:
-            self._handle = show_live(self.container)
+            self._handle = LiveOutput(self.container, _UNFINISHED, LOST_UPLOAD)
 
     def paint(self, moment: Moment) -> bool:
         """Draw the moment; True where something is left for the next time."""
@@ -218,7 +225,7 @@ class Notebook:
                     _left.remove(self.container)
                 else:
                     self.container = LiveView(shown=shown)
-                self._handle.update(live_bundle(self.container, _UNFINISHED), raw=True)
+                self._handle.live(self.container, _UNFINISHED)
         return redraw(self.container, shown, self._budget)
 
     def finish(self, moment: Moment) -> None:
@@ -230,8 +237,8 @@ class Notebook:
             self.container.shown = {"still": html}
             return
         still = {"text/plain": summary(moment.state), "text/html": html}
-        self._handle.update(still, raw=True)
-        leave_view(self.container, html)
+        self._handle.still(still)
+        leave_view(self.container, still)
 
 
 class BoxOfLines:
@@ -240,7 +247,7 @@ class BoxOfLines:
     def __init__(self) -> None:
         self._rows = BarRows()
         self._view = LiveView()
-        self._handle = show_live(self._view)
+        self._handle = LiveOutput(self._view, _UNFINISHED, LOST_UPLOAD)
 
     def paint(self, lines: Sequence[Line]) -> None:
         """Draw the lines, if a message may leave."""
@@ -250,8 +257,9 @@ class BoxOfLines:
         """Close the bars, and leave the text."""
         self._rows.close()
         html = f"<div>{escape(text)}</div>"
-        self._handle.update({"text/plain": text, "text/html": html}, raw=True)
-        leave_view(self._view, html)
+        still = {"text/plain": text, "text/html": html}
+        self._handle.still(still)
+        leave_view(self._view, still)
 
 
 def strip_data(state: UploadState) -> dict[str, Any] | None:
@@ -274,10 +282,60 @@ def live_bundle(widget: Any, text: str) -> dict[str, Any]:
     return {"application/vnd.jupyter.widget-view+json": view, "text/plain": text}
 
 
-def show_live(widget: Any, text: str = _UNFINISHED) -> Any:
-    """Display it in the cell that runs; returns its DisplayHandle."""
-    show: Any = display  # IPython's is not typed
-    return show(live_bundle(widget, text), raw=True, display_id=True)
+# JupyterLab says of a widget that the kernel does not have: "Error displaying widget: model not
+# found", in an element without children. The words take the place of that.
+_OUTLIVED: Final = (
+    "<style>.cnbu-outlived,"
+    ".jp-OutputArea-child:has(+* .cnbu-outlived)>.jupyter-widgets:not(:has(*)),"
+    ".jp-OutputArea-child:has(>.jupyter-widgets>*)+* .cnbu-outlived{display:none}"
+    ".jp-OutputArea-child:has(>.jupyter-widgets):not(:has(>.jupyter-widgets>*))+* .cnbu-outlived"
+    "{display:block}</style><div class=cnbu-outlived>%s</div>"
+)
+_EMPTY: Final = {"text/plain": "", "text/html": ""}
+
+
+def outlived(words: str) -> str:
+    """HTML for the output below a widget: the words, where that widget is not there any more."""
+    return _OUTLIVED % escape(words)
+
+
+class LiveOutput:
+    """A widget in the output of a cell; below it words for pages that are opened without it.
+
+    Args:
+        widget: what is shown.
+        text: the same in a line, for where there are no widgets.
+        words: what a saved notebook says once the kernel does not have the widget any more.
+    """
+
+    def __init__(self, widget: Any, text: str, words: str) -> None:
+        show: Any = display  # IPython's is not typed
+        self._handle = show(live_bundle(widget, text), raw=True, display_id=True)
+        self._words = {"text/plain": "", "text/html": outlived(words)}
+        # What runs a notebook without a page keeps the words of the end alone.
+        self._below = show(self._words, raw=True, display_id=True) if _in_a_page() else None
+
+    def live(self, widget: Any, text: str) -> None:
+        """Show a widget again."""
+        self._put(live_bundle(widget, text), self._words)
+
+    def still(self, bundle: dict[str, str]) -> None:
+        """Show in its place what needs no widget."""
+        self._put(bundle, _EMPTY)
+
+    def _put(self, bundle: dict[str, Any], below: dict[str, str]) -> None:
+        self._handle.update(bundle, raw=True)
+        if self._below is not None:
+            self._below.update(below, raw=True)
+
+
+def _in_a_page() -> bool:
+    """Whether a page runs this cell, and has told which it is."""
+    try:
+        shell: Any = get_ipython()
+        return "cellId" in shell.kernel.get_parent()["metadata"]
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 # Views whose upload is over, and which a page still shows that was loaded meanwhile.
@@ -285,16 +343,18 @@ _left: deque[LiveView] = deque()
 _MOST_LEFT: Final = 16
 
 
-def leave_view(view: LiveView, html: str) -> None:
+def leave_view(view: LiveView, still: dict[str, str]) -> None:
     """Close a view in whose place its end was put; where other pages have it, show the end there.
 
-    A page that was loaded again does not know of the display that is updated. Views that stay are
-    few: the oldest is closed.
+    A page that was loaded again does not know of the display that is updated: it shows the end in
+    the view, and saves it in its place. Views that stay are few: the oldest is closed.
     """
-    view.shown = {"still": html}
+    ended = {"still": still["text/html"]}
     if view.asked_for < 2:
+        view.shown = ended
         close_view(view)
         return
+    view.shown = {**ended, "said": still["text/plain"], "id": view.model_id}
     _left.append(view)
     if len(_left) > _MOST_LEFT:
         close_view(_left.popleft())

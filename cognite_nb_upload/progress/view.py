@@ -24,10 +24,11 @@ from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.progress.lines import Moment
 from cognite_nb_upload.progress.notebook import (
     BUDGET,
+    LOST_UPLOAD,
     Describer,
+    LiveOutput,
     LiveView,
     leave_view,
-    live_bundle,
     redraw,
 )
 from cognite_nb_upload.progress.outcome import Ended, Outcome, fusion_link, outcome_of
@@ -127,6 +128,7 @@ class UploadView(LiveView):
     Args:
         upload: what is shown.
         folded: show one line in place of the bars.
+        aside: a cell that waits for the upload shows bars of its own, too.
         again: goes on with the upload after it has failed or was stopped; a button then calls it.
         dismiss: takes the view away once the upload is over; a button then calls it.
         fusion_url: the address of a file in Fusion, with `{id}` in place of its id.
@@ -143,6 +145,7 @@ class UploadView(LiveView):
         upload: Steered,
         *,
         folded: bool = False,
+        aside: bool = False,
         again: Callable[[], object] | None = None,
         dismiss: Callable[[], None] | None = None,
         fusion_url: str = "",
@@ -157,13 +160,13 @@ class UploadView(LiveView):
         self._seen, self._paused = Phase.NEW, False
         self._stopping, self._note, self._limit_bad = False, "", False
         self._lock = threading.RLock()
-        self._handle: Any = None  # a DisplayHandle
+        self._handle: LiveOutput | None = None
         self._make()
         # What is shown first comes with the widget itself.
         first = {"shown": face.described(Moment(upload.state)), "tools": self._tools(upload.state)}
         super().__init__(**first, _dom_classes=("cnbu-view",))
         self.on_msg(self._pressed)
-        self._bars = Bars(upload, face)
+        self._bars = Bars(upload, face, aside=aside)
         # Its own callback, and not a listener: the error comes with its traceback.
         upload.when_done(self.over)
 
@@ -303,13 +306,13 @@ class UploadView(LiveView):
             self._steer()
             self.shown = {"still": self.still_html()}
         if self._handle is not None:
-            self._handle.update(self._still_bundle(), raw=True)
-            leave_view(self, self.shown["still"])
+            self._handle.still(self._still_bundle())
+            leave_view(self, self._still_bundle())
 
     def _tell_again(self) -> None:
         """Say how it ended once more, from a cell that has waited for it."""
-        if self.ended is not None:
-            self._handle.update(self._still_bundle(), raw=True)
+        if self.ended is not None and self._handle is not None:
+            self._handle.still(self._still_bundle())
 
     def still_html(self) -> str:
         """The snapshot as HTML that needs no widget and no kernel."""
@@ -326,15 +329,14 @@ class UploadView(LiveView):
 
     def _ipython_display_(self) -> None:
         """Live while it runs; then text and HTML in its place, which a saved notebook keeps."""
-        show: Any = display  # IPython's is not typed
         with self._lock:
             if self.ended is None:
-                bundle = live_bundle(self, repr(self.upload))
-                self._handle = show(bundle, raw=True, display_id=True)
+                self._handle = LiveOutput(self, repr(self.upload), LOST_UPLOAD)
                 when_awaited = getattr(self.upload, "when_awaited", None)
                 if when_awaited is not None:
                     when_awaited(self._tell_again)
                 return
+        show: Any = display  # IPython's is not typed
         show(self._still_bundle(), raw=True)
 
     def _still_bundle(self) -> dict[str, str]:

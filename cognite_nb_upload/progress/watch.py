@@ -124,6 +124,7 @@ class Bars:
         *,
         every_s: float = _EVERY_S,
         clock: Callable[[], float] = time.monotonic,
+        aside: bool = False,
     ) -> None:
         self._face = face
         self._every_s = every_s
@@ -138,8 +139,8 @@ class Bars:
         before_end = getattr(observed, "before_end", None)
         if face and before_end is not None:
             before_end(self._last_picture)
-        # An upload that somebody watches shows no bars of its own.
-        self._watches = getattr(observed, "watched", None) if face else None
+        # An upload that somebody watches shows no bars of its own; those aside do not count.
+        self._watches = getattr(observed, "watched", None) if face and not aside else None
         self._tell_watched(1)
         self._begin(observed)
 

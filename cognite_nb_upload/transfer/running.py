@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable
 
+from cognite_nb_upload.transfer.begun import Begun
 from cognite_nb_upload.transfer.leaving import wait_at_exit
 from cognite_nb_upload.transfer.spec import UploadSpec
 from cognite_nb_upload.transfer.upload import Upload
@@ -20,6 +21,7 @@ _lock: threading.RLock = _kept.get("_lock") or threading.RLock()
 _uploads: dict[Upload, None] = _kept.get("_uploads") or {}  # a set that keeps their order
 _by_key: dict[Hashable, list[Upload]] = _kept.get("_by_key") or {}
 _pid: int = _kept.get("_pid") or os.getpid()
+begun: Begun[Upload] = _kept.get("begun") or Begun()
 
 
 def running_uploads() -> list[Upload]:
@@ -43,6 +45,7 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
         _uploads[upload] = None
         _by_key.setdefault(spec.key, []).append(upload)
     upload.when_done(lambda _: _forget(upload))
+    begun.tell(upload)
     return upload
 
 

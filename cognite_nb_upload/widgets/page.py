@@ -50,11 +50,27 @@ class Page(anywidget.AnyWidget):
         self._may_be_alone = not is_known()
         self._light: ipywidgets.Widget | None = None  # of which the light state was sent
         self._lock = threading.RLock()  # a page may come while that is sent
+        self._ending: dict[str, Any] = {}
         super().__init__(layout=make(ipywidgets.Layout), **fields)
+        self.on_msg(lambda *_: self._tell_ending())
 
     def guard(self, root: ipywidgets.Widget) -> None:
         """Send text that is typed within `root` ahead of a press."""
         self.root = f"IPY_MODEL_{root.model_id}"
+
+    def keep(self, place: str, bundle: dict[str, str]) -> None:
+        """Have pages that were loaded since save `bundle` in the output with an element `place`.
+
+        Args:
+            place: the class of that element; `bundle` has it too.
+            bundle: what is displayed there, by MIME type.
+        """
+        self._ending = {"place": place, "data": bundle}
+        self._tell_ending()
+
+    def _tell_ending(self) -> None:
+        if self._ending:
+            self.send(self._ending)
 
     def save_lightly(self, root: ipywidgets.Widget) -> None:
         """Have what runs a notebook to its end, without a page, keep no code of ours.

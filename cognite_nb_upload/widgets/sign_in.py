@@ -161,6 +161,7 @@ class SignIn(TakesOver):
         project: the projects that were found, where there are several.
     """
 
+    _kind = "form to sign in"
     client = traitlets.Instance(AsyncCogniteClient, allow_none=True)
     cluster: ipywidgets.Text
     method: ipywidgets.Dropdown

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 import ipywidgets
 from comm import get_comm_manager
 
+from cognite_nb_upload.progress.notebook import LiveOutput
 from cognite_nb_upload.widgets.cell import RUN_ELSEWHERE, OfThisKernel, when_cell_ends
 from cognite_nb_upload.widgets.page import Page
 from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, say
@@ -28,6 +29,11 @@ from cognite_nb_upload.widgets.style import box, button, close_all, hide, make, 
 Key = Hashable
 # A project and its base URL.
 Place = tuple[str, str]
+# What a saved notebook shows where there is no kernel that has the widget.
+_OUTLIVED: Final = (
+    "The {kind} of this cell is not shown: the cell was run again since this was saved, or the "
+    "kernel has ended. Run it again to see it."
+)
 _SAID: Final = "Taken over from the panel that this cell showed before{but}."
 
 
@@ -203,6 +209,7 @@ class TakesOver(OfThisKernel, ipywidgets.VBox):  # type: ignore[misc] # ipywidge
     """A widget that goes on where the one was that its cell had made before."""
 
     taken_over: TakeOver
+    _kind = "form"  # as a sentence calls it
 
     def _close_for_next_run(self) -> None:
         for child in self.children:
@@ -211,10 +218,10 @@ class TakesOver(OfThisKernel, ipywidgets.VBox):  # type: ignore[misc] # ipywidge
         self.taken_over.release()
         self.close()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """It is displayed: by now the code has said what it says."""
-        self.taken_over.settle()
-        return super()._repr_mimebundle_(**kwargs)
+    def _ipython_display_(self) -> None:
+        """The widget, and below it words for where a saved notebook cannot show it."""
+        self.taken_over.settle()  # by now the code has said what it says
+        LiveOutput(self, repr(self), _OUTLIVED.format(kind=self._kind))
 
 
 def _set_text(one: ipywidgets.Text, message: Mapping[str, Any]) -> None:

@@ -37,6 +37,7 @@ class Tasks:
 
         # Of two threads, the one that starts its work last is also told to be the last.
         with self._lock:
+            self._futures = {one: it for one, it in self._futures.items() if not it.done()}
             before, self._futures[name] = self._futures.get(name), _start(later)
         if before is not None:
             before.cancel()

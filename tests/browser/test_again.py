@@ -10,6 +10,7 @@ import pytest
 from hands import PANEL, Panel, a_file, focus_lost, press, slow, use_theme, watch_focus
 from jupyter_app import JupyterApp, Notebook
 from playwright.sync_api import Page, expect
+from support import until
 
 from cognite_nb_upload.emulator import Emulator, Fault
 
@@ -187,17 +188,31 @@ def test_a_page_that_was_loaded_since_is_told_the_end_and_another_tab_that_its_c
 ) -> None:
     a_file(lab.root, "since.bin")
     how = "part_size=6 * 2**20, max_bandwidth=2**16"
-    notebook = open_notebook([PANEL, f'u = panel.client.files.upload("since.bin", {how})\nu'])
-    Panel(notebook)
-    notebook.run_cell(1)
+    upload = f'u = panel.client.files.upload("since.bin", {how})\nu'
+    form = "from cognite_nb_upload.widgets import MetadataForm\nform = MetadataForm()\nform"
+    again = (
+        upload.replace("u = ", "again = ").replace("\nu", "\nagain").replace(")", ", source='b')")
+    )
+    notebook = open_notebook([PANEL, upload, form, again])
+    panel = Panel(notebook)
+    for cell in (1, 2):
+        notebook.run_cell(cell)
+    a_file(lab.root, "of the panel.bin", size=1000)
+    panel.choose("of the panel.bin")
     alone = notebook.cell(1)
     expect(alone.get_by_role("button", name="Pause")).to_be_visible()
+    expect(panel.view).to_contain_text("since.bin")  # an open panel shows it, too
     notebook.save()
     notebook.reload()
     expect(alone.get_by_role("button", name="Pause")).to_be_visible()
     notebook.run("import math; u.set_limits(max_bandwidth=math.inf)")
     expect(alone).to_contain_text("Uploaded since.bin")
-    notebook.save()
+    panel.press_upload()
+    expect(panel.view).to_contain_text("Uploaded of the panel.bin")
+    for cell, text in enumerate(["Uploaded of the panel.bin", "Uploaded since.bin"]):
+        until(lambda: any(text in one for one in saved_words(notebook, cell)), 30)  # noqa: B023
+    spoken = page.get_by_role("status").filter(has_text="Uploaded of the panel.bin")
+    expect(spoken.and_(page.locator("#cnbu-spoken"))).to_have_count(1)
     notebook.reload()
     expect(alone).to_contain_text("Uploaded since.bin")
 
@@ -208,11 +223,28 @@ def test_a_page_that_was_loaded_since_is_told_the_end_and_another_tab_that_its_c
     expect(notebook.cell(0)).to_contain_text("This cell was run again in another tab or window.")
     screenshot("again-elsewhere")
     other.page.close()
+    notebook.run_cell(3)
+    expect(notebook.cell(3).get_by_role("button", name="Pause")).to_be_visible()
+    notebook.save()
+    saved = notebook.saved_text()
+    notebook.run("again.stop(); form.close()")
+    expect(notebook.cell(3)).to_contain_text("Stopped: since.bin")
+    (lab.root / notebook.name).write_text(saved)
     save_without_widgets(lab.root / notebook.name)
-    notebook.reload()  # the panel that this file shows is closed
+    notebook.reload()  # what this file shows is closed
     expect(notebook.cell(0)).to_contain_text("The upload panel of this cell is not shown")
-    expect(notebook.cell(0).get_by_text("model not found")).to_be_hidden()
+    expect(notebook.cell(2)).to_contain_text("The form of this cell is not shown")
+    expect(notebook.cell(3)).to_contain_text("Progress was shown here while it ran")
+    for cell in (0, 2, 3):
+        expect(notebook.cell(cell).get_by_text("model not found")).to_be_hidden()
     screenshot("again-older")
+
+
+def saved_words(notebook: Notebook, cell: int) -> list[str]:
+    """A cell's outputs without HTML, as the file has them that is saved now."""
+    notebook.save()
+    outputs = nbformat.reads(notebook.saved_text(), as_version=4).cells[cell].outputs
+    return [one.data.get("text/plain", "") for one in outputs]
 
 
 def save_without_widgets(path: Path) -> None:

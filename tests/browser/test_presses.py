@@ -266,6 +266,8 @@ def test_no_key_in_the_panel_is_a_command_of_the_notebook(
     fold.focus()
     keys.press("Control+s")  # is the notebook's
     until(lambda: "/typed" in notebook.saved_text(), 30)
+    panel.type("Directory", "/saved/from/a/box", then="Control+s")
+    until(lambda: "/saved/from/a/box" in notebook.saved_text(), 30)
 
 
 SPY = """

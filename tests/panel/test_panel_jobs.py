@@ -68,3 +68,23 @@ def test_a_job_is_forgotten_when_asked_twice(
     line.forget.click()
     line.really.click()
     until(lambda: not panel.jobs.lines)
+
+
+def test_an_open_panel_shows_a_job_that_a_cell_sends(
+    cdf: Emulator, client: CogniteClient, make_panel: MakePanel, folder: Path
+) -> None:
+    panel = make_panel(client)
+    cdf.inject(Fault("stall", "put", times=None))
+    batch = client.files.start_many(folder)
+    line = line_of(panel)
+    until(lambda: line.batch is batch)
+    assert line.row.id == batch.job_id
+    until(lambda: fired(cdf))
+    line.stop.click()
+    until(lambda: panel.jobs.lines and line_of(panel).batch is None)
+    assert batch.state.stopped == 3
+    cdf.clear_faults()
+    until(lambda: "cnbu-none" not in line_of(panel).resume._dom_classes)
+    line_of(panel).resume.click()
+    until(lambda: not panel.jobs.lines)
+    assert sum(one["uploaded"] for one in cdf.files()) == 3

@@ -410,3 +410,37 @@ def test_an_engine_of_the_notebook_sends_and_is_in_the_code(
         assert cdf.content(upload.result(60).id)
         assert upload.state.workers
         assert "on 1 worker" in parts_words(upload.state)
+
+
+def test_an_open_panel_shows_what_cells_start_for_as_long_as_it_runs(
+    panel: UploadPanel, client: CogniteClient, cdf: Emulator, big: Path
+) -> None:
+    cdf.inject(Fault("stall", "part", times=None))
+    upload = client.files.start_upload(big)
+    until(lambda: panel.views)
+    (view,) = panel.views
+    assert view.upload is upload
+    assert view.folded
+    assert fired(cdf)
+    assert panel.upload is None, "it is not the panel's own"
+    choose_only(panel, big)
+    assert "is being uploaded" in panel.reason
+    assert not upload._watchers, "its own cell shows bars"
+    view.pause.click()
+    until(lambda: upload.state.phase is Phase.PAUSED)
+    cdf.clear_faults()
+    view.pause.click()
+    assert upload.result(60).name == "big.segy"
+    until(lambda: not panel.views)
+    until(lambda: "1 upload" in panel.unfinished.fold.description)
+
+    cdf.inject(Fault("stall", "part", times=None))
+    client.files.start_upload(big).stop()
+    again = client.files.start_upload(big)
+    until(lambda: panel.views)
+    again.stop()
+    until(lambda: panel.views[0].ended)
+    cdf.clear_faults()
+    panel.views[0]._go_on()
+    assert panel.upload is not None
+    assert panel.upload.result(60).name == "big.segy"

@@ -119,5 +119,6 @@ def test_displaying_a_form_has_a_text_for_where_widgets_do_not_load(
     kernel: BlockingKernelClient,
 ) -> None:
     heard = run(kernel, "MetadataForm()")
-    shown = next(one for one in heard if one["msg_type"] == "execute_result")["content"]["data"]
+    (shown,) = [one["content"]["data"] for one in heard if one["msg_type"] == "display_data"]
+    assert "application/vnd.jupyter.widget-view+json" in shown
     assert shown["text/plain"].startswith("<MetadataForm ''")

@@ -1,6 +1,6 @@
 // A running upload, or a list of bars, as the kernel describes it. Text from elsewhere is set as
 // text; `still` alone is HTML, which the kernel has escaped. A press goes back as a message. It follows
-// `keys.js` and `left.js`.
+// `keys.js`, `left.js` and `saved.js`.
 
 const GONE =
   "The kernel of this notebook has ended, and the upload with it. Run the cell again: " +
@@ -146,6 +146,50 @@ function keepFocus(el) {
   });
 }
 
+// Where the kernel could not put the end in this view's place, because the page was loaded since.
+function initialize({ model }) {
+  const keep = () => {
+    const { still, said, id } = model.get("shown");
+    if (!id) return;
+    const data = { "text/html": still, "text/plain": said };
+    putInOutputs(model, (has) => has[WIDGET_VIEW]?.model_id === id, data);
+  };
+  const context = model.widget_manager?.context;
+  model.on("change:shown", keep);
+  context?.ready.then(keep);
+}
+
+// What a screen reader says of uploads, whatever has the focus: each quarter, and the end. One element
+// for all of a page, since a view is gone with its end.
+function speak(text) {
+  const id = "cnbu-spoken";
+  let node = document.getElementById(id);
+  if (!node) {
+    node = make("div", id, document.body);
+    node.id = id;
+    node.setAttribute("role", "status");
+    node.style.cssText =
+      "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)";
+  }
+  setText(node, text);
+}
+
+function sayEnd(ended) {
+  const [title, said] = [".cnbu-title", ".cnbu-said"]
+    .map((css) => ended.querySelector(css)?.textContent.trim());
+  return [title ?? ended.textContent, said].filter(Boolean).join(": ").slice(0, 300);
+}
+
+function speaker() {
+  let told = null;
+  return ({ name, rows, still }, ended) => {
+    const now = still ? "end" : Math.floor(4 * (rows?.[0]?.share ?? 0));
+    if (told !== null && now !== told)
+      speak(still ? sayEnd(ended) : `${name || ""} ${25 * now} %`.trim());
+    told = now;
+  };
+}
+
 let made = 0;
 
 function render({ model, el }) {
@@ -163,6 +207,7 @@ function render({ model, el }) {
   const size = make("span", "", head);
   const bars = make("div", "cnbu-lines", el);
   const lines = [];
+  const say = speaker();
   const showStrip = strip(el);
   const words = make("div", "cnbu-words", el);
   const still = make("div", "", el);
@@ -193,6 +238,7 @@ function render({ model, el }) {
       still.innerHTML = data.still ?? "";
     }
     still.hidden = !data.still;
+    say(data, still);
   };
 
   const steer = () => {
@@ -244,4 +290,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

@@ -15,7 +15,7 @@ from typing import Final
 import ipywidgets
 from anyio import to_thread
 
-from cognite_nb_upload.batch.batch import Batch, BatchState
+from cognite_nb_upload.batch.batch import Batch, BatchState, begun, running_batch
 from cognite_nb_upload.batch.rows import BatchRow
 from cognite_nb_upload.client import AsyncCogniteClient
 from cognite_nb_upload.journal.jobs import JobRow, jobs
@@ -47,10 +47,20 @@ class Jobs:
         self._list = box(ipywidgets.VBox, [])
         self.widget = box(ipywidgets.VBox, [self._title, self._list], "cnbu-unfinished")
         hide(self.widget, True)
+        begun.listen(self._found)
+
+    def close(self) -> None:
+        """Hear of no more jobs."""
+        begun.ignore(self._found)
 
     def refresh(self) -> None:
         """Read the records, in the background."""
         self._tasks.start("jobs", self._read)
+
+    def _found(self, batch: Batch) -> None:
+        """A cell, or this panel, has begun a job."""
+        if batch.job_id not in self.lines:
+            self.refresh()
 
     async def _read(self) -> None:
         rows = tuple(await to_thread.run_sync(jobs))
@@ -68,8 +78,25 @@ class Jobs:
         for id, line in gone.items():
             if id not in running:
                 close_all(line.widget)
+        for line in self.lines.values():
+            self._follow_elsewhere(line)
         self._title.value = f'<div class="cnbu-heading">Unfinished jobs · {len(self.lines)}</div>'
         hide(self.widget, not self.lines)
+
+    def _follow_elsewhere(self, line: JobLine) -> None:
+        """Show how far a job is that a cell sends."""
+        batch = running_batch(line.row.id)
+        if batch is None or not line.begins():
+            return
+
+        def over(state: BatchState) -> None:
+            if state.over and line.batch is batch:
+                line.ended()
+                self.refresh()
+
+        line.follow(batch)
+        batch.listen(over)
+        over(batch.state)  # it may have ended meanwhile
 
     def _resume(self, line: JobLine) -> None:
         if not line.begins():

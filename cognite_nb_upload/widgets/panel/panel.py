@@ -30,11 +30,11 @@ from cognite_nb_upload.models import InvalidMetadata, guess_mime_type
 from cognite_nb_upload.models.show import escaped
 from cognite_nb_upload.models.wire import from_file_ns
 from cognite_nb_upload.objects.address import Address, is_address
-from cognite_nb_upload.progress.notebook import live_bundle
+from cognite_nb_upload.progress.notebook import live_bundle, outlived
 from cognite_nb_upload.progress.outcome import Outcome, error_html, fusion_link
 from cognite_nb_upload.progress.view import Steered, UploadView
 from cognite_nb_upload.progress.words import clean, show_count, summary
-from cognite_nb_upload.transfer.running import running_uploads
+from cognite_nb_upload.transfer.running import begun, running_uploads
 from cognite_nb_upload.transfer.upload import Upload, Uploaded
 from cognite_nb_upload.unfinished import resume_upload
 from cognite_nb_upload.widgets.browser.file import BrowserFile
@@ -78,18 +78,15 @@ _LEFT: Final = (
     "An unfinished upload of this file is listed above: Resume goes on with it. Upload begins anew "
     "where a field is another."
 )
+# So long after its beginning an upload of a cell is shown: what is over by then needs no view.
+_FOUND_S: Final = 0.5
 # What a saved notebook shows in place of the panel, where there is no kernel to draw it.
 _UNSHOWN: Final = "An upload panel; run this cell to see it."
-# And where the panel that was saved is another one than the kernel has: the page then says that it
-# knows no such model, and this takes the place of what it says.
-_OUTLIVED: Final = (
-    "<style>.cnbu-outlived,"
-    ".jp-OutputArea-child:has(+* .cnbu-outlived)>.jupyter-widgets:not(:has(*)),"
-    ".jp-OutputArea-child:has(>.jupyter-widgets>*)+* .cnbu-outlived{display:none}"
-    ".jp-OutputArea-child:has(>.jupyter-widgets):not(:has(>.jupyter-widgets>*))+* .cnbu-outlived"
-    "{display:block}</style><div class=cnbu-outlived>The upload panel of this cell is not shown: "
-    "the cell was run again since this was saved, or the kernel has ended. Run it again: uploads "
-    "that still run are shown, and those that were not finished are listed, with Resume.</div>"
+# And where the panel that was saved is another one than the kernel has.
+_OUTLIVED: Final = outlived(
+    "The upload panel of this cell is not shown: the cell was run again since this was saved, or "
+    "the kernel has ended. Run it again: uploads that still run are shown, and those that were not "
+    "finished are listed, with Resume."
 )
 
 
@@ -133,6 +130,7 @@ class UploadPanel(TakesOver):
         self._callbacks: tuple[OnUploaded, ...] = ()
         self._holders: dict[UploadView, ipywidgets.VBox] = {}
         self._paths: dict[Steered, str] = {}  # without links, as the journal has them
+        self._found: tuple[Upload, ...] = ()  # those of cells, begun since the panel was made
         self._endings: dict[object, tuple[str, str]] = {}  # HTML and text
         self._list: FileTable | None = None  # several files that are chosen
         self._tables: tuple[FileTable, ...] = ()  # those that were started
@@ -156,6 +154,7 @@ class UploadPanel(TakesOver):
         self._watch()
         self._connect(client)
         self._find_running()
+        begun.listen(self._begun_somewhere)
         made_here(self, self._close_for_next_run)
         self.taken_over.watch()
 
@@ -558,6 +557,10 @@ class UploadPanel(TakesOver):
                 self._wrong.value = error_html(error, "Not started.")
                 return
             self._sent = said or self._sent
+            with self._lock:
+                if upload in self._found:  # it is the panel's own now
+                    self._found = tuple(one for one in self._found if one is not upload)
+                    self._uploads = (*self._uploads, upload)
             if upload not in self._paths:  # the same call returns the upload that runs already
                 self._add(upload, path, lambda: self._begin(call, path, said))
         view = next((one for one in self.views if one.upload is upload), None)
@@ -575,12 +578,35 @@ class UploadPanel(TakesOver):
                 new = [one for one in files.uploads if one not in self._uploads]
                 self._uploads = (*self._uploads, *new)
         for upload in running_uploads():
-            if upload in listed:
-                continue
-            path = upload.path
-            if path and not is_address(path):
-                path = os.path.realpath(path)
-            self._add(upload, path, partial(self._begin, partial(self._again, upload), path))
+            if upload not in listed:
+                path = _real(upload.path)
+                self._add(upload, path, partial(self._begin, partial(self._again, upload), path))
+
+    def _begun_somewhere(self, upload: Upload) -> None:
+        """An upload has begun, here or in a cell; its own call has not returned yet."""
+        if upload.spec.progress:  # else a job tells of it
+            self.tasks.start(f"found {id(upload)}", lambda: self._look_at(upload), _FOUND_S)
+
+    async def _look_at(self, upload: Upload) -> None:
+        await to_thread.run_sync(self._show_found, upload)
+
+    def _show_found(self, upload: Upload) -> None:
+        """Show an upload of a cell below the others, folded, for as long as it runs."""
+        with self._starting:
+            listed = {one for files in running_lists() for one in files.uploads}
+            known = upload in self._paths or upload in listed
+            if known or upload.done() or self.comm is None:
+                return
+            path = _real(upload.path)
+            again = partial(self._begin, partial(self._again, upload), path)
+            view = self._view_of(upload, again, folded=True, aside=True)
+            with self._lock:
+                self._paths[upload] = path
+                self._found = (*self._found, upload)
+                self._show_views((*self.views, view))
+        self._changed(None)
+        self.unfinished.refresh()
+        upload.when_done(partial(self._over, view))
 
     def _again(self, upload: Upload) -> Upload:
         """Go on with an upload that another cell has started."""
@@ -594,14 +620,7 @@ class UploadPanel(TakesOver):
         for one in self.views:
             if one.ended is None and not one.folded:
                 one.toggle()
-        view = UploadView(
-            upload,
-            again=again,
-            dismiss=lambda: self._dismiss(view),
-            fusion_url=self._fusion_url,
-        )
-        # A class that an anywidget gets later does not reach the page: its box has it.
-        self._holders[view] = box(ipywidgets.VBox, [view], "cnbu-card")
+        view = self._view_of(upload, again)
         with self._lock:
             self._paths[upload] = path
             self._uploads = (*self._uploads, upload)
@@ -612,6 +631,18 @@ class UploadPanel(TakesOver):
         self.unfinished.refresh()
         upload.when_done(partial(self._over, view))
         upload.when_awaited(self._save)
+
+    def _view_of(self, upload: Upload, again: Callable[[], object], **how: bool) -> UploadView:
+        view = UploadView(
+            upload,
+            again=again,
+            dismiss=lambda: self._dismiss(view),
+            fusion_url=self._fusion_url,
+            **how,
+        )
+        # A class that an anywidget gets later does not reach the page: its box has it.
+        self._holders[view] = box(ipywidgets.VBox, [view], "cnbu-card")
+        return view
 
     def _given_way(self, path: str, view: UploadView) -> list[UploadView]:
         """Views of earlier tries with the same file, which did not bring it to CDF."""
@@ -625,13 +656,16 @@ class UploadPanel(TakesOver):
         ]
 
     def _dismiss(self, view: UploadView) -> None:
+        self._failed = ""
+        self._take_away(view)
+
+    def _take_away(self, view: UploadView) -> None:
         with self._lock:
             self._show_views(tuple(one for one in self.views if one is not view))
             holder = self._holders.pop(view, None)
         if holder is None:
             return  # another thread has done it
         close_all(holder)
-        self._failed = ""
         self._changed(None)
         self.unfinished.refresh()
 
@@ -649,6 +683,12 @@ class UploadPanel(TakesOver):
 
     def _over(self, view: UploadView, done: Future[Uploaded]) -> None:
         view.over(done)  # it may be about to hear of it in another thread
+        if view.upload in self._found:  # its own cell tells how it ended, and the history too
+            if done.exception() is None:
+                self._take_away(view)
+            self._changed(None)
+            self.unfinished.refresh()
+            return
         with self._lock:
             if done.exception() is not None:
                 self._sent = None  # the same may be sent again, and goes on from the journal
@@ -746,6 +786,7 @@ class UploadPanel(TakesOver):
             if self._saved is not None:
                 self._page.told = True
                 self._saved.update(self._saved_bundle(), raw=True)
+                self._page.keep(self._saved_class, self._saved_bundle())
                 self._page.save_lightly(self)
 
     def _saved_bundle(self) -> dict[str, str]:
@@ -758,6 +799,8 @@ class UploadPanel(TakesOver):
         """Close the panel; uploads go on, those of a browser's files while the page is open."""
         if not hasattr(self, "_page"):
             return  # it was refused, and holds nothing
+        begun.ignore(self._begun_somewhere)
+        self.jobs.close()
         self.taken_over.close()
         self.tasks.close()
         lists = (*self._tables, *([self._list] if self._list else []))
@@ -778,6 +821,11 @@ class UploadPanel(TakesOver):
     def __repr__(self) -> str:
         running = sum(not one.done() for one in self._uploads)
         return f"<UploadPanel: {show_count(len(self._uploads), 'upload')}, {running} running>"
+
+
+def _real(path: str) -> str:
+    """A path without links; addresses of other stores stay as they are."""
+    return os.path.realpath(path) if path and not is_address(path) else path
 
 
 def _modified(file: ChosenFile) -> datetime | None:

@@ -1,6 +1,6 @@
 // What a top-level widget does in the page, besides its style sheet: typed text reaches the kernel
 // before the press that acts on it, and the keyboard's focus is neither lost nor taken away. It
-// follows `keys.js` and `left.js`.
+// follows `keys.js`, `left.js` and `saved.js`.
 
 // --- typed text goes ahead of a press ------------------------------------------------------------
 //
@@ -265,6 +265,10 @@ function describe(top) {
   }
   for (const fold of top.querySelectorAll(".cnbu-fold"))
     set(fold, "aria-expanded", String(fold.textContent.startsWith("▾")));
+  for (const radios of top.querySelectorAll(".cnbu-kind")) {
+    set(radios, "role", "radiogroup");
+    set(radios, "aria-label", "Kind of file");
+  }
   // Several buttons say Browse: each says of what, too.
   for (const button of top.querySelectorAll(".cnbu-row > button"))
     if (button.title) set(button, "aria-label", `${button.textContent}: ${button.title}`);
@@ -322,6 +326,11 @@ function onKey(event, top) {
 function initialize({ model }) {
   model.set("seen", true);
   model.save_changes();
+  model.on("msg:custom", ({ place, data }) => {
+    putInOutputs(model, (has) => has["text/html"]?.includes?.(`class="${place}"`), data);
+  });
+  // The end may have come while this page was not there.
+  model.widget_manager?.context?.ready.then(() => model.send({ want: "ending" }));
 }
 
 function render({ model, el }) {

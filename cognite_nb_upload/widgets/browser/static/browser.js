@@ -354,6 +354,7 @@ function makeFolderPick(taker) {
   input.type = "file";
   input.webkitdirectory = true;
   label.append(make("span", "", "a folder"), input);
+  input.setAttribute("aria-label", "Choose a folder of this computer");
   input.addEventListener("change", () => {
     taker.take(Array.from(input.files).filter((file) => !/(^|\/)\./.test(file.webkitRelativePath)));
     input.value = "";
