@@ -156,7 +156,7 @@ function initialize({ model }) {
   };
   const context = model.widget_manager?.context;
   model.on("change:shown", keep);
-  context?.ready.then(keep);
+  context?.ready?.then(keep);
 }
 
 // What a screen reader says of uploads, whatever has the focus: each quarter, and the end. One element
@@ -184,8 +184,9 @@ function speaker() {
   let told = null;
   return ({ name, rows, still }, ended) => {
     const now = still ? "end" : Math.floor(4 * (rows?.[0]?.share ?? 0));
-    if (told !== null && now !== told)
-      speak(still ? sayEnd(ended) : `${name || ""} ${25 * now} %`.trim());
+    // A view that is folded has no name: it is one of several.
+    if (told !== null && now !== told && (still || name))
+      speak(still ? sayEnd(ended) : `${name} ${25 * now} %`);
     told = now;
   };
 }

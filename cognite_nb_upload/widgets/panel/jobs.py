@@ -59,7 +59,8 @@ class Jobs:
 
     def _found(self, batch: Batch) -> None:
         """A cell, or this panel, has begun a job."""
-        if batch.job_id not in self.lines:
+        line = self.lines.get(batch.job_id)
+        if line is None or not line.goes:
             self.refresh()
 
     async def _read(self) -> None:
@@ -137,6 +138,7 @@ class JobLine:
 
     Attributes:
         batch: while it runs here.
+        goes: it runs here, or is about to.
     """
 
     def __init__(
@@ -147,7 +149,7 @@ class JobLine:
     ) -> None:
         self.row = row
         self.batch: Batch | None = None
-        self._resumed = False
+        self.goes = False
         self._lock = threading.RLock()  # the job tells how far it is in other threads
         name = clean(row.title or row.id, 60)
         self.resume = button("Resume", f"Go on with {name}", partial(resume, self))
@@ -176,7 +178,7 @@ class JobLine:
     def begins(self) -> bool:
         """It is about to go on; False where it does already."""
         with self._lock:
-            goes, self._resumed = self._resumed, True
+            goes, self.goes = self.goes, True
         return not goes
 
     def follow(self, batch: Batch) -> None:
@@ -194,7 +196,7 @@ class JobLine:
         hide(self.stop, True)
         for one in (self.resume, self.forget):
             hide(one, False)
-        self._resumed = False
+        self.goes = False
         if batch is not None and batch.state.planned:
             self.say(_state_html(batch.state) + _failures_html(batch.rows))
 

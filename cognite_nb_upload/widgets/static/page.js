@@ -330,7 +330,7 @@ function initialize({ model }) {
     putInOutputs(model, (has) => has["text/html"]?.includes?.(`class="${place}"`), data);
   });
   // The end may have come while this page was not there.
-  model.widget_manager?.context?.ready.then(() => model.send({ want: "ending" }));
+  model.widget_manager?.context?.ready?.then(() => model.send({ want: "ending" }));
 }
 
 function render({ model, el }) {
