@@ -8,10 +8,10 @@ be secret.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from cognite_nb_upload.core.unseen import is_unseen, trimmed
 from cognite_nb_upload.errors import ConfigError
 
 _QUOTES: Final = frozenset("\"'")
@@ -19,16 +19,6 @@ _CLUSTER: Final = re.compile(r"(?i)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _DOMAIN: Final = ".cognitedata.com"
 # Microsoft's addresses, which are the same for every tenant: no discovery is needed.
 ENTRA_HOST: Final = "login.microsoftonline.com"
-
-
-def trimmed(text: str) -> str:
-    """The text without spaces, line breaks and characters without a shape around it."""
-    first, last = 0, len(text)
-    while first < last and _is_unseen(text[first]):
-        first += 1
-    while first < last and _is_unseen(text[last - 1]):
-        last -= 1
-    return text[first:last]
 
 
 def unquoted(text: str) -> str:
@@ -53,7 +43,7 @@ def cleaned(name: str, text: object) -> str:
         raise ConfigError(f"{name} is text, not {type(text).__name__}.")
     word = unquoted(text)
     for at, char in enumerate(word):
-        if _is_unseen(char):
+        if is_unseen(char):
             raise ConfigError(f"{name} has {_called(char)} after its character {at}: remove it.")
     return word
 
@@ -179,11 +169,6 @@ def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "bas
     raise ConfigError(
         f"{name} is a name such as 'westeurope-1'; for an address of another form use {url_name}."
     )
-
-
-def _is_unseen(char: str) -> bool:
-    """True for spaces, line breaks, control characters, and those without a shape of their own."""
-    return char.isspace() or unicodedata.category(char)[0] in "ZC"
 
 
 def _called(char: str) -> str:

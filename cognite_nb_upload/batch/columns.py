@@ -8,12 +8,12 @@ and text where text belongs.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
 from cognite_nb_upload.core.numbers import as_flag
+from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, TIMES, CDFFile
 from cognite_nb_upload.models.fields import normalised, refuse_days, refuse_seconds
@@ -40,8 +40,6 @@ _TOLD: Final = frozenset(
 )
 # What is missing, as pandas and Python write it.
 _MISSING_AS_TEXT: Final = frozenset({"nan", "NaN", "NaT", "<NA>", "None"})
-# Spaces, and what has no width: a cell with nothing else is empty.
-_UNSEEN: Final = re.compile(r"[\s\u200b\u2060\ufeff]+")
 _TEXT: Final = frozenset({"name", "external_id", "source", "mime_type", "directory", DATA_SET})
 
 Keep = Iterable[str] | bool
@@ -102,7 +100,7 @@ def read_cell(field: str, value: Any) -> Any:
     Raises:
         UsageError: it cannot be read, or CDF would refuse it.
     """
-    if missing(value) or (isinstance(value, str) and not _UNSEEN.sub("", value)):
+    if missing(value) or (isinstance(value, str) and not trimmed(value)):
         return None
     if isinstance(value, str) and value.strip() in _MISSING_AS_TEXT:
         raise UsageError(

@@ -3,7 +3,7 @@
 Rules of this file: a check takes (field, value), and returns the value as it is held, or raises
 UsageError with one sentence that names the field, the limit, the value's size, and what to do. The
 limits are those of initmultipartupload in CDF's API description, and no stricter, but for a number
-that seems to be a time in seconds.
+that seems to be a time in seconds or a day, and for NUL in what is a name or a path of files.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _text(most: int, then: Check | None = None) -> Check:
 def _not_empty(field: str, value: str) -> str:
     if not value:
         raise UsageError(f"{field} is empty; CDF takes 1 to 256 characters.")
-    return value
+    return _without_nul(field, value)
 
 
 def _a_name(field: str, value: str) -> str:
@@ -106,8 +106,14 @@ def _name(field: str, value: object) -> str:
 def _absolute(field: str, value: str) -> str:
     if not value.startswith("/"):
         raise UsageError(
-            f"{field} is {_short(value)}; CDF takes an absolute unix path, such as '/surveys/2024'."
+            f"{field} is {short(value)}; CDF takes an absolute unix path, such as '/surveys/2024'."
         )
+    return _without_nul(field, value)
+
+
+def _without_nul(field: str, value: str) -> str:
+    if "\0" in value:
+        raise UsageError(f"{field} is {short(value)}; no file or folder has NUL in its name.")
     return value
 
 
@@ -124,20 +130,20 @@ def _metadata(field: str, value: object) -> dict[str, str]:
 
 def _pair_bytes(field: str, key: object, text: object) -> int:
     if not isinstance(key, str):
-        raise UsageError(f"{field} has the key {_short(key)}, and CDF takes text: use str(key).")
+        raise UsageError(f"{field} has the key {short(key)}, and CDF takes text: use str(key).")
     if not isinstance(text, str):
         raise UsageError(
-            f"{field}[{_short(key)}] is {_kind(text)}, and CDF takes text: use str(value)."
+            f"{field}[{short(key)}] is {_kind(text)}, and CDF takes text: use str(value)."
         )
     size = _bytes_of(f"a key of {field}", key)
     if size > _MOST_KEY:
         raise UsageError(
-            f"{field} has the key {_short(key)} of {size} bytes; CDF takes at most {_MOST_KEY}."
+            f"{field} has the key {short(key)} of {size} bytes; CDF takes at most {_MOST_KEY}."
         )
-    value_size = _bytes_of(f"{field}[{_short(key)}]", text)
+    value_size = _bytes_of(f"{field}[{short(key)}]", text)
     if value_size > _MOST_METADATA:
         raise UsageError(
-            f"{field}[{_short(key)}] has {value_size} bytes; CDF takes at most {_MOST_METADATA}."
+            f"{field}[{short(key)}] has {value_size} bytes; CDF takes at most {_MOST_METADATA}."
         )
     return size + value_size
 
@@ -151,11 +157,13 @@ def checked_id(field: str, value: object) -> int:
     if type(value).__name__ == "NAType" or (isinstance(value, float) and value != value):
         raise UsageError(f"{field} holds no number ({value}): leave it out.")
     number = whole(value)
+    if number is None and isinstance(value, float) and value.is_integer():
+        number = int(value)  # pandas has floats where a value of the column is missing
     if number is None:
-        todo = ": use int(value)" if isinstance(value, str | float) else ""
+        todo = ": use int(value)" if isinstance(value, str) else ""
         raise UsageError(f"{field} is a whole number, not {_kind(value)}{todo}.")
     if not 1 <= number <= _MOST_ID:
-        raise UsageError(f"{field} is {_short(number)}; CDF's ids are 1 to {_MOST_ID}.")
+        raise UsageError(f"{field} is {short(number)}; CDF's ids are 1 to {_MOST_ID}.")
     return number
 
 
@@ -177,7 +185,7 @@ def _labels(field: str, value: object) -> tuple[Label, ...]:
     for no, item in enumerate(_list(field, value, "['pump']", _MOST_LABELS)):
         label = _label(f"{field}[{no}]", item)
         if label in labels:
-            raise UsageError(f"{field} has {_short(label.external_id)} twice; name each once.")
+            raise UsageError(f"{field} has {short(label.external_id)} twice; name each once.")
         labels.append(label)
     return tuple(labels)
 
@@ -207,7 +215,7 @@ def _time(field: str, value: object) -> datetime:
         return from_ms(ms)
     except OverflowError:
         raise UsageError(
-            f"{field} is {_short(ms)}, beyond the year 9999: give milliseconds since 1970."
+            f"{field} is {short(ms)}, beyond the year 9999: give milliseconds since 1970."
         ) from None
 
 
@@ -229,6 +237,7 @@ def _datetime_ms(field: str, value: datetime) -> int:
 
 def _int_ms(field: str, value: object) -> int:
     refuse_seconds(field, value)
+    refuse_written_days(field, value)
     number = whole(value)
     if number is None:
         raise UsageError(
@@ -246,7 +255,7 @@ def refuse_seconds(field: str, value: Any) -> None:
     """
     if _is_number(value) and _SECONDS[0] <= value < _SECONDS[1]:
         raise UsageError(
-            f"{field} is {_short(value)}, which seems to be in seconds, and CDF takes "
+            f"{field} is {short(value)}, which seems to be in seconds, and CDF takes "
             "milliseconds: use int(value * 1000), or a datetime where it is a time early in 1970."
         )
 
@@ -257,13 +266,26 @@ def refuse_days(field: str, value: Any) -> None:
     Raises:
         UsageError: it is; as milliseconds it would be a time in the first hours of 1970.
     """
-    if not _is_number(value):
-        return
-    if (_DAYS[0] <= value <= _DAYS[1] and _is_day(value)) or _SERIALS[0] <= value <= _SERIALS[1]:
-        raise UsageError(
-            f"{field} is {_short(value)}, which seems to be a day, and a number is milliseconds "
-            "since 1970: use text such as '2024-01-31', or a datetime."
-        )
+    refuse_written_days(field, value)
+    if _is_number(value) and _SERIALS[0] <= value <= _SERIALS[1]:
+        raise _seems_a_day(field, value)
+
+
+def refuse_written_days(field: str, value: Any) -> None:
+    """See that a number is no day written as 20240131.
+
+    Raises:
+        UsageError: it is; as milliseconds it would be a time in the first hours of 1970.
+    """
+    if _is_number(value) and _DAYS[0] <= value <= _DAYS[1] and _is_day(value):
+        raise _seems_a_day(field, value)
+
+
+def _seems_a_day(field: str, value: object) -> UsageError:
+    return UsageError(
+        f"{field} is {short(value)}, which seems to be a day, and a number is milliseconds since "
+        "1970: use a datetime, or text such as '2024-01-31' in a table."
+    )
 
 
 def _is_number(value: object) -> bool:
@@ -318,7 +340,8 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as it is written in Python, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 50 else f"{text[:40]}…{text[-5:]}"
 

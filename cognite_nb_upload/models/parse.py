@@ -18,9 +18,10 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any, Final, cast
 
+from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, TIMES, GeoLocation, Label
-from cognite_nb_upload.models.fields import refuse_days, refuse_seconds
+from cognite_nb_upload.models.fields import refuse_days, refuse_seconds, short
 from cognite_nb_upload.models.wire import camel, from_ms
 
 Pair = tuple[str, str]
@@ -122,7 +123,7 @@ def missing(value: object) -> bool:
 
 
 def _pairs_of_text(text: str) -> list[Pair]:
-    text = _bare(text)
+    text = trimmed(text)
     if text.startswith(("{", "[")):
         return _pairs_of(_literal(text))
     if text.startswith(('"', "'")):  # lines from within a dict
@@ -140,11 +141,6 @@ def _pairs_of_text(text: str) -> list[Pair]:
     return _without_head([_split(line, delimiter) for line in lines])
 
 
-def _bare(text: str) -> str:
-    """Without what nobody sees around it."""
-    return text.strip().strip("\u200b\u2060\ufeff").strip()
-
-
 def _cells(text: str) -> list[Pair]:
     """Two columns of a spreadsheet, where a cell of several lines stands in quotes; else none."""
     if '\t"' not in text or text.count('"') % 2:
@@ -156,7 +152,7 @@ def _cells(text: str) -> list[Pair]:
         return []
     if any(len(row) < 2 for row in rows):
         return []
-    return [(_bare(key), _bare("\t".join(rest))) for key, *rest in rows]
+    return [(trimmed(key), trimmed("\t".join(rest))) for key, *rest in rows]
 
 
 def _delimiter(lines: list[str]) -> str | None:
@@ -202,17 +198,16 @@ def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for key, value in pairs:
         if found.setdefault(key, value) != value:
-            shown = repr(key) if len(repr(key)) <= 40 else f"{repr(key)[:39]}…"
-            raise UsageError(f"The key {shown} is there twice; name each once.")
+            raise UsageError(f"The key {short(key)} is there twice; name each once.")
     return found
 
 
 def _split(line: str, delimiter: str) -> Pair:
     if delimiter in "=:":
         key, _, value = line.partition(delimiter)
-        return _unquoted(_bare(key)), _unquoted(_bare(value))
+        return _unquoted(trimmed(key)), _unquoted(trimmed(value))
     key, *rest = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
-    return _bare(key), _bare(delimiter.join(rest))
+    return trimmed(key), trimmed(delimiter.join(rest))
 
 
 def _unquoted(text: str) -> str:
@@ -328,13 +323,8 @@ def whole(value: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or (not isinstance(value, str) and number != value):
-        raise UsageError(f"{_short(value)} is no whole number.")
+        raise UsageError(f"{short(value)} is no whole number.")
     return number
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 50 else f"{text[:40]}…"
 
 
 def _items(value: Any) -> list[Any]:

@@ -115,11 +115,13 @@ def own_path(path: str | os.PathLike[str], what: str) -> Path:
     """Where something is written on this machine, whatever the current folder becomes.
 
     Raises:
-        UsageError: it is an address, or can be no path.
+        UsageError: it is an address, empty, or can be no path.
     """
     if not isinstance(path, str | bytes | os.PathLike):
         raise UsageError(f"{what} is written to a path, not to {type(path).__name__}.")
     text = os.fsdecode(path)
+    if not text:
+        raise UsageError(f"{what} is written to a path, which is empty; '.' is this folder.")
     if "\0" in text:
         raise UsageError(f"{text!r} holds a NUL, which no file's path has.")
     local = path_in(text) if is_address(path) else None

@@ -280,7 +280,8 @@ def _in_place(
     if descriptor is not None:
         file.seek(start + size)
         return FileSource(os.dup(descriptor), name=name, path=None, start=start, size=size)
-    in_memory = isinstance(file, io.BytesIO | tempfile.SpooledTemporaryFile)
+    below = getattr(file, "raw", file)  # of a BufferedReader
+    in_memory = isinstance(below, io.BytesIO | tempfile.SpooledTemporaryFile)
     if in_memory and size <= COPIED_UP_TO:
         file.seek(start)
         return BytesSource(read_exactly(file, size), name, "copied")

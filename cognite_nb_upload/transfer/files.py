@@ -231,8 +231,9 @@ class AsyncFiles(FileEndpoints):
                   goes in one PUT; "checksum" compares MD5 or CRC32C of each part,
                   and that of the whole where the content's own store tells it; "download" reads
                   everything back; "none".
-                - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s", shared
-                  by all uploads of this client.
+                - `max_bandwidth`: bytes per second, such as 1e7, "10 MB/s" or "80 Mbit/s". It is
+                  the client's limit: all its uploads share it, later ones too, until another is
+                  given; `math.inf` is none.
                 - `engine`: a Dask `Client`, its scheduler's address, or an Executor: its workers
                   read the file by its path or its address and send the parts; all else is done
                   here. As many parts go at once as they have room for, unless `max_concurrency`
@@ -704,7 +705,7 @@ def _opened(
     Raises:
         UsageError: there is nothing, or it cannot be read.
     """
-    if hasattr(content, "read_at"):
+    if hasattr(content, "read_at") and not hasattr(content, "read"):  # pyarrow's files have both
         return cast("Source", content)
     found = open_elsewhere(content, options, retry)
     if isinstance(found, ObjectSource):

@@ -137,6 +137,8 @@ class PartialFile:
         missing = self._found.size - sum(self.have)
         free = shutil.disk_usage(self.path.parent).free
         if missing > free:
+            if not any(self.have):  # no empty file stays behind
+                self.drop()
             raise UsageError(
                 f"{self.path.parent} has room for {show_bytes(free)}; {show_bytes(missing)} are "
                 "needed."

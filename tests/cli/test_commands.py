@@ -417,3 +417,14 @@ def test_the_console_script_is_the_same(run: Run) -> None:
     helped = run("--help").stdout.decode()
     for command in ("upload", "uploads", "resume", "download", "demo", "lab", "emulator"):
         assert f"\n    {command} " in helped
+
+
+def test_a_hint_names_the_commands_options(folder: Path, run: Run) -> None:
+    path = folder / "a.bin"
+    path.write_bytes(b"bytes")
+    assert run("upload", path, "--external-id", "a").returncode == 0
+    taken = run("upload", path, "--external-id", "a", "--name", "b")
+    said = taken.stderr.decode()
+    assert taken.returncode == 1
+    assert "Use --overwrite to replace that file, or choose another --external-id." in said
+    assert "overwrite=True" not in said

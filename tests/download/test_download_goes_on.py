@@ -346,6 +346,13 @@ def test_no_room_is_said_before_anything_is_fetched(
     with pytest.raises(UsageError, match="has room for"):
         linked.files.download(tmp_path / "data.bin", id=1)
     assert len(blob.seen) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_path_is_not_the_current_folder(linked: CogniteClient, blob: Blob) -> None:
+    with pytest.raises(UsageError, match="a path, which is empty"):
+        linked.files.download("", id=1)
+    assert blob.seen == []
 
 
 def test_a_folder_and_a_device_are_not_written_over(linked: CogniteClient, tmp_path: Path) -> None:

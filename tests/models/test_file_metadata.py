@@ -175,8 +175,15 @@ def test_a_time_in_any_zone_is_the_same_moment():
 def test_milliseconds_come_back_exactly(ms: int):
     held = FileMetadata.from_cdf({"name": "x", "sourceModifiedTime": ms})
     assert held.to_cdf()["sourceModifiedTime"] == ms
-    if not 10**8 <= ms < 10**10:
+    if ms < 19_700_101 or ms >= 10**10:  # no day, and no time in seconds
         assert FileMetadata.of(name="x", source_modified_time=ms) == held
+
+
+def test_ids_that_are_whole_floats_are_read_as_pandas_has_them_beside_missing_ones() -> None:
+    ids = pd.Series([7, None]).tolist()
+    made = FileMetadata.of(name="a", data_set_id=ids[0], asset_ids=[np.float64(2**53 - 1)])
+    assert (made.data_set_id, made.asset_ids) == (7, (2**53 - 1,))
+    assert type(made.data_set_id) is int
 
 
 @pytest.mark.parametrize("seconds", [1704067200, 10**8, 1704067200.5])
@@ -274,7 +281,12 @@ WRONG = [
     ("directory", "", "an absolute unix path"),
     ("data_set_id", True, "data_set_id is a whole number, not bool."),
     ("data_set_id", "7", "data_set_id is a whole number, not str: use int(value)."),
-    ("data_set_id", 7.0, "data_set_id is a whole number, not float: use int(value)."),
+    ("data_set_id", 7.5, "data_set_id is a whole number, not float."),
+    ("data_set_id", 2.0**53, "data_set_id is 9007199254740992; CDF's ids are 1 to"),
+    ("directory", "/a\0b", "no file or folder has NUL in its name."),
+    ("name", "a\0b", "no file or folder has NUL in its name."),
+    ("source_created_time", 20240131, "seems to be a day"),
+    ("source_modified_time", np.int64(19991231), "seems to be a day"),
     ("asset_ids", 7, "asset_ids is a list, such as [7], not int."),
     ("asset_ids", [1, None], "asset_ids[1] is a whole number, not NoneType."),
     ("labels", "pump", "labels is a list, such as ['pump'], not str."),

@@ -224,6 +224,20 @@ def test_memory_above_that_is_watched_as_it_goes(
     source.close()
 
 
+def test_memory_is_watched_through_a_buffered_reader_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given, "COPIED_UP_TO", 100)
+    content = io.BytesIO(DATA)
+    source = as_source(io.BufferedReader(content))
+    sources.read_once(source, CancelToken())
+    with content.getbuffer() as view:
+        view[-1] ^= 1
+    witness = sources.witness_of(source, 0, len(DATA))
+    assert witness is not None
+    with pytest.raises(SourceChanged, match="was written to"):
+        witness.update(source.read_at(0, len(DATA)))
+    source.close()
+
+
 def test_a_pass_that_was_stopped_is_begun_again() -> None:
     stop = CancelToken()
     stop.set()

@@ -95,6 +95,24 @@ def test_a_file_that_changes_after_its_last_part_is_not_completed(
     assert not asked(cdf, "complete")
 
 
+class LikePyarrow(io.BytesIO):
+    """A file that has `size` and `read_at` of its own: those of `pyarrow.BufferReader`."""
+
+    def size(self) -> int:
+        return len(self.getbuffer())
+
+    def read_at(self, nbytes: int, offset: int) -> bytes:
+        return bytes(self.getbuffer()[offset : offset + nbytes])
+
+
+def test_a_file_with_a_read_at_of_its_own_is_read_as_a_file(
+    client: CogniteClient, cdf: Emulator
+) -> None:
+    content = content_of(2)
+    uploaded = client.files.upload(LikePyarrow(content), name="a.bin", part_size=PART)
+    assert cdf.content(uploaded.id) == content
+
+
 class Faulty(Gate):
     """A disk that reports an error `times` times, at one place."""
 

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.models import Label
 from cognite_nb_upload.widgets.form.choices import Key, node_key
-
-# What has no width, and comes along with what is copied from a page.
-_UNSEEN: Final = "\u200b\u2060\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,14 @@ def typed_ids(text: str) -> tuple[int, ...] | None:
 
     A table's floats (7.0) are ids. A space that does not break stands within a number.
     """
-    words = re.split(r"[ \t\r\n,;]+", text.strip().strip(_UNSEEN))
+    words = re.split(r"[ \t\r\n,;]+", trimmed(text))
     good = all(re.fullmatch(r"[0-9]{1,16}(\.0+)?", one) for one in words)
     return tuple(dict.fromkeys(int(one.partition(".")[0]) for one in words)) if good else None
 
 
 def typed_labels(text: str) -> tuple[str, ...] | None:
     """External ids as one types or pastes them, parted by commas, semicolons, tabs or lines."""
-    words = (one.strip().strip(_UNSEEN) for one in re.split(r"[,;\t\r\n]", text))
+    words = (trimmed(one) for one in re.split(r"[,;\t\r\n]", text))
     return tuple(dict.fromkeys(filter(None, words))) or None
 
 
