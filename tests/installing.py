@@ -23,6 +23,7 @@ _OPTIONS = {
 }
 # As pip does: the best of all indexes. Modules are compiled by what imports them: most never are.
 _INSTALL = ("pip", "install", "-q", "--index-strategy", "unsafe-best-match")
+_PIP = ("-m", "pip", "install", "-q", "--no-compile")
 
 
 def make_venv(folder: Path, python: str = sys.executable) -> None:
@@ -41,7 +42,7 @@ def install(venv: Path, *wanted: str) -> None:
     python = str(venv / "bin" / "python")
     held = [text for path in _pip_settings().get("constraint", "").split() for text in ("-c", path)]
     if not _uv(*_INSTALL, "-p", python, *_index_options(), *held, *wanted):
-        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], check=True)
+        subprocess.run([python, *_PIP, *wanted], check=True)
 
 
 def _uv(*arguments: str) -> bool:

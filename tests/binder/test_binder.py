@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from installing import make_venv
 
 ROOT = Path(__file__).parents[2]
 PLANNER = Path(sys.executable).parent / "jupyter-repo2docker"
@@ -74,8 +75,8 @@ class Peak(threading.Thread):
 
 @pytest.fixture
 def clean(tmp_path: Path) -> dict[str, str]:
-    """A venv with nothing in it, first on the PATH, and a home of its own."""
-    subprocess.run([python(), "-m", "venv", tmp_path / "venv"], check=True)
+    """A venv with nothing but pip in it, first on the PATH, and a home of its own."""
+    make_venv(tmp_path / "venv", python())
     path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CDF_")}
     own = {"PATH": path, "COGNITE_NB_UPLOAD_STATE": str(tmp_path / "state")}
