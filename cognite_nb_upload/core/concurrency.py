@@ -60,6 +60,8 @@ BRIEF: Final = 2 * LITTLE
 _SOME_PAY: Final = 0.03
 # Where there is a long queue, fewer have to reach this share of the rate.
 _FULL_AS_WELL: Final = 0.92
+# Of what twice the number carried, so much has to be left with as many as seemed to be enough.
+_GUESSED: Final = 0.85
 # Another rate than the one that was settled on: the way has changed.
 _CHANGED: Final = 0.3
 # Fewer at once keep more of a file when it is paused, but not where parts are over in a moment.
@@ -195,7 +197,7 @@ class Concurrency:
 
     def changed(self, now_s: float) -> Concurrency:
         """The way is another one now: what was measured says nothing of it."""
-        return self._tried(self.limit, Step.MEASURE, now_s)
+        return replace(self, enough=False)._tried(self.limit, Step.MEASURE, now_s)
 
     @property
     def _settle_s(self) -> float:
@@ -236,7 +238,7 @@ class Concurrency:
             case Step.DOUBLE:
                 return self._after_doubling(rate, now_s)
             case Step.MEASURE_AGAIN:
-                return self._based(rate)._one_more(now_s)
+                return self._after_guessing(rate, now_s)
             case Step.ONE_MORE:
                 if rate - self.base_rate >= self._worth:
                     return self._based(rate)._one_more(now_s)
@@ -268,7 +270,14 @@ class Concurrency:
         if gain < _NOISE * self.base_rate:
             return replace(self, limit=self.base)._fewer(now_s)
         enough = min(self.limit, max(self.base + 1, math.ceil(rate / one)))
-        return self._tried(enough, Step.MEASURE_AGAIN, now_s)
+        return self._based(rate)._tried(enough, Step.MEASURE_AGAIN, now_s)
+
+    def _after_guessing(self, rate: float, now_s: float) -> Concurrency:
+        """As many as should carry what twice the number did; where they do not, half the way up."""
+        more = (self.limit + self.base) // 2
+        if rate < _GUESSED * self.base_rate and more > self.limit:
+            return self._tried(more, Step.MEASURE_AGAIN, now_s)
+        return self._based(rate)._one_more(now_s)
 
     def _rested(self, rate: float, now_s: float) -> Concurrency:
         if self.base_rate == 0 or now_s - self.settled_s >= REST_S:
@@ -312,7 +321,8 @@ class Concurrency:
             return self._tried(more, Step.DOUBLE, now_s)
         if most < self.limit:
             return self._tried(most, Step.MEASURE, now_s)
-        return self._rest(now_s) if self.step is Step.DOUBLE else self._fewer(now_s)
+        stays = self.step is Step.DOUBLE or self._loses_at_random
+        return self._rest(now_s) if stays else self._fewer(now_s)
 
     def _one_more(self, now_s: float) -> Concurrency:
         if self.limit >= self._most(now_s):

@@ -117,6 +117,13 @@ def test_where_each_connection_is_slowed_down_by_loss_so_many_go_that_the_link_i
     assert link.moved >= share * 60 * link.rate
 
 
+def test_where_as_many_as_seemed_enough_are_not_there_is_gone_half_the_way_up() -> None:
+    """Sixteen were measured while they were fast; 64 fill the link, and 20 do not."""
+    fresh = Concurrency(limit=64, base=16, base_rate=29.0 * MIB, step=Step.DOUBLE)
+    limits = drive(fresh, shared(36 * MIB, 1.1 * MIB), 6, trip_s=0.05, queue_s=0.06)
+    assert (min(limits), limits[-1] >= 33) == (20, True)
+
+
 def test_a_link_that_drops_what_is_above_a_rate_gets_few_and_is_left_at_that() -> None:
     link = shared(4 * MIB, 4 * MIB)
     limits = drive(Concurrency(), link, 60, trip_s=0.05, lossy=True)
