@@ -124,6 +124,7 @@ class ObjectReader:
         self._url: Secret | None = None
         self._asking = anyio.Lock()
         self.found: StoredObject | None = None
+        self._served: tuple[str, bool] | None = None  # as the first answer came: `_served_as`
 
     async def open(self) -> tuple[StoredObject, bytes]:
         """Size and version, and the first bytes: all of them, where there are few.
@@ -224,13 +225,13 @@ class ObjectReader:
         with self._network.reading(url, stop, 0, FIRST - 1) as reply:
             if reply.status_code != 416:
                 found, _, end = _checked(reply, 0, FIRST)
-                self._see(found)
+                self._see(found, reply)
                 return b"".join(map(bytes, _exactly(reply, 0, 0, min(end, FIRST))))
         with self._network.reading(url, stop, None) as reply:  # no range fits: is it empty?
             found, _, _ = _checked(reply, 0, FIRST)
             if found.size:
                 raise _Problem("the store says 416 of a range that it has")
-            self._see(found)
+            self._see(found, reply)
             return b""
 
     def _body(self, url: Secret, start: int, end: int, stop: CancelToken) -> Pieces:
@@ -239,20 +240,23 @@ class ObjectReader:
             if reply.status_code == 412:
                 raise _replaced()
             found, first, _ = _checked(reply, start, end)
-            self._see(found)
+            self._see(found, reply)
             yield from _exactly(reply, first, start, end)
 
-    def _see(self, found: StoredObject) -> None:
+    def _see(self, found: StoredObject, reply: Reply) -> None:
         """The first answer says which version it is; each further one has to be of the same.
 
         Raises:
             SourceChanged: it is not.
+            _Problem: it is served in another way: by somebody else, as a page.
         """
-        known = self.found
+        known, served = self.found, _served_as(reply.headers)
         if known is None:
-            self.found = found
+            self.found, self._served = found, served
         elif (known.size, known.etag) != (found.size, found.etag):
             raise _replaced()
+        elif served != self._served:
+            raise _Problem(_PAGE)
 
 
 def _problem_of(
@@ -316,6 +320,11 @@ def _is_page(headers: Mapping[str, str]) -> bool:
     html = headers.get("content-type", "").lower().startswith(("text/html", "application/xhtml"))
     empty = headers.get("content-length") == "0"
     return "set-cookie" in headers or (not empty and (html or "etag" not in headers))
+
+
+def _served_as(headers: Mapping[str, str]) -> tuple[str, bool]:
+    """What a store never changes between two answers of one object: its type, and no cookie."""
+    return headers.get("content-type", "").lower(), "set-cookie" in headers
 
 
 def _exactly(reply: Reply, first: int, start: int, end: int) -> Pieces:

@@ -108,6 +108,33 @@ BAD: dict[Answer, str] = {
 }
 
 
+def page_as_a_range(request: Request) -> None:
+    start, end = request.range()
+    said = {"content-range": f"bytes {start}-{end - 1}/{len(DATA)}", "content-type": "text/html"}
+    request.head(206, end - start, said)
+    request.wfile.write((b"<p>Please log in</p>" * MIB)[: end - start])
+
+
+def range_with_a_cookie(request: Request) -> None:
+    start, end = request.range()
+    said = {"content-range": f"bytes {start}-{end - 1}/{len(DATA)}", "set-cookie": "session=1"}
+    request.head(206, end - start, said)
+    request.wfile.write(bytes(end - start))
+
+
+@pytest.mark.parametrize("answer", [page_as_a_range, range_with_a_cookie])
+def test_a_range_that_is_served_as_the_first_was_not_is_a_page(
+    linked: CogniteClient, blob: Blob, tmp_path: Path, answer: Answer
+) -> None:
+    path = left_alone(tmp_path)
+    blob.answers = [None, answer]  # one of the next ranges; it is asked for again
+    assert linked.files.download(path, id=1).read_bytes() == DATA
+    blob.answers, blob.always = [None], answer
+    with pytest.raises(TransferError, match="is a page, not the file"):
+        linked.files.download(path, id=1)
+    assert path.read_bytes() == DATA
+
+
 @pytest.mark.parametrize("answer", BAD)
 @pytest.mark.parametrize("good", [0, 2], ids=["from the first", "in the middle"])
 def test_a_bad_answer_is_never_a_download(
