@@ -177,14 +177,16 @@ def _queued(function: Callable[..., Awaitable[T]], *args: object) -> tuple[Futur
 
 async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *args: object) -> None:
     """Put into the future what becomes of the work; its errors end there."""
-    loop = asyncio.get_running_loop()
+    loop, scopes = asyncio.get_running_loop(), deque[CancelScope]()
 
     def cancel(ended: Future[T]) -> None:
         if ended.cancelled():
-            with suppress(RuntimeError):  # that loop is gone, and the work with it
-                loop.call_soon_threadsafe(scope.cancel)
+            for one in tuple(scopes):
+                with suppress(RuntimeError):  # that loop is gone, and the work with it
+                    loop.call_soon_threadsafe(one.cancel)
 
     with CancelScope() as scope:
+        scopes.append(scope)
         future.add_done_callback(cancel)
         if future.cancelled():  # it begins all the same, and ends at once: who waits is told
             scope.cancel()
@@ -203,6 +205,10 @@ async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *arg
         else:
             with suppress(InvalidStateError):
                 future.set_result(result)
+        finally:
+            # A future keeps what was to be called at its end, and so this task with all it holds:
+            # a circle that only Python's collector would free, which stops all threads.
+            scopes.clear()
 
 
 def call(function: Callable[..., Awaitable[T]], *args: object) -> T:

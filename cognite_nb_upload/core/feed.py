@@ -67,10 +67,14 @@ class Feed:
         with self._lock:
             others = self._listeners
             self._listeners = (listener, *others) if first else (*others, listener)
+        held = [listener]  # emptied then: the listener may hold what stops it, which is a circle
 
         def stop() -> None:
             with self._lock:
-                self._listeners = tuple(one for one in self._listeners if one is not listener)
+                self._listeners = tuple(
+                    one for one in self._listeners if not any(one is its for its in held)
+                )
+                held.clear()
 
         return stop
 

@@ -23,7 +23,7 @@ class Begun(Generic[T]):
 
     def __init__(self) -> None:
         self._listeners: Final[PerProcess[list[WeakMethod[Any]]]] = PerProcess(list)
-        self._lock = threading.Lock()
+        self._locks = PerProcess(threading.Lock)  # one that is held at a fork stays locked there
 
     def listen(self, call: Callable[[T], object]) -> None:
         """Call `call(what)` for all that begins from now on, while the object of that method lives.
@@ -31,14 +31,14 @@ class Begun(Generic[T]):
         Args:
             call: a bound method. It is called before the call that begins has returned.
         """
-        with self._lock:
+        with self._locks.get():
             listeners = self._listeners.get()
             listeners[:] = [one for one in listeners if one() is not None]
             listeners.append(WeakMethod(call))
 
     def ignore(self, call: Callable[[T], object]) -> None:
         """Do not call `call` any more."""
-        with self._lock:
+        with self._locks.get():
             listeners = self._listeners.get()
             listeners[:] = [one for one in listeners if one() not in (None, call)]
 

@@ -96,6 +96,7 @@ class EarlyAnswers:
             task.cancel()
         with CancelScope(shield=True):
             await asyncio.wait(self._tasks)
+        self._tasks.clear()  # they hold this, which would be left to the collector
 
     def _begun(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         async def quiet() -> None:

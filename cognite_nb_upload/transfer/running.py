@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from cognite_nb_upload.transfer.begun import Begun
 from cognite_nb_upload.transfer.leaving import wait_at_exit
@@ -44,7 +46,8 @@ def start(spec: UploadSpec, make: Callable[[], Upload]) -> Upload:
         upload = make()
         _uploads[upload] = None
         _by_key.setdefault(spec.key, []).append(upload)
-    upload.when_done(lambda _: _forget(upload))
+    # A handle's future keeps what it calls, so that must not keep the handle; `_uploads` does.
+    upload.when_done(partial(_forget, weakref.ref(upload)))
     begun.tell(upload)
     return upload
 
@@ -75,7 +78,9 @@ def _is_same(upload: Upload, spec: UploadSpec) -> bool:
         return False
 
 
-def _forget(upload: Upload) -> None:
+def _forget(handle: weakref.ref[Upload], _: object) -> None:
+    if (upload := handle()) is None:
+        return
     key = upload.spec.key
     with _mine():
         _uploads.pop(upload, None)

@@ -115,7 +115,8 @@ class UploadTask:
             UploadToolkitError: it ended otherwise; but for a cancelled one, the journal is kept.
         """
         self._upload, self._emit, self._place = upload, upload.feed.emit, place()
-        signing_in.set(lambda reason: self._emit(ev.waits_for(reason)))
+        emit = self._emit
+        signing_in.set(lambda reason: emit(ev.waits_for(reason)))  # it outlives this task
         try:
             return await self._told(await self._in_turn())
         except BaseException as error:

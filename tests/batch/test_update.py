@@ -166,7 +166,7 @@ def test_limits_and_ids_of_other_kinds_are_told(client: CogniteClient) -> None:
     for limit in (0, 1001, 1.5, float("inf"), "5"):
         with pytest.raises(UsageError, match="limit is a whole number from 1 to 1000"):
             client.files.search("a", limit=limit)  # type: ignore[arg-type]
-    for wrong in (np.array([1]), [1], 1.0, "1"):
+    for wrong in (np.array([1]), [1], 1.5, "1"):
         with pytest.raises(UsageError, match=r"^id is a whole number, not"):
             client.files.retrieve(id=wrong)  # type: ignore[arg-type]
     for none in (float("nan"), pd.NA):

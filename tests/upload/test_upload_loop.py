@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -362,3 +363,23 @@ def test_an_upload_waits_for_its_turn_and_a_paused_one_gives_its_place(
     assert large.result(30).parts == 2
     with pytest.raises(UploadStopped):
         stopped.result(30)
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("end", ["done", "failed"])
+def test_an_ended_upload_is_freed_without_the_collector(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path, end: str
+) -> None:
+    (path,) = small_files(tmp_path, 1)
+    if end == "failed":
+        cdf.inject(Fault("status", "init", status=400))
+
+    async def cell() -> weakref.ref[Upload]:
+        upload = client.files.start_upload(path, progress=False)
+        with suppress(UploadToolkitError):
+            await upload
+        assert upload.done()
+        return weakref.ref(upload)
+
+    gone = asyncio.run(cell())
+    until_true(lambda: gone() is None)
