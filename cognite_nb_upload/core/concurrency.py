@@ -103,7 +103,11 @@ class Concurrency:
         held: the most until `held_until_s`, since a store has asked for less.
         lossy: packets are lost on the way, and not because there are too many.
         trip_s: the shortest round trip; 0 where it is not known.
-        queue_s: what stood in a queue on the way since `began`, in seconds, in the mean of `looks`.
+        opens_s: before, nothing is measured.
+        began_s: since when is measured; before anything was, since when some queue is seen.
+        moved_before: bytes in all that were moved by then.
+        queue_s: what stood in a queue on the way since `began_s`, in the mean of `looks`, in
+            seconds.
         rate_before: with `limit` at once, in the window before; 0 where there was none.
         needed: fewer were tried, and were slower.
         enough: fewer were tried, and did as well.
@@ -116,7 +120,8 @@ class Concurrency:
     base_rate: float = 0.0
     looked_s: float = -math.inf
     opens_s: float = -math.inf
-    began: tuple[float, int] | None = None
+    began_s: float | None = None
+    moved_before: int = 0
     settled_s: float = 0.0
     held: int = MOST
     held_until_s: float = -math.inf
@@ -157,20 +162,20 @@ class Concurrency:
         """
         seen = replace(self, looked_s=now_s, lossy=lossy, trip_s=trip_s)
         if (longer := seen._settle_s - self._settle_s) > 0:  # the way is known only now
-            return replace(seen, began=None, opens_s=self.opens_s + longer)
+            return replace(seen, began_s=None, opens_s=self.opens_s + longer)
         if seen._begins and now_s - self.looked_s <= _GAP_S:
             return seen._begun(now_s, busy, queue_s)
         if now_s - self.looked_s > _GAP_S or busy != self.limit:
-            return replace(seen, began=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
-        if self.began is None:
-            began = (now_s, moved) if now_s >= self.opens_s else None
-            return replace(seen, began=began, queue_s=queue_s, looks=1)
+            return replace(seen, began_s=None, opens_s=max(self.opens_s, now_s + seen._settle_s))
+        if self.began_s is None:
+            began_s = now_s if now_s >= self.opens_s else None
+            return replace(seen, began_s=began_s, moved_before=moved, queue_s=queue_s, looks=1)
         mean_s = self.queue_s + (queue_s - self.queue_s) / (self.looks + 1)
         seen = replace(seen, queue_s=mean_s, looks=self.looks + 1)
-        since_s, before = self.began
-        if now_s - since_s < max(WINDOW_S, _WINDOW_TRIPS * trip_s):
+        took_s = now_s - self.began_s
+        if took_s < max(WINDOW_S, _WINDOW_TRIPS * trip_s):
             return seen
-        rate, seen = (moved - before) / (now_s - since_s), replace(seen, began=None)
+        rate, seen = (moved - self.moved_before) / took_s, replace(seen, began_s=None)
         after = seen._judged(rate, now_s) if rate > 0 else seen
         return replace(after, rate_before=rate if after.limit == self.limit else 0.0)
 
@@ -180,7 +185,7 @@ class Concurrency:
             return self
         lower = max(1, self.limit // 2)
         return replace(
-            self, limit=lower, base=lower, base_rate=0.0, step=Step.REST, began=None,
+            self, limit=lower, base=lower, base_rate=0.0, step=Step.REST, began_s=None,
             opens_s=now_s + CALM_S, settled_s=now_s,
             held=max(1, (self.limit + lower) // 2), held_until_s=now_s + REST_S,
         )  # fmt: skip
@@ -189,11 +194,11 @@ class Concurrency:
         """With another maximum."""
         most = max(1, min(MOST, most))
         limit = min(self.limit, most)
-        return replace(self, most=most, limit=limit, base=limit, step=Step.MEASURE, began=None)
+        return replace(self, most=most, limit=limit, base=limit, step=Step.MEASURE, began_s=None)
 
     def begins(self, now_s: float) -> Concurrency:
         """The first connection begins after none was at work."""
-        return replace(self, began=None, opens_s=max(self.opens_s, now_s + self._settle_s))
+        return replace(self, began_s=None, opens_s=max(self.opens_s, now_s + self._settle_s))
 
     def changed(self, now_s: float) -> Concurrency:
         """The way is another one now: what was measured says nothing of it."""
@@ -216,17 +221,17 @@ class Concurrency:
         if now_s < self.opens_s or busy < self.limit:
             return self
         seen = replace(self, queue_s=queue_s)
-        since_s, _ = self.began or (now_s, 0)
+        since_s = now_s if self.began_s is None else self.began_s
         waits = seen._queued(_SOME)  # it may be about to stand, or be gone at the next look
         over = seen._queued(STANDS) or (waits and now_s - since_s >= WINDOW_S)
         if over and self.limit == self.base:  # none was added: nothing has to settle
-            return replace(self, step=Step.MEASURE, began=None)
+            return replace(self, step=Step.MEASURE, began_s=None)
         if over or self.limit >= self._most(now_s):
             return self._tried(self.limit, Step.MEASURE, now_s)
         if waits:
-            return replace(self, began=(since_s, 0))
+            return replace(self, began_s=since_s)
         opens_s = now_s + _APART_TRIPS * self.trip_s
-        return replace(self, limit=self.limit + 1, began=None, opens_s=opens_s)
+        return replace(self, limit=self.limit + 1, began_s=None, opens_s=opens_s)
 
     def _judged(self, rate: float, now_s: float) -> Concurrency:
         """What follows once the rate with `limit` at once is known."""
@@ -347,8 +352,8 @@ class Concurrency:
 
     def _tried(self, limit: int, step: Step, now_s: float) -> Concurrency:
         opens_s = now_s + self._settle_s
-        return replace(self, limit=limit, step=step, began=None, opens_s=opens_s, needed=0)
+        return replace(self, limit=limit, step=step, began_s=None, opens_s=opens_s, needed=0)
 
     def _rest(self, now_s: float) -> Concurrency:
         opens_s = now_s + self._settle_s
-        return replace(self, step=Step.REST, began=None, opens_s=opens_s, settled_s=now_s)
+        return replace(self, step=Step.REST, began_s=None, opens_s=opens_s, settled_s=now_s)

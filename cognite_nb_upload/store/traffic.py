@@ -1,8 +1,8 @@
 """What this process's connections to stores carry, as the kernel tells of each (on Linux).
 
 Rules of this file: bytes count once the other side has confirmed them; connections that are closed
-stay counted; where the system refuses another congestion control, the one that it has is used, and
-nobody is told.
+stay counted; where the system refuses another congestion control, the one that it has is used,
+nobody is told, and it is not asked again.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Traffic:
         self._closed: tuple[float, ...] = (0, 0, 0, 0.0, 0.0)
         self._loss = loss
         self._bbr = congestion == "bbr"
+        self._refused = False
         self._changes = 0
         self._hurried: dict[socket.socket, str] = {}  # and the rule that each had before
         self.tells = False
@@ -78,7 +79,7 @@ class Traffic:
                 self._open[sock] = counts
                 self.tells = True
             if self._bbr:
-                use_congestion_control(sock, _BBR)
+                self._send_by_bbr(sock)
 
     def ends(self, sock: socket.socket) -> None:
         """A connection is about to be closed."""
@@ -104,10 +105,12 @@ class Traffic:
                 if 0 < counts.shortest_ms < 1e3 * (self._trip_s or math.inf):
                     self._trip_s = counts.shortest_ms / 1e3
                 self._queue_s = max(0.0, counts.rtt_ms / 1e3 - self._trip_s)
-                if self._congestion == "auto" and self._loss.lossy and not self._bbr:
-                    self._use_bbr()
-                if self._congestion == "auto" and not self._bbr and hurry != bool(self._hurried):
-                    self._hurry(hurry)
+                if self._congestion == "auto" and not self._bbr:
+                    hurry = hurry and not self._refused
+                    if self._loss.lossy:
+                        self._use_bbr()
+                    elif hurry != bool(self._hurried):
+                        self._hurry(hurry)
             return Seen(
                 int(self._sums()[0]), self._loss.lossy, self._changes, self.tells, self._trip_s,
                 self._queue_s,
@@ -116,15 +119,21 @@ class Traffic:
     def _use_bbr(self) -> None:
         self._bbr = True
         self._hurried = {}
-        self._changes += any([use_congestion_control(sock, _BBR) for sock in self._open])
+        self._changes += any([self._send_by_bbr(sock) for sock in self._open])
+
+    def _send_by_bbr(self, sock: socket.socket) -> bool:
+        """Have a connection send by BBR; a system that refused it once is not asked again."""
+        if self._refused:
+            return False
+        done = use_congestion_control(sock, _BBR)
+        self._refused = not done and sock.fileno() >= 0  # of one that is closed nothing follows
+        return done
 
     def _hurry(self, hurry: bool) -> None:
         if hurry:
             rules = {sock: congestion_control(sock) for sock in self._open}
             self._hurried = {
-                sock: rule
-                for sock, rule in rules.items()
-                if rule and use_congestion_control(sock, _BBR)
+                sock: rule for sock, rule in rules.items() if rule and self._send_by_bbr(sock)
             }
         else:
             for sock, rule in self._hurried.items():

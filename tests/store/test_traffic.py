@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from cognite_nb_upload import AsyncCogniteClient, ClientConfig, ConfigError, Token
-from cognite_nb_upload.core.congestion import Counts, Loss
+from cognite_nb_upload.core.congestion import Congestion, Counts, Loss
 from cognite_nb_upload.core.plan import KIB, MIB
 from cognite_nb_upload.store.connection import piece_size
 from cognite_nb_upload.store.stream import use_congestion_control
@@ -23,9 +24,23 @@ OPENING = 1  # the kernel may count the opening of a connection as a byte
 LOSSY = Loss(lossy=True, began_s=float("inf"), first=Counts())
 
 
+class WithoutBBR(socket.socket):
+    """A connection of a kernel that has no BBR, as it says itself, and how often it was asked."""
+
+    asked = 0
+
+    def setsockopt(self, *words: Any) -> None:
+        if words[1] == socket.TCP_CONGESTION and words[2] == b"bbr":
+            self.asked += 1
+            words = (*words[:2], b"no-such-rule")
+        super().setsockopt(*words)
+
+
 @contextmanager
-def connected(receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
-    with socket.socket() as listener, socket.socket() as ours:
+def connected(
+    receive_buffer: int | None = None, made: type[socket.socket] = socket.socket
+) -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.socket() as listener, made() as ours:
         if receive_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         listener.bind(("127.0.0.1", 0))
@@ -160,6 +175,39 @@ def test_a_rule_that_the_system_refuses_leaves_the_one_that_it_has() -> None:
         assert rule_of(ours) == before
         ours.sendall(b"it goes on")
         assert theirs.recv(10) == b"it goes on"
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+@pytest.mark.parametrize("congestion", ["auto", "bbr", "system"])
+@pytest.mark.parametrize("loss", [Loss(), LOSSY])
+def test_a_system_that_refuses_bbr_is_asked_once(
+    congestion: Congestion, loss: Loss, hurry: bool
+) -> None:
+    asks = congestion == "bbr" or (congestion == "auto" and (hurry or loss.lossy))
+    traffic = Traffic(congestion, loss)
+    with connected(made=WithoutBBR) as (one, _), connected(made=WithoutBBR) as (other, _):
+        before = rule_of(one), rule_of(other)
+        traffic.begins(one)
+        traffic.begins(other)
+        for _ in range(3):
+            time.sleep(0.11)  # looks that follow sooner are none
+            traffic.look(hurry)
+        traffic.ends(other)
+        traffic.begins(other)
+        assert (rule_of(one), rule_of(other)) == before
+        assert traffic.look().changes == 0
+        assert one.asked + other.asked == asks
+
+
+def test_a_connection_that_is_closed_says_nothing_of_the_system() -> None:
+    needs_bbr()
+    traffic = Traffic("bbr")
+    with socket.socket() as closed, connected() as (ours, _):
+        closed.close()
+        traffic.begins(closed)
+        assert use_congestion_control(ours, "reno")
+        traffic.begins(ours)
+        assert rule_of(ours) == "bbr"
 
 
 def test_another_word_is_refused_before_anything_is_sent() -> None:
