@@ -31,6 +31,7 @@ from cognite_nb_upload.store.stream import (
     drop_unsent,
     hold_little,
     on_the_way,
+    tcp_counts,
 )
 from cognite_nb_upload.store.traffic import Traffic
 from cognite_nb_upload.store.url import SignedURL
@@ -253,6 +254,12 @@ class _Exchange:
         protocol = self._protocol
         done = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
         return (done or self.went_around) and self.whole and not self._early
+
+    @property
+    def trip_s(self) -> float:
+        """The shortest round trip that was seen, in seconds; 0 where it is not known."""
+        counts = tcp_counts(self._stream.sock)
+        return counts.shortest_ms / 1e3 if counts else 0.0
 
     @property
     def went_around(self) -> bool:
@@ -549,6 +556,7 @@ class Reply:
     Attributes:
         status_code: HTTP status.
         headers: by lower-case name.
+        trip_s: the shortest round trip on its connection, in seconds; 0 where it is not known.
     """
 
     def __init__(self, exchange: _Exchange, room: memoryview) -> None:
@@ -557,6 +565,7 @@ class Reply:
         self._exchange, self._room = exchange, room
         self.status_code = head.status_code
         self.headers = headers_of(head)
+        self.trip_s = exchange.trip_s
 
     def pieces(self) -> Iterator[memoryview]:
         """The body, undecoded, as it comes; each piece is good until the next one is asked for.

@@ -8,6 +8,7 @@ there on. A URL is used until the store refuses it; then CDF is asked for anothe
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import closing
@@ -30,7 +31,10 @@ from cognite_nb_upload.store.network import NetworkStore
 # What is asked for first, and tells size and version: a small file is all there with it.
 FIRST: Final = 512 * KIB
 # Ranges at once: more gain nothing on a fast link, and a slow one is full with these.
-AT_ONCE: Final = 4
+_AT_ONCE: Final = 4
+# A store within this round trip, in seconds, is as quick as this machine: there more threads than
+# cores only take the interpreter from each other.
+_NEAR_S: Final = 0.002
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # A store says so of a URL that is over or wrong: CDF is asked for another one, once.
 _PAGE: Final = "the answer is a page, not the file: is there a login or a proxy between?"
@@ -80,6 +84,16 @@ def span_size(found: StoredObject) -> int:
     return max(_SMALLEST_SPAN, fits, -(-found.size // _MOST_SPANS // MIB) * MIB)
 
 
+def ranges_at_once(trip_s: float, cores: int) -> int:
+    """How many ranges come at once, where nobody says so.
+
+    Args:
+        trip_s: the shortest round trip to the store, in seconds; 0 where it is not known.
+        cores: of this machine.
+    """
+    return min(_AT_ONCE, max(2, cores)) if 0 < trip_s < _NEAR_S else _AT_ONCE
+
+
 def cut(size: int, step: int) -> list[Span]:
     """Spans of `step` bytes that tile an object of `size` bytes."""
     starts = range(0, size, step)
@@ -125,6 +139,7 @@ class ObjectReader:
         self._asking = anyio.Lock()
         self.found: StoredObject | None = None
         self._served: tuple[str, bool] | None = None  # as the first answer came: `_served_as`
+        self._trip_s = 0.0
 
     async def open(self) -> tuple[StoredObject, bytes]:
         """Size and version, and the first bytes: all of them, where there are few.
@@ -141,8 +156,10 @@ class ObjectReader:
         assert self.found is not None  # noqa: S101 # `_first` sets it, or raises
         return self.found, first[0]
 
-    async def read(self, spans: Iterable[Span], sink: Sink, at_once: int) -> None:
+    async def read(self, spans: Iterable[Span], sink: Sink, at_once: int | None = None) -> None:
         """Read the spans, so many at once, and hand what comes to `sink`.
+
+        Where `at_once` is None, as `ranges_at_once` has it.
 
         Raises:
             SourceChanged: the object is another one now.
@@ -159,7 +176,7 @@ class ObjectReader:
                 group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
-            for _ in range(at_once):
+            for _ in range(at_once or ranges_at_once(self._trip_s, os.cpu_count() or 1)):
                 group.start_soon(work)
         if errors:
             raise errors[0]
@@ -223,6 +240,7 @@ class ObjectReader:
 
     def _first(self, url: Secret, stop: CancelToken) -> bytes:
         with self._network.reading(url, stop, 0, FIRST - 1) as reply:
+            self._trip_s = reply.trip_s
             if reply.status_code != 416:
                 found, _, end = _checked(reply, 0, FIRST)
                 self._see(found, reply)

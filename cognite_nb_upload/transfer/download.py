@@ -190,7 +190,7 @@ class DownloadTask:
         path: Path,
         target: Mapping[str, Any],
         *,
-        at_once: int,
+        at_once: int | None,
         resume: bool,
     ) -> None:
         self._files, self._target = files, target

@@ -60,7 +60,6 @@ from cognite_nb_upload.sources import (
     unpacked_name,
     unpacks,
 )
-from cognite_nb_upload.store.download import AT_ONCE
 from cognite_nb_upload.store.network import NetworkStore
 from cognite_nb_upload.transfer import running
 from cognite_nb_upload.transfer.download import Download, DownloadTask, target_path
@@ -347,7 +346,7 @@ class AsyncFiles(FileEndpoints):
     ) -> Download:
         """Start a download and return its handle at once; takes what `download` takes."""
         target = identifier(id=id, external_id=external_id, instance_id=instance_id)
-        at_once = checked_concurrency(AT_ONCE if max_concurrency is None else max_concurrency)
+        at_once = None if max_concurrency is None else checked_concurrency(max_concurrency)
         where = target_path(path)
         go_on = as_flag("resume", resume)
         task = DownloadTask(self, where, target, at_once=at_once, resume=go_on)
@@ -375,7 +374,8 @@ class AsyncFiles(FileEndpoints):
             external_id: of a classic file.
             instance_id: of a data-model file: our `NodeId`, the official one, or (space, id).
             resume: False begins from the first byte, whatever has arrived before.
-            max_concurrency: ranges at once, 1 to 64 (4).
+            max_concurrency: ranges at once, 1 to 64 (4; where the store is near, as many as
+                there are cores, 2 to 4).
 
         Raises:
             SourceChanged: the file was replaced meanwhile; nothing of two versions is mixed.

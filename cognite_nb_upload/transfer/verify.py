@@ -20,7 +20,7 @@ from cognite_nb_upload.core.state import PartState, UploadState
 from cognite_nb_upload.errors import SourceChanged, UploadStopped, UsageError, VerifyError
 from cognite_nb_upload.sources import PieceReader, Source, Witness, reader_of, witness_of
 from cognite_nb_upload.store.digests import LENGTHS, MAKERS, Computed
-from cognite_nb_upload.store.download import AT_ONCE, ObjectReader, Span, cut, span_size
+from cognite_nb_upload.store.download import ObjectReader, Span, cut, span_size
 from cognite_nb_upload.store.port import Check, Checksums
 
 Verify = Literal["size", "checksum", "download", "none"]
@@ -287,7 +287,7 @@ async def by_download(reader: ObjectReader, source: Source, stop: CancelToken) -
         came[span.no] = at + len(data) - span.start
 
     try:
-        await reader.read(spans, compare, AT_ONCE)
+        await reader.read(spans, compare)
     finally:
         for no in tuple(readers):
             _ended(readers, no)

@@ -21,9 +21,7 @@ async def main() -> None:
         size = await client.files.size(id=options.file_id)
 
         async def get() -> None:
-            download = client.files.start_download(
-                options.path, id=options.file_id, max_concurrency=options.at_once
-            )
+            download = client.files.start_download(options.path, id=options.file_id)
             with bars(download, disable=False, file=io.StringIO()):
                 await download
 

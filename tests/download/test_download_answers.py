@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from blobs import DATA, Answer, Blob, Request
 
 from cognite_nb_upload import CogniteClient, SourceChanged, TransferError, VerifyError
 from cognite_nb_upload.core.plan import MIB
+from cognite_nb_upload.store.download import ranges_at_once
 
 OLD = b"what was there before"
 
@@ -34,6 +36,44 @@ def test_what_arrives_is_what_the_store_has(linked: CogniteClient, blob: Blob, t
     )  # fmt: skip
     assert {headers.get("if-match") for headers in blob.seen[1:]} == {'"first"'}
     assert {headers["accept-encoding"] for headers in blob.seen} == {"identity"}
+
+
+def test_a_store_that_is_near_is_read_by_as_many_threads_as_there_are_cores(
+    linked: CogniteClient, blob: Blob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lock, third, at_once = threading.Lock(), threading.Event(), [0, 0]
+
+    def held(request: Request) -> None:
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+            if at_once[0] > 2:
+                third.set()
+        third.wait(0.5)  # as long as this another one would have to begin
+        start, end = request.range()
+        request.part(start, end)
+        with lock:
+            at_once[0] -= 1
+
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    blob.answers = [None, held, held, held]
+    assert linked.files.download(tmp_path / "data.bin", id=1).read_bytes() == DATA
+    assert at_once == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("trip_s", "cores", "ranges"),
+    [
+        (0.0001, 1, 2),  # one waits for the store while the other decrypts
+        (0.0001, 2, 2),
+        (0.0001, 3, 3),
+        (0.0001, 64, 4),
+        (0.02, 1, 4),
+        (0.0, 1, 4),  # the system does not tell
+    ],
+)
+def test_so_many_ranges_come_at_once(trip_s: float, cores: int, ranges: int):
+    assert ranges_at_once(trip_s, cores) == ranges
 
 
 # --- seven bad answers ----------------------------------------------------------------------------
