@@ -48,7 +48,8 @@ class Token(NotPickled):
     """
 
     def __init__(self, token: str | Callable[[], str]) -> None:
-        self._token = token if callable(token) else Secret(_checked_token(token))
+        # One that is given as it is is checked once: a small file costs little more than that.
+        self._token = token if callable(token) else Secret(f"Bearer {_checked_token(token)}")
 
     def header_at_hand(self) -> Header | None:
         """The header where nothing has to be asked for it; else None. Never blocks."""
@@ -56,8 +57,9 @@ class Token(NotPickled):
 
     def authorization_header(self) -> tuple[str, str]:
         """`("Authorization", "Bearer ...")`."""
-        given = self._token.reveal() if isinstance(self._token, Secret) else self._token()
-        return "Authorization", f"Bearer {_checked_token(given)}"
+        if isinstance(self._token, Secret):
+            return "Authorization", self._token.reveal()
+        return "Authorization", f"Bearer {_checked_token(self._token())}"
 
     def __repr__(self) -> str:
         return "Token(<secret>)"

@@ -2,7 +2,8 @@
 
 Rules of this file: a thread that has sent a file takes the next one by itself, and the ends of many
 files wake the event loop once: a way to a thread and back costs the loop more than a small file
-costs its thread. Whoever is cancelled waits until its file's thread uses no socket any more.
+costs its thread. So it is woken where threads are about to have no work; else it looks by itself a
+few times a second. Whoever is cancelled waits until its file's thread uses no socket any more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from queue import SimpleQueue
-from typing import Self
+from typing import Final, Self
 
 import anyio
 from anyio import CancelScope
@@ -25,6 +26,11 @@ from cognite_nb_upload.errors import UploadStopped
 from cognite_nb_upload.store.connect import waited_s_of_thread
 
 Work = Callable[[CancelToken], None]
+
+# The loop is woken for more where fewer works than this, and one for four threads, are at hand.
+_AT_HAND: Final = 8
+# How often, in seconds, the loop looks what has ended while there is enough at hand.
+_LOOK_S: Final = 0.05
 
 
 class _Job:
@@ -74,6 +80,7 @@ class SenderThreads:
         self._lock = threading.Lock()
         self._threads = self._waiting = 0
         self._woken = False
+        self._next_look: asyncio.TimerHandle | None = None
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
@@ -84,6 +91,8 @@ class SenderThreads:
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()
+        if self._next_look is not None:
+            self._next_look.cancel()
         with self._lock:
             for _each in range(self._threads):
                 self._jobs.put(None)
@@ -95,6 +104,8 @@ class SenderThreads:
         try:
             self._begin_one_more()
             self._jobs.put(job)
+            if self._next_look is None:
+                self._next_look = self._loop.call_later(_LOOK_S, self._look)
             await job.future
         except asyncio.CancelledError:
             self._own.set(self._stop.reason or "cancelled")
@@ -127,7 +138,9 @@ class SenderThreads:
             job.do(self._own)
             with self._lock:
                 self._ended.append(job)
-                wake, self._woken = not self._woken, True
+                few = self._jobs.qsize() < _AT_HAND + self._threads // 4
+                wake = few and not self._woken
+                self._woken = self._woken or wake
                 one_too_many = self._threads > self._pace.now
                 if one_too_many:
                     self._threads -= 1
@@ -137,6 +150,12 @@ class SenderThreads:
                     self._loop.call_soon_threadsafe(self._tell)
             if one_too_many:
                 return
+
+    def _look(self) -> None:
+        """Tell what has ended, and look again as long as anybody waits."""
+        self._tell()
+        again = self._waiting > 0
+        self._next_look = self._loop.call_later(_LOOK_S, self._look) if again else None
 
     def _tell(self) -> None:
         """Tell all whose work has ended."""

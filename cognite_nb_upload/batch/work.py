@@ -79,8 +79,9 @@ from cognite_nb_upload.transfer.upload import Upload, Uploaded
 
 _log = logging.getLogger(__name__)
 
-# Small files wait for answers most of the time; large ones share the slots of the client.
-SMALL_AT_ONCE: Final = 48
+# Small files wait for answers most of the time, and half of these for a thread, so that no thread
+# waits for the loop. Large ones share the slots of the client.
+SMALL_AT_ONCE: Final = 96
 _THREADS: Final = 48
 # Files of one part, and of several.
 _MIDDLE_AT_ONCE: Final = 6

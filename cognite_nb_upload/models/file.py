@@ -165,7 +165,7 @@ class CDFFile:
     @classmethod
     def from_cdf(cls, item: Mapping[str, Any]) -> Self:
         """A file from CDF's JSON. Upload and download URLs in it are secrets, and are dropped."""
-        return cls(**{field: read(item.get(camel(field))) for field, read in _READERS.items()})
+        return cls(**{field: read(item[name]) for name, field, read in _NAMED if name in item})
 
     def to_kwargs(self) -> dict[str, Any]:
         """What `FileMetadata.of` takes to say the same of another file."""
@@ -252,3 +252,5 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "source_modified_time": _read_if(from_ms),
     "security_categories": _read_many(_read_as(int)),
 }
+# By CDF's names of them, which are made once: a job of many files reads two such for each.
+_NAMED: Final = tuple((camel(field), field, read) for field, read in _READERS.items())

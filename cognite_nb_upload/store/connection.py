@@ -46,6 +46,8 @@ _STALL_BYTES: Final = 64 * KIB
 # What was sent is told this often, in seconds: more than anybody can see.
 _TELL_S: Final = 0.1
 _RECEIVE: Final = 64 * KIB
+# A head is sent together with so much of the body at most: they are copied into one.
+_WITH_HEAD: Final = 64 * KIB
 # More than any store has to say, the answers before the answer (100 Continue) among it.
 _TEXT: Final = 64 * KIB
 _MOST: Final = 256 * KIB
@@ -198,9 +200,19 @@ class Connection:
             self._buffer = _page_aligned(self.piece)
         return self._buffer
 
+    @property
+    def is_over(self) -> bool:
+        """True where the last request and its answer are whole: another one may follow."""
+        return self._over and self._stream is not None
+
+    @property
+    def is_old(self) -> bool:
+        """True where it was not used for so long that its store is likely to have closed it."""
+        return time.monotonic() - self._used_s > _IDLE_S
+
     def reusable(self) -> bool:
         """True where another request may be sent: the last one is over, and the store is there."""
-        if not self._over or self._stream is None or time.monotonic() - self._used_s > _IDLE_S:
+        if not self._over or self._stream is None or self.is_old:
             return False
         try:  # None: nothing has come. What else comes unasked is its end.
             return self._stream.recv(1) is None
@@ -238,6 +250,7 @@ class _Exchange:
         self._timeouts = timeouts
         self._confirmed = confirmed(stream.sock)
         self._sent = 0
+        self._unsent_head = b""
         self._seen, self._waited_s = 0, 0.0
         self._received = 0
         self.head: h11.Response | None = None
@@ -276,9 +289,11 @@ class _Exchange:
             target=url.target(),
             headers=[("host", url.netloc), *headers.items()],
         )
-        self._send(memoryview(self._protocol.send(request)))
+        self._unsent_head = self._protocol.send(request) or b""
 
     def end_request(self) -> None:
+        """All of the body is out, or there is none."""
+        self._send_head_alone()
         self._protocol.send(h11.EndOfMessage())
 
     def send_content(self, content: bytes) -> None:
@@ -286,6 +301,11 @@ class _Exchange:
         if self._send(memoryview(content)) == len(content):
             self._protocol.send_with_data_passthrough(h11.Data(data=content))
             self.end_request()
+
+    def _send_head_alone(self) -> None:
+        head, self._unsent_head = self._unsent_head, b""
+        if head:
+            self._send_all(memoryview(head))
 
     def send_body(self, body: Body, room: Callable[[], memoryview]) -> None:
         """Send it, unless an answer comes first."""
@@ -334,6 +354,7 @@ class _Exchange:
 
     def _send_file(self, stream: TCPStream, fd: int, start: int, end: int) -> None:
         """Let the kernel send from the file itself; what it cannot send is left."""
+        self._send_head_alone()
         while self._sent < end:
             try:
                 went = stream.send_file(fd, start + self._sent, end - self._sent)
@@ -350,7 +371,18 @@ class _Exchange:
             self._sent += went
 
     def _send(self, data: memoryview) -> int:
-        """Send all of it; returns how much went before an answer came."""
+        """Send all of it; returns how much went before an answer came.
+
+        The head goes with the first of it: a small request is one call of the system, and one
+        packet where it fits.
+        """
+        if self._unsent_head and len(data) <= _WITH_HEAD:
+            head, self._unsent_head = self._unsent_head, b""
+            return max(0, self._send_all(memoryview(head + data)) - len(head))
+        self._send_head_alone()
+        return self._send_all(data)
+
+    def _send_all(self, data: memoryview) -> int:
         at = 0
         while at < len(data):
             try:

@@ -61,21 +61,26 @@ class Connections:
 
     def take(self, route: Route, timeouts: StoreTimeouts) -> Connection:
         """The one of this route that was used last, or a new one; what is over is closed."""
+        while (found := self._last_of(route)) is not None:
+            if found.reusable():
+                return found
+            found.close()
+        return Connection(route, timeouts, self.traffic)
+
+    def _last_of(self, route: Route) -> Connection | None:
+        """The idle one of this route that was used last, no longer idle; old ones are closed."""
         with self._lock:
-            idle, self._idle = self._idle, []
-            found = None
-            for one in reversed(idle):
-                if not one.reusable():
-                    one.close()
-                elif found is None and one.route == route:
-                    found = one
-                else:
-                    self._idle.insert(0, one)
-        return found or Connection(route, timeouts, self.traffic)
+            idle = self._idle
+            while idle and idle[0].is_old:  # they lie in the order in which they were used
+                idle.pop(0).close()
+            for at in range(len(idle) - 1, -1, -1):
+                if idle[at].route == route:
+                    return idle.pop(at)
+        return None
 
     def give_back(self, connection: Connection) -> None:
         """Keep it for the next one, or close it."""
-        if connection.reusable():
+        if connection.is_over:
             with self._lock:
                 self._idle.append(connection)
         else:

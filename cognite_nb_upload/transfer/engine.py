@@ -1,7 +1,7 @@
 """Parts of a source into a sink, several at once.
 
 Rules of this file: the engine knows a source and a sink, not a network. Workers take parts from one
-iterator, and keep their thread and their lane from part to part while nobody else is waiting for
+queue, and keep their thread and their lane from part to part while nobody else is waiting for
 it. One whose part waits for a busy store keeps only its thread: other parts go meanwhile. Of the
 last parts, one that crawls is cut, and sent again by the worker that had it: never by two at a
 time. When one part fails for good no new ones start, and those in flight may finish. A stop ends
@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -225,9 +225,8 @@ class Engine:
         self._finish_by_s = math.inf
         self._threads = anyio.CapacityLimiter(limits.most_at_once)
         self._taking = threading.Lock()
-        self._parts: Iterator[Part] = iter(())
-        self._more = False
-        self._workers = self._busy = self._returning = 0
+        self._parts: deque[Part] = deque()  # that nobody has taken
+        self._workers = self._coming = self._busy = self._returning = 0
         self._freed: anyio.Event | None = None
         self._error: Exception | None = None
 
@@ -243,7 +242,7 @@ class Engine:
             SourceChanged: the source is not what it was.
             UploadStopped: `stop` or `pause` was set.
         """
-        self._parts, self._more, self._error = iter(parts), True, None
+        self._parts, self._error = deque(parts), None
         pause = CancelToken() if pause is None else pause
         loop = asyncio.get_running_loop()
         with pause.waking(lambda: self._pause(loop)):
@@ -252,9 +251,10 @@ class Engine:
                 async with anyio.create_task_group() as workers:
                     while True:
                         await self._turn()
-                        if self._error or stop or pause or not self._more:
+                        if self._error or stop or pause or not self._parts:
                             break
                         self._workers += 1
+                        self._coming += 1
                         self._busy += 1
                         workers.start_soon(self._work, stop, pause)
             finally:
@@ -291,9 +291,13 @@ class Engine:
             self._on_finishing(Finishing(frozenset(in_flight), left_s))
 
     async def _turn(self) -> None:
-        """Wait until one more may start; those that come back from a rest go first."""
-        while self._more and (
-            self._busy + self._returning >= self._at_once()
+        """Wait until one more may start; those that come back from a rest go first.
+
+        No more wait for a lane than there are parts: each is some seventy objects.
+        """
+        while self._parts and (
+            self._coming >= len(self._parts)
+            or self._busy + self._returning >= self._at_once()
             or self._workers >= self._limits.most_at_once
         ):
             await self._a_change()
@@ -312,9 +316,12 @@ class Engine:
             asyncio.run_coroutine_threadsafe(self._rest(place, seconds, own), loop).result()
 
         try:
-            with ended_by(stop), ended_by(pause):
-                await lanes.acquire(self)
-                place.lane = True
+            try:
+                with ended_by(stop), ended_by(pause):
+                    await lanes.acquire(self)
+                    place.lane = True
+            finally:
+                self._coming -= 1
             if not (self._error or stop) and (part := self._next()):
                 await in_thread(lambda own: self._send(part, own, rest), stop, self._threads)
         except Exception as error:
@@ -382,14 +389,12 @@ class Engine:
     def _next(self) -> Part | None:
         """The next part that nobody has taken."""
         with self._taking:
-            part = None if self._pausing else next(self._parts, None)
-            self._more = part is not None
-            return part
+            return self._parts.popleft() if self._parts and not self._pausing else None
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look after what is in flight, several times a second; a timer is less than a task."""
         self._watched = loop.call_later(_TICK_S, self._watch, loop)
-        self._limits.lanes.look(last=not self._more)
+        self._limits.lanes.look(last=not self._parts)
         self._cut_what_crawls()
         if self._pausing:
             self._watch_pause()
@@ -401,7 +406,7 @@ class Engine:
         flights = self._flights()
         self._tail = self._tail.look(time.monotonic(), flights)
         free = self._busy < min(self._at_once(), self._limits.lanes.limit)
-        if self._more or not free or self._pausing:
+        if self._parts or not free or self._pausing:
             return
         slow = self._tail.slow(flights, tuple(self._rates))
         this = None if slow is None else self._in_flight.get(slow.no)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -265,6 +266,25 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_not_used(ours: Networ
         select.select([idle._stream.sock], [], [], 20)  # its end has arrived
         assert ours.put(job(peer.port, b"x"), cancel).stored
         assert peer.connections == 2
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the kernel counts no packets")
+def test_a_small_request_goes_with_its_head_in_one_packet(ours: NetworkStore) -> None:
+    packets: list[int] = []
+
+    def counting(one: socket.socket) -> None:
+        for _ in range(2):
+            data = head_of(one)
+            while not data.endswith(b"the last bytes"):
+                data += one.recv(65536)
+            info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            packets.append(int.from_bytes(info[152:156], sys.byteorder))  # tcpi_data_segs_in
+            one.sendall(OK)
+
+    with Peer(counting) as peer:
+        for _ in range(2):
+            assert ours.put(job(peer.port, b"the last bytes"), CancelToken()).stored
+    assert packets == [1, 2]
 
 
 def test_after_an_early_answer_the_connection_is_not_used_on(ours: NetworkStore) -> None:

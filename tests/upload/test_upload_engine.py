@@ -460,6 +460,22 @@ def test_the_engine_says_when_its_last_parts_are_on_their_way() -> None:
 
 
 @pytest.mark.anyio
+async def test_no_more_wait_for_a_lane_than_there_are_parts() -> None:
+    """A file of one part had 64 tasks wait for it, which were 3500 objects for the collector."""
+    limits, sink = SharedLimits(), Sink()
+    sink.go.set()
+    limits.lanes.cap(1)
+    await limits.lanes.acquire()
+    engine = Engine(BytesSource(b"abc"), sink, limits, lambda: MOST)
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.run, [Part(no, no, 1) for no in range(3)], CancelToken())
+        await anyio.wait_all_tasks_blocked()
+        assert len(limits.lanes._waiting) == 3
+        limits.lanes.release()
+    assert sorted(sink.ended) == [0, 1, 2]
+
+
+@pytest.mark.anyio
 async def test_who_takes_a_lane_back_comes_before_all_who_wait() -> None:
     lanes, order, upload = Slots(), [], object()
     lanes.cap(1)
