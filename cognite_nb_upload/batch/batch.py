@@ -44,6 +44,7 @@ class BatchState:
     Attributes:
         files: rows that are valid.
         size: bytes of those that were looked at so far and are to be sent.
+        looked_at: files that were looked at so far, or need not be.
         done: files that CDF has, those of an earlier run and those left as they are included.
         skipped: of these, those that were left as they are.
         failed: files that were not sent; those that were stopped are not among them.
@@ -56,6 +57,7 @@ class BatchState:
 
     files: int = 0
     size: int = 0
+    looked_at: int = 0
     done: int = 0
     skipped: int = 0
     failed: int = 0
@@ -90,7 +92,8 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         self.notes: tuple[str, ...] = ()
         self._home = Home()
         self._mutex = threading.RLock()
-        self._counts = dict.fromkeys(("files", "size", "done", "skipped", "failed", "stopped"), 0)
+        names = ("files", "size", "looked_at", "done", "skipped", "failed", "stopped")
+        self._counts = dict.fromkeys(names, 0)
         self._sent = 0
         self._active: dict[int, InFlight] = {}
         self._waits: dict[object, str] = {}
@@ -269,7 +272,13 @@ class Batch(NotPickled, background.Awaited["pd.DataFrame"]):
         """A file's size is known, and it is to be sent."""
         with self._lock:
             self._counts["size"] += row.size or 0
+            self._counts["looked_at"] += 1
             self._changed = True
+
+    def passed_over(self, count: int) -> None:
+        """So many files are not to be sent."""
+        with self._lock:
+            self._counts["looked_at"] += count
 
     def moved(self, row: BatchRow, sent: int) -> None:
         """A file's bytes went on, or were lost again."""

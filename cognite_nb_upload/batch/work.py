@@ -381,6 +381,7 @@ class BatchWork:
         with small, middle, large:
             for rows in batches(table.rows, *sizes):
                 tasks = await self._decided(existing, table, rows)
+                self._batch.passed_over(len(rows) - len(tasks))
                 async for task in self._with_nodes(table, tasks):
                     self._batch.looked_at(task.row)
                     if task.facts.get("arrived") and self._journal_ended(task):

@@ -340,6 +340,24 @@ def rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise _damaged(path, sound.line_no, sound.fault)
 
 
+def failures_of(path: Path) -> list[tuple[str, str]]:
+    """The path of each file of a job that was not sent, in the order of the rows, and why.
+
+    Of a damaged job, what is told before the damage.
+    """
+    paths: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for fact in _facts(path, _Sound()):
+        key = fact.get("k", "")
+        if fact["fact"] == "Row":
+            paths[key] = fact["p"]
+        elif fact["fact"] == "Failed":
+            failed[key] = fact["why"]
+        else:
+            failed.pop(key, None)
+    return [(shown, failed[key]) for key, shown in paths.items() if key in failed]
+
+
 def left_of(folder: Path, place: Place, title: str) -> Iterator[tuple[JobRow, dict[str, Fact]]]:
     """Unfinished jobs of a project that have this title and that nobody sends.
 

@@ -55,7 +55,9 @@ class Many(Protocol):
 
     @property
     def state(self) -> Any:
-        """A snapshot: `files`, `size`, `done`, `failed`, `sent`, `active`, `waiting_for`."""
+        """A snapshot: `files`, `size`, `looked_at`, `done`, `failed`, `sent`, `active`,
+        `waiting_for`.
+        """
         ...
 
     def listen(self, listener: Callable[[Any], None]) -> Callable[[], None]:
@@ -168,6 +170,9 @@ def _whole(state: Any, rate: float) -> Line:
     ended = state.done + state.failed
     n, total = (state.sent, state.size) if state.size else (ended, max(1, state.files))
     words = [show_share(min(n, total), total)] if state.size else []
+    if state.size and 0 < state.looked_at < state.files:  # the others may be as large
+        total = round(state.size * state.files / state.looked_at)
+        words = [show_amount(n)]
     if rate and ended < state.files:
         words += [show_rate(rate), f"{show_duration(max(1, round((total - n) / rate)))} left"]
     if state.waiting_for:

@@ -59,13 +59,13 @@ class Budget:
         self._left = _BURST
         self._at_s = clock()
 
-    def take(self) -> bool:
-        """Spend one message, or say that there is none left."""
+    def take(self, *, must: bool = False) -> bool:
+        """Spend one message, or say that there is none left; one that `must` leave is spent."""
         with self._lock:
             now_s = self._clock()
             self._left = min(_BURST, self._left + (now_s - self._at_s) * MESSAGES_PER_S)
             self._at_s = now_s
-            if self._left < 1:
+            if self._left < 1 and not must:
                 return False
             self._left -= 1
             return True
@@ -250,8 +250,10 @@ class BoxOfLines:
         self._handle = LiveOutput(self._view, _UNFINISHED, LOST_UPLOAD)
 
     def paint(self, lines: Sequence[Line]) -> None:
-        """Draw the lines, if a message may leave."""
-        redraw(self._view, {"rows": self._rows.draw(lines)}, BUDGET)
+        """Draw the lines, if a message may leave; a wait may be the last news for long."""
+        shown = {"rows": self._rows.draw(lines)}
+        if shown != self._view.shown and BUDGET.take(must=any(one.waits for one in lines)):
+            self._view.shown = shown
 
     def finish(self, text: str) -> None:
         """Close the bars, and leave the text."""

@@ -18,6 +18,7 @@ import traitlets
 
 from cognite_nb_upload.core.plan import show_bytes
 from cognite_nb_upload.models.show import escaped
+from cognite_nb_upload.progress.notebook import BUDGET
 from cognite_nb_upload.progress.words import (
     clean,
     show_count,
@@ -75,9 +76,10 @@ class FileTable(anywidget.AnyWidget):
     def changed(self) -> None:
         """Show the list as it is, and follow it for as long as it runs."""
         with self._lock:
-            self.look()
             running = self.files.running
             ended, self._ran = self._ran and not running, running
+            if not (running and self._follows):  # else each of a thousand files would be a message
+                self.look()
             if running and not self._follows:
                 self._follows = True
                 self._tasks.start("look", self._follow)
@@ -87,21 +89,24 @@ class FileTable(anywidget.AnyWidget):
     async def _follow(self) -> None:
         while self._goes_on():
             await anyio.sleep(_LOOK_S)
-            self.look()
+            self.look(must=False)
 
     def _goes_on(self) -> bool:
         with self._lock:
             self._follows = self.files.running
             return self._follows
 
-    def look(self) -> None:
-        """Bring rows and total up to date."""
+    def look(self, *, must: bool = True) -> None:
+        """Bring rows and total up to date, in one message, if one `must` or may leave."""
         with self._lock:
             shown = self.files.rows
             if len(shown) > _MOST:
                 shown = tuple(sorted(shown, key=lambda row: _URGENT.index(row.mood)))[:_MOST]
-            self.rows = [_row(row) for row in shown]
-            self.total = self._total()
+            rows, total = [_row(row) for row in shown], self._total()
+            news = (rows, total) != (self.rows, self.total)
+            if news and BUDGET.take(must=must):
+                with self.hold_sync():
+                    self.rows, self.total = rows, total
 
     def _total(self) -> dict[str, Any]:
         files = self.files
@@ -127,6 +132,7 @@ class FileTable(anywidget.AnyWidget):
                 self.on_remove(row.file)
         elif kind == "retry" and row is not None:
             self.files.retry(row)
+        self.look()
 
     def still_html(self) -> str:
         """The list as HTML that needs no widget and no kernel."""
