@@ -15,12 +15,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, run, to_thread
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 from anyio.from_thread import BlockingPortal
 
 from cognite_nb_upload.core.cancel import CancelToken
@@ -31,6 +32,8 @@ from cognite_nb_upload.text import plain
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 _Work = Callable[[], Coroutine[Any, Any, None]]
+# Whether this is the context of work that was started here.
+_within: ContextVar[bool] = ContextVar("within", default=False)
 
 # How long what was interrupted may take to put its house in order, in seconds.
 _GRACE_S: Final = 5.0
@@ -52,7 +55,7 @@ class _Loop:
         self.portal: BlockingPortal | None = None
         self.thread: int | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.queue: deque[_Work] = deque()
+        self.queue: deque[tuple[Context, _Work]] = deque()
         self.woken = self.held = False
 
     def start(self) -> BlockingPortal:
@@ -86,7 +89,7 @@ class _Loop:
                 self._wake.clear()
                 self.woken = self.held = False  # before the queue is emptied: no work is overlooked
                 while self.queue:
-                    group.start_soon(self.queue.popleft())
+                    _run_in(*self.queue.popleft(), group)  # a name here would keep it alive
 
     def begin(self) -> None:
         """Have the loop start what is in the queue; many calls in a row wake it once."""
@@ -171,8 +174,22 @@ def begin() -> None:
 def _queued(function: Callable[..., Awaitable[T]], *args: object) -> tuple[Future[T], _Loop]:
     future: Future[T] = Future()
     loop = _started()
-    loop.queue.append(partial(_fulfil, future, function, *args))
+    loop.queue.append((_context(), partial(_fulfil, future, function, *args)))
     return future, loop
+
+
+def _run_in(context: Context, work: _Work, group: TaskGroup) -> None:
+    context.run(group.start_soon, work)
+
+
+def _context() -> Context:
+    """That of the caller: what the work prints then belongs to the cell that has called.
+
+    Work that other work starts may outlive it, and has no context: it would keep that one's alive.
+    """
+    context = Context() if _within.get() else copy_context()
+    context.run(_within.set, True)
+    return context
 
 
 async def _fulfil(future: Future[T], function: Callable[..., Awaitable[T]], *args: object) -> None:

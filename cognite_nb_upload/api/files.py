@@ -725,7 +725,12 @@ def _taken(about: FileMetadata, found: CDFFile | None) -> APIError:
 
 def _with_advice(error: APIError, about: FileMetadata) -> APIError:
     if error.code == 403 and _NO_RIGHTS in error.message.lower() and about.data_set_id is None:
-        return error.hint("Try to give a data_set_id: your rights may be for certain data sets.")
+        return error.hint(
+            "Try to give a data set (data_set_id=, --data-set-id): your rights may be for certain "
+            "data sets."
+        )
     if error.code == 409:
-        return error.hint("Use overwrite=True to replace that file, or choose another external_id.")
+        return error.hint(
+            "Replace that file (overwrite=True, --overwrite), or choose another external id."
+        )
     return error

@@ -314,8 +314,8 @@ def taken(item: Mapping[str, Any], found: Json | None, said: APIError | None = N
         what="to make the node",
     )
     return error.hint(
-        "Nothing was changed in it. Choose another external id, or say overwrite=True to set its "
-        "properties and replace its content."
+        "Nothing was changed in it. Choose another external id, or overwrite it (overwrite=True): "
+        "that sets its properties and replaces its content."
     )
 
 

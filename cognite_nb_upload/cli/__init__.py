@@ -34,17 +34,11 @@ def main(argv: Sequence[str]) -> int:
         say("Interrupted; the same command goes on from there.", error=True)
         return INTERRUPTED
     except UploadToolkitError as error:
-        say(error, *map(_in_options, getattr(error, "__notes__", ())), error=True)
+        say(error, *getattr(error, "__notes__", ()), error=True)
         return 1
     except OSError as error:
         say(f"{error.filename or options.command}: {error.strerror or error}", error=True)
         return 1
-
-
-def _in_options(hint: str) -> str:
-    """A hint for Python, with the names of the command's options."""
-    hint = hint.replace("overwrite=True", "--overwrite").replace("a data_set_id", "--data-set-id")
-    return hint.replace("another external_id", "another --external-id")
 
 
 class _Parser(argparse.ArgumentParser):

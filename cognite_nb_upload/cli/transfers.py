@@ -200,11 +200,11 @@ def _path_or_address(text: str) -> str | Path:
 def watched(upload: Upload) -> Uploaded:
     """Show bars until it has ended; an interrupt stops it, and leaves a journal to go on from."""
     try:
-        with bars(upload):
+        with bars(upload, leave=False):  # the end is told once: here, or as an error
             result = upload.result()
     finally:
         upload.stop()
-    say(result, *result.notes)
+    say(result)
     return result
 
 

@@ -175,8 +175,8 @@ class LogLines:
 class Log:
     """Milestones as lines of text: opened, each tenth, what it waits for, how it ended."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, file: TextIO, *, leave: bool = True) -> None:
+        self._file, self._leave = file, leave
         self._opened = False
         self._tenths = 0
         self._waits = ""
@@ -194,8 +194,9 @@ class Log:
         return False
 
     def finish(self, moment: Moment) -> None:
-        """Write how it stands."""
-        self._say(summary(moment.state))
+        """Write how it stands, unless somebody else says so."""
+        if self._leave:
+            self._say(summary(moment.state))
 
     def _say_waits(self, moment: Moment) -> None:
         waits = waits_for(moment.state) if _waits_as_a_whole(moment.state) else ""

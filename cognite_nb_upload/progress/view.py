@@ -306,8 +306,9 @@ class UploadView(LiveView):
             self._steer()
             self.shown = {"still": self.still_html()}
         if self._handle is not None:
-            self._handle.still(self._still_bundle())
-            leave_view(self, self._still_bundle())
+            still = self._still_bundle()
+            self._handle.still(still)
+            leave_view(self, still)
 
     def _tell_again(self) -> None:
         """Say how it ended once more, from a cell that has waited for it."""

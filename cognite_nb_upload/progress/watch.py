@@ -58,7 +58,7 @@ def bars(
         disable: True draws nothing; False draws bars even where nobody watches; None (the default)
             draws widgets in a notebook, bars in a terminal, and writes about twenty lines to a log.
         file: where text goes instead, also in a notebook; stderr when None.
-        leave: keep the bar of the whole in a terminal.
+        leave: keep the bar of the whole in a terminal, and there and in a log a line of the end.
         ncols: columns of a terminal; its own width when None.
         display: show the widgets at once. Otherwise place `.widget` yourself.
 
@@ -73,7 +73,7 @@ def bars(
     if stream is None:  # a program without a console
         return Bars(observed, None)
     if disable is None and not is_screen(stream):
-        return Bars(observed, Log(stream))
+        return Bars(observed, Log(stream, leave=leave))
     return Bars(observed, Terminal(slots=slots, file=stream, leave=leave, ncols=ncols))
 
 

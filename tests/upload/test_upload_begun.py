@@ -225,7 +225,7 @@ def test_somebody_elses_unfinished_file_with_every_field_the_same_is_left_alone(
     assert f"'big.segy', id {theirs.file_metadata.id}, created 20" in said
     assert "may be an upload of somebody else that still runs" in said
     assert "overwrite=True" in said
-    assert "another external_id" in said
+    assert "another external id" in said
     assert list(journals.glob("*.journal")) == []
 
 

@@ -163,3 +163,16 @@ def test_a_killed_kernel_loses_nothing_but_what_was_in_flight(tmp_path: Path) ->
         assert len(asked(cdf, "init")) == 1
         (file,) = (file for file in cdf.files() if file["name"] == "big.segy")
         assert cdf.content(file["id"]) == content_of(4)
+
+
+def test_what_an_upload_warns_of_is_said_in_its_own_cell(
+    kernel: Kernel, cdf: Emulator, tmp_path: Path
+) -> None:
+    path = file_of(tmp_path, 4, name="half.segy")
+    cdf.inject(Fault("status", "part", part=2, status=400))
+    kernel.run(
+        f"try:\n    await client.files.upload({str(path)!r}, **how)\n"
+        "except Exception as error:\n    assert 'Part 2' in str(error)"
+    )
+    told = kernel.run(f"await client.files.upload({str(path)!r}, name='other.segy', **how)")
+    assert "An unfinished upload of the same content is left" in told.text
