@@ -18,11 +18,15 @@ from typing import Final
 from cognite_nb_upload.core.plan import MIB
 
 # A connection that carries little leaves the processor alone: there may be so many of them. Past
-# 16 of those that carry more, the caller's event loop starves.
+# 16 of those that carry much, the caller's event loop starves; so many in between carry together
+# as much as the most of those that carry little.
 MOST: Final = 64
 USUAL: Final = 16
 LITTLE: Final = 2 * MIB
+TOGETHER: Final = MOST * LITTLE
 START: Final = 4
+# The most on a long way on which nothing was measured yet.
+FIRST: Final = 32
 # Seconds after a change that say nothing, and the seconds that are measured then.
 SETTLE_S: Final = 0.5
 WINDOW_S: Final = 1.0
@@ -30,10 +34,11 @@ WINDOW_S: Final = 1.0
 _SETTLE_TRIPS: Final = 8
 _WINDOW_TRIPS: Final = 5
 # A way with such a shortest round trip, in seconds, is long: its connections take seconds to get to
-# their rate, and it is filled sooner by more of them than by waiting. They come one after another,
+# their rate, and it is filled sooner by more of them than by waiting. A third more come at a time,
 # so many round trips apart, so that their first windows do not overflow a queue together.
 LONG_WAY_S: Final = 0.02
 _APART_TRIPS: Final = 1.5
+_A_THIRD: Final = 3
 # Seconds without a change after a halving, and until all is measured again.
 CALM_S: Final = 5.0
 REST_S: Final = 60.0
@@ -217,7 +222,7 @@ class Concurrency:
         return self.step is Step.BEGIN and self.trip_s >= LONG_WAY_S
 
     def _begun(self, now_s: float, busy: int, queue_s: float) -> Concurrency:
-        """One more after another, until a queue is seen, or no more are allowed."""
+        """A third more after another, until a queue is seen, or no more are allowed."""
         if now_s < self.opens_s or busy < self.limit:
             return self
         seen = replace(self, queue_s=queue_s)
@@ -231,7 +236,8 @@ class Concurrency:
         if waits:
             return replace(self, began_s=since_s)
         opens_s = now_s + _APART_TRIPS * self.trip_s
-        return replace(self, limit=self.limit + 1, began_s=None, opens_s=opens_s)
+        more = min(self._most(now_s), self.limit + max(1, self.limit // _A_THIRD))
+        return replace(self, limit=more, began_s=None, opens_s=opens_s)
 
     def _judged(self, rate: float, now_s: float) -> Concurrency:
         """What follows once the rate with `limit` at once is known."""
@@ -273,7 +279,8 @@ class Concurrency:
         if rises or gain >= _DOUBLE_PAYS * promise:
             return self._based(rate)._double(now_s)
         if gain < _NOISE * self.base_rate:
-            return replace(self, limit=self.base)._fewer(now_s)
+            filled = self.base > USUAL and self._queued(STANDS)  # by those that were added
+            return self._back(now_s) if filled else replace(self, limit=self.base)._fewer(now_s)
         enough = min(self.limit, max(self.base + 1, math.ceil(rate / one)))
         return self._based(rate)._tried(enough, Step.MEASURE_AGAIN, now_s)
 
@@ -341,7 +348,9 @@ class Concurrency:
 
     def _most(self, now_s: float) -> int:
         """The most that may be tried now, by what each carries and what a store asked for."""
-        most = min(self.most, MOST if 0 < self.per_connection < LITTLE else USUAL)
+        usual = FIRST if self._begins else USUAL
+        each = self.per_connection or TOGETHER
+        most = min(self.most, max(usual, min(MOST, int(TOGETHER / each))))
         return min(most, self.held) if now_s < self.held_until_s else most
 
     def _back(self, now_s: float) -> Concurrency:

@@ -1,9 +1,10 @@
-"""Which of an upload's last parts is worth sending again on another connection: arithmetic.
+"""Which of an upload's parts is worth sending again, on another connection or later: arithmetic.
 
 A connection whose rate fell once can take a minute to come back, while others have ended and leave
-the way to it. Rules of this file: only where nothing is left to begin and a place is free; only
-where sending all of the part again, at the rate that the others had, takes less than half as long
-as its end; each part once; what is sent twice is at most a twentieth of the upload.
+the way to it. So it is cut only where nothing is left to begin and a place is free, and
+where sending all of it again, at the rate that the others had, takes less than half as long as its
+end. Where fewer are to go at once on a slow way, those that have sent least are sent later.
+Rules of this file: each part once; what is sent twice is at most a twentieth of the upload.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ RATE_S: Final = 3.0
 # Its end has to be so many times further away than sending it again takes, and by this time.
 _WORSE: Final = 2.0
 _MARGIN_S: Final = 1.0
+# One that has sent more than this share is not sent later: it is soon over.
+BEGUN: Final = 0.6
 # Of all bytes, so many may be sent twice.
 SHARE: Final = 0.05
 
@@ -79,6 +82,11 @@ class Tail:
             if fast and left_s > _WORSE * one.size / fast + _MARGIN_S
         ]
         return max(worth)[2] if worth else None
+
+    def spare(self, flights: Iterable[Flight]) -> Flight | None:
+        """The part that is to be cut and sent later, where fewer are to go at once."""
+        begun = [one for one in flights if self._may_cut(one) and one.sent <= BEGUN * one.size]
+        return min(begun, key=lambda one: (one.sent, -one.no), default=None)
 
     def without(self, flight: Flight) -> Tail:
         """After this part was cut."""

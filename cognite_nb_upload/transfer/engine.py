@@ -4,8 +4,9 @@ Rules of this file: the engine knows a source and a sink, not a network. Workers
 queue, and keep their thread and their lane from part to part while nobody else is waiting for
 it. One whose part waits for a busy store keeps only its thread: other parts go meanwhile. Of the
 last parts, one that crawls is cut, and sent again by the worker that had it: never by two at a
-time. When one part fails for good no new ones start, and those in flight may finish. A stop ends
-everything at once. Users see our error, never a group of them.
+time. So is one that has only begun, where fewer are to go at once on a slow way. When one part
+fails for good no new ones start, and those in flight may finish. A stop ends everything at once.
+Users see our error, never a group of them.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ _FINISH_S: Final = 1.0
 _RATES: Final = 32
 # Why a part is cut that is sent again at once.
 _SLOW: Final = "its connection was much slower than the others"
+# Why a part is cut that is sent again once another has ended.
+_MANY: Final = "fewer go at once on a slow way"
 
 
 class Sink(Protocol):
@@ -315,6 +318,9 @@ class Engine:
         def rest(seconds: float, own: CancelToken) -> None:
             asyncio.run_coroutine_threadsafe(self._rest(place, seconds, own), loop).result()
 
+        def later(own: CancelToken) -> None:
+            asyncio.run_coroutine_threadsafe(self._later(place, own), loop).result()
+
         try:
             try:
                 with ended_by(stop), ended_by(pause):
@@ -323,7 +329,7 @@ class Engine:
             finally:
                 self._coming -= 1
             if not (self._error or stop) and (part := self._next()):
-                await in_thread(lambda own: self._send(part, own, rest), stop, self._threads)
+                await in_thread(lambda own: self._send(part, own, rest, later), stop, self._threads)
         except Exception as error:
             self._error = self._error or error
         finally:
@@ -356,35 +362,63 @@ class Engine:
             await self._limits.lanes.acquire(first=True)
             place.lane = True
 
-    def _send(self, part: Part | None, own: CancelToken, rest: BackoffWait) -> None:
+    async def _later(self, place: _Place, own: CancelToken) -> None:
+        """Give the lane back until there is one again, before all who have not begun."""
+        self._limits.lanes.release()
+        place.lane = False
+        with suppress(UploadStopped), ended_by(own):
+            await self._limits.lanes.acquire(first=True)
+            place.lane = True
+
+    def _send(
+        self,
+        part: Part | None,
+        own: CancelToken,
+        rest: BackoffWait,
+        later: Callable[[CancelToken], None],
+    ) -> None:
         """Send this part and those after it: a thread that has just sent one is warm."""
+        wait: Callable[[CancelToken], None] | None = None
         while part is not None:
-            if not self._sent(part, own, rest):
+            if cut := self._sent(part, own, rest, wait):
+                wait = later if cut == _MANY else None
                 continue
+            wait = None
             may = not own and self._error is None
             may = may and not self._returning and self._busy <= self._at_once()
             part = self._next() if may and self._limits.lanes.may_stay(self) else None
 
-    def _sent(self, part: Part, own: CancelToken, rest: BackoffWait) -> bool:
-        """Send one part; False where it was cut, and is to be sent again."""
-        this, began_s = CancelToken(), time.monotonic()
+    def _sent(
+        self,
+        part: Part,
+        own: CancelToken,
+        rest: BackoffWait,
+        wait: Callable[[CancelToken], None] | None,
+    ) -> str:
+        """Send one part, after `wait`; returns why it was cut, and is to be sent again, or ""."""
+        this = CancelToken()
         with self._taking:
             if self._pausing:
                 raise UploadStopped(f"Part {part.no} was not begun: paused.")
             self._in_flight[part.no] = this
         try:
             with own.waking(lambda: this.set(own.reason)):
+                if wait is not None:
+                    wait(this)
+                    if self._error is not None:
+                        this.set("another part failed")
+                began_s = time.monotonic()
                 self._sink(part, self._source, this, rest)
         except Exception as error:  # said here: other threads take parts before the loop hears
-            if isinstance(error, UploadStopped) and this.reason == _SLOW and not own:
-                return False
+            if isinstance(error, UploadStopped) and this.reason in (_SLOW, _MANY) and not own:
+                return this.reason
             self._error = self._error or error
             raise
         finally:
             with self._taking:
                 del self._in_flight[part.no]
         self._rates.append(part.size / max(1e-3, time.monotonic() - began_s))
-        return True
+        return ""
 
     def _next(self) -> Part | None:
         """The next part that nobody has taken."""
@@ -395,21 +429,25 @@ class Engine:
         """Look after what is in flight, several times a second; a timer is less than a task."""
         self._watched = loop.call_later(_TICK_S, self._watch, loop)
         self._limits.lanes.look(last=not self._parts)
-        self._cut_what_crawls()
+        self._cut()
         if self._pausing:
             self._watch_pause()
 
-    def _cut_what_crawls(self) -> None:
-        """Cut the part that would be over much sooner if it were sent again on another way."""
+    def _cut(self) -> None:
+        """Cut a part that would be over much sooner on another way, or is one too many now."""
         if self._tail is None:
             return
-        flights = self._flights()
+        flights, lanes = self._flights(), self._limits.lanes
         self._tail = self._tail.look(time.monotonic(), flights)
-        free = self._busy < min(self._at_once(), self._limits.lanes.limit)
-        if self._parts or not free or self._pausing:
+        if self._pausing:
             return
-        slow = self._tail.slow(flights, tuple(self._rates))
-        this = None if slow is None else self._in_flight.get(slow.no)
-        if slow is not None and this is not None:
-            self._tail = self._tail.without(slow)
-            this.set(_SLOW)
+        if lanes.crowded(sum(map(bool, tuple(self._in_flight.values())))):
+            self._cut_one(self._tail.spare(flights), _MANY)
+        elif not self._parts and self._busy < min(self._at_once(), lanes.limit):
+            self._cut_one(self._tail.slow(flights, tuple(self._rates)), _SLOW)
+
+    def _cut_one(self, one: Flight | None, why: str) -> None:
+        this = None if one is None else self._in_flight.get(one.no)
+        if one is not None and this is not None and self._tail is not None:
+            self._tail = self._tail.without(one)
+            this.set(why)

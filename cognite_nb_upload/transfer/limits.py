@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from cognite_nb_upload.core.cancel import CancelToken
-from cognite_nb_upload.core.concurrency import MOST, Concurrency, has_room
+from cognite_nb_upload.core.concurrency import LONG_WAY_S, MOST, START, Concurrency, has_room
 from cognite_nb_upload.core.pace import Pace
 from cognite_nb_upload.core.plan import LIMITS
 from cognite_nb_upload.core.secret import NotPickled
@@ -92,6 +92,16 @@ class Slots:
     def told(self) -> bool:
         """True where what goes over the network is known already; any thread may ask."""
         return self._seen.tells
+
+    def crowded(self, leaving: int) -> bool:
+        """True where more are at work than the few that may be, and a long way's queue stands.
+
+        Args:
+            leaving: so many of them are about to end.
+        """
+        way = self._seen
+        waits = way.trip_s >= LONG_WAY_S and not has_room(way.trip_s, way.queue_s)
+        return waits and self.busy - leaving > self.limit and self.limit < START
 
     def moved(self, owner: object, size: int) -> None:
         """So many bytes of this owner's parts have gone out in all; any thread may tell.

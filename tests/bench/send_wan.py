@@ -1,7 +1,7 @@
 """`client.files.upload` of this package over a long link, as often as asked, one after another.
 
 Prints one JSON line: the seconds of each upload, what this process took, and what was seen on the
-way: how many connections at the end of each fifth second, bytes confirmed by then, and round trips.
+way: how many connections at each fifth look, Mbit/s from the tenth second to the end, round trips.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ async def main() -> None:
 async def _measured(client: AsyncCogniteClient, options: argparse.Namespace) -> dict[str, Any]:
     before = _status_mib("VmRSS") if _forget_peak() else 0.0
     lags: list[float] = []
-    seen: list[tuple[float, int, float]] = []
+    seen: list[tuple[float, int, float, int]] = []
     tasks = [asyncio.create_task(_tick(lags)), asyncio.create_task(_watch(client, seen))]
+    first_s, confirmed = time.perf_counter(), _confirmed(client)
     began_cpu_s, each_s = time.process_time(), []
     how = {"max_concurrency": options.at_once} if options.at_once else {}
     for _ in range(options.times):
@@ -59,6 +60,8 @@ async def _measured(client: AsyncCogniteClient, options: argparse.Namespace) -> 
         with bars(upload, disable=False, file=io.StringIO()):
             await upload
         each_s.append(round(time.perf_counter() - began_s, 3))
+    ended_s = time.perf_counter() - first_s
+    confirmed += options.times * options.path.stat().st_size  # it is over
     for task in tasks:
         task.cancel()
     return {
@@ -68,9 +71,22 @@ async def _measured(client: AsyncCogniteClient, options: argparse.Namespace) -> 
         "cpu_s": round(time.process_time() - began_cpu_s, 2),
         "rss_added_mib": round(_status_mib("VmHWM") - before, 1),
         "loop_lag_p99_ms": round(1000 * percentile(lags, 0.99), 1),
-        "at_once": [(round(at_s, 1), limit) for at_s, limit, _ in seen[::5]],
-        "rtt_ms": round(1000 * percentile([rtt_s for _, _, rtt_s in seen], 0.5)) if seen else None,
+        "at_once": [(round(at_s, 1), limit) for at_s, limit, _, _ in seen[::5]],
+        "rtt_ms": round(1000 * percentile([one[2] for one in seen], 0.5)) if seen else None,
+        "mbit_later": _later(seen, ended_s, confirmed),
     }
+
+
+def _later(seen: list[tuple[float, int, float, int]], ended_s: float, confirmed: int) -> int | None:
+    """Mbit/s from the tenth second to the end."""
+    for at_s, _, _, before in seen:
+        if 10 <= at_s < ended_s:
+            return round(8e-6 * (confirmed - before) / (ended_s - at_s))
+    return None
+
+
+def _confirmed(client: AsyncCogniteClient) -> int:
+    return client.files.limits.lanes._seen.confirmed
 
 
 async def _tick(lags: list[float]) -> None:
@@ -80,14 +96,15 @@ async def _tick(lags: list[float]) -> None:
         lags.append(time.perf_counter() - due)
 
 
-async def _watch(client: AsyncCogniteClient, seen: list[tuple[float, int, float]]) -> None:
-    """Once a second: how many parts may go at once, and how long CDF takes to answer."""
+async def _watch(client: AsyncCogniteClient, seen: list[tuple[float, int, float, int]]) -> None:
+    """Once a second: how many parts may go at once, CDF's time to answer, and bytes confirmed."""
     began_s = time.perf_counter()
     while True:
         asked_s = time.perf_counter()
         await client.files.retrieve(id=1)
         now_s = time.perf_counter()
-        seen.append((now_s - began_s, client.files.limits.lanes.limit, now_s - asked_s))
+        limit = client.files.limits.lanes.limit
+        seen.append((now_s - began_s, limit, now_s - asked_s, _confirmed(client)))
         await asyncio.sleep(1)
 
 

@@ -13,6 +13,7 @@ from queued_link import QueuedLink
 
 from cognite_nb_upload.core.concurrency import (
     CALM_S,
+    FIRST,
     LITTLE,
     MOST,
     START,
@@ -67,9 +68,15 @@ def test_it_doubles_while_doubling_pays_and_is_at_the_most_within_seconds() -> N
     assert set(limits) == {4, 8, 16, 32, 64}
 
 
-def test_more_than_sixteen_go_at_once_only_where_each_carries_little() -> None:
-    assert drive(Concurrency(), shared(1e12, LITTLE * 0.99), 10)[-1] == MOST
-    assert max(drive(Concurrency(), shared(1e12, LITTLE * 1.01), 10)) == USUAL
+@pytest.mark.parametrize(
+    ("each", "most"),
+    [(0.99 * LITTLE, MOST), (2.02 * LITTLE, 31), (3.5 * LITTLE, 18), (4 * LITTLE, USUAL),
+     (40 * LITTLE, USUAL)],
+)  # fmt: skip
+def test_the_more_each_carries_the_fewer_go_at_once_and_never_fewer_than_sixteen(
+    each: float, most: int
+) -> None:
+    assert max(drive(Concurrency(), shared(1e12, each), 12)) == most
 
 
 def test_where_packets_are_lost_at_random_many_more_are_tried_at_once() -> None:
@@ -97,12 +104,17 @@ def test_after_a_change_of_the_way_all_is_measured_again() -> None:
     assert drive(resting.changed(20.0), fast, 10, began_s=20.0)[-1] == MOST
 
 
-def test_a_long_link_gets_one_more_after_another_until_its_queue_is_seen() -> None:
+def test_a_long_link_gets_a_third_more_after_another_until_its_queue_is_seen() -> None:
     link = QueuedLink(1e9 / 8, 0.1, 0.1, adds=2)
     limits = [one.limit for one in link.driven(Concurrency(), 12)]
-    assert all(more - fewer <= 1 for fewer, more in pairwise(limits[:15]))
-    assert link.moved >= 0.68 * 12 * link.rate
-    assert max(drive(Concurrency(), shared(1e12, 4 * MIB), 5, trip_s=0.05)) == USUAL
+    assert all(fewer <= more <= 4 * fewer / 3 for fewer, more in pairwise(limits[:15]))
+    assert link.moved >= 0.7 * 12 * link.rate
+
+
+def test_a_long_link_without_a_queue_gets_32_within_two_seconds_and_16_again_of_fast_ones() -> None:
+    assert drive(Concurrency(), shared(1e12, 4 * MIB), 2.5, trip_s=0.1)[-1] == FIRST
+    fast = drive(Concurrency(), shared(1e12, 20 * MIB), 8, trip_s=0.1)
+    assert (max(fast), fast[-1]) == (FIRST, USUAL)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -122,6 +134,16 @@ def test_where_as_many_as_seemed_enough_are_not_there_is_gone_half_the_way_up() 
     fresh = Concurrency(limit=64, base=16, base_rate=29.0 * MIB, step=Step.DOUBLE)
     limits = drive(fresh, shared(36 * MIB, 1.1 * MIB), 6, trip_s=0.05, queue_s=0.06)
     assert (min(limits), limits[-1] >= 33) == (20, True)
+
+
+@pytest.mark.parametrize("queue_s", [0.045, 0.0])
+def test_where_the_queue_says_that_many_fill_the_link_no_fewer_of_them_are_tried(
+    queue_s: float,
+) -> None:
+    """Without a queue something else holds them all up, and fewer do as well."""
+    many = Concurrency(limit=44, base=22, base_rate=34.7e6, step=Step.DOUBLE)
+    limits = drive(many, shared(36e6, 36e6), 20, trip_s=0.05, queue_s=queue_s)
+    assert (min(limits) == 22) is (queue_s > 0)
 
 
 def test_a_link_that_drops_what_is_above_a_rate_gets_few_and_is_left_at_that() -> None:

@@ -95,3 +95,33 @@ def test_a_part_whose_last_byte_is_out_is_waited_for() -> None:
     for look in range(50):
         tail = tail.look(look * _LOOK_S, [all_out])
     assert tail.slow([all_out], [2.0 * MIB]) is None
+
+
+def watched(flights: list[Flight], seconds: float = 4, mib: int = 100) -> Tail:
+    """What is known of them after so long, of an upload of `mib` MiB."""
+    tail = Tail(mib * MIB)
+    for look in range(round(seconds / _LOOK_S) + 1):
+        share = look * _LOOK_S / seconds
+        done = [Flight(one.no, one.size, round(share * one.sent)) for one in flights]
+        tail = tail.look(look * _LOOK_S, done)
+    return tail
+
+
+def test_where_fewer_are_to_go_those_that_have_sent_least_are_sent_later() -> None:
+    flights = [Flight(no, 8 * MIB, sent * MIB // 4) for no, sent in enumerate((9, 8, 7, 20))]
+    tail, cut = watched(flights), list[int]()
+    while (spare := tail.spare(flights)) is not None:
+        cut.append(spare.no)
+        tail, flights = tail.without(spare), [one for one in flights if one is not spare]
+    assert cut == [2, 1]  # the next would be more than a twentieth
+    assert tail.spent <= SHARE * tail.size
+
+
+def test_one_that_has_sent_much_or_is_not_known_yet_is_not_sent_later() -> None:
+    begun, far = [Flight(0, 8 * MIB, 2 * MIB)], [Flight(0, 8 * MIB, 5 * MIB)]
+    assert watched(begun).spare(begun) == begun[0]
+    assert watched(begun, seconds=2).spare(begun) is None
+    assert watched(far, mib=1000).spare(far) is None
+    assert watched(begun, mib=39).spare(begun) is None  # more than a twentieth
+    once = watched(begun, mib=1000).without(begun[0])
+    assert once.look(10, begun).look(14, begun).spare(begun) is None

@@ -34,6 +34,7 @@ from cognite_nb_upload.core.cancel import BackoffWait, CancelToken
 from cognite_nb_upload.core.concurrency import MOST, START
 from cognite_nb_upload.core.plan import KIB, MIB, Part
 from cognite_nb_upload.core.state import PartPhase, Phase, UploadState
+from cognite_nb_upload.core.tail import Flight, Tail
 from cognite_nb_upload.emulator import Emulator, Fault
 from cognite_nb_upload.sources import BytesSource, Source
 from cognite_nb_upload.store.traffic import Seen
@@ -50,6 +51,7 @@ class Sink:
         self.begun: list[int] = []
         self.ended: list[int] = []
         self.go = threading.Event()
+        self.may_end: set[int] = set()
         self._failing = failing
         self._lock = threading.Lock()
 
@@ -58,7 +60,7 @@ class Sink:
             self.begun.append(part.no)
         if part.no in self._failing:
             raise PartFailed("no", part_no=part.no, attempts=1)
-        while not (stop or self.go.wait(0.01)):
+        while not (stop or part.no in self.may_end or self.go.wait(0.01)):
             pass
         if stop:
             raise UploadStopped("stopped")
@@ -77,6 +79,7 @@ def run_engine(
     stop: CancelToken,
     meanwhile: Callable[[], Any] = lambda: None,
     engine: Engine | None = None,
+    pause: CancelToken | None = None,
 ) -> None:
     """Runs an engine, and `meanwhile` in another thread."""
     row = [Part(no, no, 1) for no in range(parts)]
@@ -85,7 +88,7 @@ def run_engine(
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, meanwhile)
-            await engine.run(row, stop)
+            await engine.run(row, stop, pause)
 
     try:
         asyncio.run(main())
@@ -265,6 +268,42 @@ def test_a_part_that_crawls_at_the_end_is_cut_and_sent_again_by_one_at_a_time(
         ev.PartStarted, ev.PartLost, ev.PartStarted, ev.PartStored
     ]  # fmt: skip
     assert upload.state.retries == 0  # nothing went wrong
+
+
+@pytest.mark.parametrize("end", ["go", "stop", "pause"])
+def test_on_a_slow_long_way_parts_that_have_only_begun_wait_for_others_to_end(end: str) -> None:
+    """Four were begun at 100 KB/s together, and wait for each other: two go on, two go later."""
+    sink, stop, pause = Sink(), CancelToken(), CancelToken()
+
+    def way(hurry: bool) -> Seen:
+        return Seen(round(1e5 * time.monotonic()), trip_s=0.1, queue_s=0.3, tells=True)
+
+    def flights() -> list[Flight]:
+        return [Flight(no, 100, 10 + no) for no in tuple(engine._in_flight)]
+
+    def meanwhile() -> None:
+        until_true(lambda: [turn.owner for turn in tuple(lanes._waiting)].count(None) == 2)
+        assert (lanes.busy, lanes.limit) == (2, 2)
+        assert sorted(sink.begun) == [0, 1, 2, 3]
+        if end == "go":
+            sink.may_end = {2, 3}
+            until_true(lambda: len(sink.begun) == 6)
+            assert sorted(sink.begun[4:]) == [0, 1]  # before those that had not begun
+            sink.go.set()
+        else:
+            {"stop": stop, "pause": pause}[end].set("enough")
+
+    engine = Engine(
+        BytesSource(b"x" * 6), sink, SharedLimits(way), lambda: 8, tail=Tail(1000), flights=flights
+    )
+    lanes = engine._limits.lanes
+    if end == "go":
+        run_engine(sink, 6, 8, stop, meanwhile, engine, pause)
+        assert sorted(sink.ended) == list(range(6))
+        return
+    with pytest.raises(UploadStopped):
+        run_engine(sink, 6, 8, stop, meanwhile, engine, pause)
+    assert sink.ended == []
 
 
 # --- how many at once -----------------------------------------------------------------------------
