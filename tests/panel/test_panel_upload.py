@@ -388,6 +388,30 @@ def test_a_failure_is_told_beside_the_button_with_one_next_step(
     until(lambda: "was not uploaded" not in ready._why.value)
 
 
+def test_a_second_press_of_what_is_on_its_way_is_no_error(
+    ready: UploadPanel, cdf: Emulator
+) -> None:
+    cdf.inject(Fault("stall_answer", "init"))
+    upload = press(ready)
+    ready._start()
+    assert ready.reason == "big.segy is being uploaded: see below."
+    assert (ready.uploads, ready._wrong.value) == ((upload,), "")
+    cdf.clear_faults()
+    upload.result(60)
+
+
+def test_why_nothing_was_started_is_said_until_another_reason_takes_its_place(
+    ready: UploadPanel,
+) -> None:
+    ready.sending.at_once.value = "many"
+    ready._start()
+    assert "Not started. Parts at once" in ready._wrong.value
+    ready.sending.part_mib.value = "large"
+    assert "Parts at once" not in ready.reason
+    assert ready.reason
+    assert ready._wrong.value == ""
+
+
 def choose_only(panel: UploadPanel, path: Path) -> None:
     panel.files.choose(path)
     until(lambda: panel.files.file and not panel.files.looking)

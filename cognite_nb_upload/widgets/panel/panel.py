@@ -226,7 +226,8 @@ class UploadPanel(TakesOver):
         self._code = make(ipywidgets.HTML)
         self._why.add_class("cnbu-reason")
         self._code.add_class("cnbu-code")
-        self._code_open = self._pressed = self._refused = False
+        self._code_open = self._pressed = False
+        self._refused = ""  # the reason that is shown of a press that started nothing
         self._signing = box(ipywidgets.VBox, [])
         self._cards = box(ipywidgets.VBox, [])
 
@@ -389,8 +390,8 @@ class UploadPanel(TakesOver):
             self._why.value = self._failed or say(self.reason, "info")
             self._plan.value = self._plan_html()
             self._show_code()
-            if self._refused and not self.reason:
-                self._refused, self._wrong.value = False, ""
+            if self._refused and self._refused != self.reason:
+                self._refused, self._wrong.value = "", ""
             pressed = self._pressed and not self.files.looking
             self._pressed = self._pressed and not pressed
         if pressed:
@@ -408,11 +409,14 @@ class UploadPanel(TakesOver):
             return next(iter(error.fields.values()))
         except UsageError as error:
             return str(error)
-        if any(path == file.real and not one.done() for one, path in self._paths.items()):
+        if self._is_on_its_way(file):
             return f"{clean(file.name, 60)} is being uploaded: see below."
         if (file, fields) == self._sent:
             return f"{clean(file.name, 60)} was sent with just this: see below."
         return ""
+
+    def _is_on_its_way(self, file: ChosenFile) -> bool:
+        return any(path == file.real and not one.done() for one, path in self._paths.items())
 
     def _plan_html(self) -> str:
         file = self.files.file
@@ -463,7 +467,9 @@ class UploadPanel(TakesOver):
 
     def _start_now(self) -> None:
         if why := self._why_not():
-            self._refuse(why)
+            file = self.files.file
+            if file is None or not self._is_on_its_way(file):  # else it was pressed twice
+                self._refuse(why)
             return
         if (table := self._list) is not None:
             self._start_list(table)
@@ -473,7 +479,7 @@ class UploadPanel(TakesOver):
         self._begin(partial(self._call, file.content, fields), file.real, said)
 
     def _refuse(self, why: str) -> None:
-        self._refused = True
+        self._refused = why
         self._wrong.value = say(f"Not started. {why}", "error", "alert")
 
     def _start_list(self, table: FileTable) -> None:
