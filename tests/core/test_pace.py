@@ -29,6 +29,15 @@ def test_a_link_that_waits_is_seen_by_its_first_file() -> None:
     assert pace.took(0.1, CPU_S) == 32
 
 
+def test_what_a_process_has_yet_to_load_is_not_taken_for_the_cost_of_a_file() -> None:
+    pace = Pace(48)
+    assert pace.took(0.1, 0.01) == 48  # as of a file that costs 2 ms
+    assert pace.for_next(48).now == 48
+    for _ in range(100):  # each of them does: more threads would only be in each other's way
+        pace.took(0.1, 0.01)
+    assert pace.now < 24
+
+
 def test_it_follows_a_link_that_changes() -> None:
     pace = Pace(32)
     assert settled(pace, 0.0) == 4
