@@ -70,6 +70,8 @@ def imported(
     """(what is imported, whether inside a function); `types`: also what type checkers alone see."""
     for node in ast.iter_child_nodes(tree):
         match node:
+            case ast.expr():
+                pass  # nothing is imported within an expression, and most nodes are there
             case ast.If(test=ast.Name(id="TYPE_CHECKING")) if not types:
                 pass
             case ast.Import(names=names):

@@ -16,6 +16,9 @@ from support import config_of
 from cognite_nb_upload import AsyncCogniteClient, CogniteClient
 from cognite_nb_upload.emulator import Emulator, emulator
 
+# A grammar of addresses that jsonschema would compile in each process, for a second; none asks it.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 
 def pytest_configure() -> None:
     """What a shell has set would disturb: its background jobs, and what these start, ignore

@@ -28,6 +28,12 @@ _APPS = {
     "lab": ("jupyterlab", "LabApp", "lab/tree/"),
     "notebook": ("notebook", "JupyterNotebookApp", "notebooks/"),
 }
+# As `python -m`, without a grammar of addresses that is compiled at each start, for a second.
+_STARTED = """
+import runpy, sys
+sys.modules["rfc3987_syntax"] = None
+runpy.run_module("{module}", run_name="__main__", alter_sys=True)
+"""
 _names = itertools.count(1)
 
 
@@ -91,6 +97,9 @@ class JupyterApp:
             path = self._folder / "settings" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True)
             path.write_text(text)
+        page = self._folder / "config" / "labconfig" / "page_config.json"
+        page.parent.mkdir(parents=True)
+        page.write_text('{"buildCheck": false}')  # each page would start Node.js to look for news
 
     def _command(self) -> list[str]:
         module, app, _ = _APPS[self.kind]
@@ -101,7 +110,7 @@ class JupyterApp:
             "--LabApp.news_url=",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]  # fmt: skip
-        return [sys.executable, "-m", module, *options]
+        return [sys.executable, "-c", _STARTED.format(module=module), *options]
 
     def _env(self) -> dict[str, str]:
         own = {
@@ -142,6 +151,20 @@ class JupyterApp:
     def kernel_pids(self) -> list[int]:
         """The process ids of its kernels."""
         return [one.pid for one in self._kernels()]
+
+    def clear(self) -> None:
+        """End its kernels, and empty its folders."""
+        for kernel in self._ask("api/kernels"):
+            self._ask(f"api/kernels/{kernel['id']}", "DELETE")
+        for folder in (self.root, self.state):
+            for path in folder.iterdir() if folder.exists() else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _ask(self, path: str, method: str = "GET") -> Any:
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}{path}", headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:
+            return json.loads(reply.read() or "null")
 
     def _kernels(self) -> list[psutil.Process]:
         found = []

@@ -12,7 +12,7 @@ import pytest
 from detached import MIB, Chromium, Memory, choose, drop, renderers
 from hands import PANEL, Panel, slow
 from jupyter_app import JupyterApp, Notebook
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Page, Playwright, TimeoutError, expect
 
 from cognite_nb_upload.emulator import Emulator
 
@@ -216,21 +216,21 @@ def test_a_file_changed_on_disk_is_not_completed(
 
 
 def test_300_mib_cost_little_memory_and_arrive(
-    browser: Browser, lab: JupyterApp, lab_cdf: Emulator, tmp_path: Path
+    playwright: Playwright, lab: JupyterApp, lab_cdf: Emulator, tmp_path: Path
 ) -> None:
     path = tmp_path / "300.segy"
     with path.open("wb") as file:
         for _ in range(300):
             file.write(os.urandom(MIB))
     with Chromium() as chromium:
-        with chromium.attached(browser.browser_type) as page:
+        with chromium.attached(playwright.chromium) as page:
             notebook = Notebook.open(page, lab, [WIDGET.format(direct=False)])
             notebook.run_cell(0)
             page.locator(".cnbu-drop").wait_for()
             choose(page, ".cnbu-drop-input", path)
             page.locator(".cnbu-drop-name").wait_for()
         for direct in (False, True):
-            told, most = unwatched(browser, lab, chromium, tmp_path / f"{direct}.json", direct)
+            told, most = unwatched(playwright, lab, chromium, tmp_path / f"{direct}.json", direct)
             assert lab_cdf.sha256(told["id"]) == sha256(path)
             assert most["kernel"] < 80 * MIB
             assert most["server"] < 80 * MIB
@@ -238,10 +238,10 @@ def test_300_mib_cost_little_memory_and_arrive(
 
 
 def unwatched(
-    browser: Browser, lab: JupyterApp, chromium: Chromium, place: Path, direct: bool
+    playwright: Playwright, lab: JupyterApp, chromium: Chromium, place: Path, direct: bool
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Upload the file while nobody is attached to the page; how it ended, and memory."""
-    with chromium.attached(browser.browser_type) as page:
+    with chromium.attached(playwright.chromium) as page:
         Notebook(page, lab, "").run(told_when_done(place, direct))
     who = {
         "kernel": lab.kernel_pids,

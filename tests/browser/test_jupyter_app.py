@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from jupyter_app import JupyterApp
+from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 both = pytest.mark.parametrize("lab", ["lab", "notebook"], indirect=True)
@@ -30,3 +31,11 @@ def test_a_killed_kernel_comes_back(open_notebook: Callable[..., Any], lab: Jupy
     notebook.run_cell(0)
     notebook.kill_kernel()
     assert "NameError" in notebook.run("try: x\nexcept NameError as error: print(repr(error))")
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_page_finds_nothing_of_those_before_it(page: Page, lab: JupyterApp, turn: int) -> None:
+    page.goto(f"{lab.url}api")
+    assert page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
+    page.evaluate("document.cookie = `turn=1`; localStorage.setItem('turn', '1')")
+    assert page.evaluate("[document.cookie, localStorage.length]") == ["turn=1", 1]
