@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from forks import raw_fork
-from upload_rig import PART, Gate, content_of, until_true
+from upload_rig import PART, Gate, content_of, short_of, until_true
 
 from cognite_nb_upload import CogniteClient
 
@@ -139,7 +139,7 @@ FORKS = {"thread": fork_in_a_thread, "c": fork_in_c}
 def main(how: str, count: int, folder: Path) -> None:
     paths = [folder / f"{seed}.bin" for seed in range(count)]
     for seed, path in enumerate(paths):
-        path.write_bytes(content_of(2, seed))
+        path.write_bytes(short_of(seed))
     warm = job(paths[0])[1]  # leaves connections idle, and a journal behind
     finish = BUSY[how]()
     done = FORKS.get(how, fork_workers)(paths)

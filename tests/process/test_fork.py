@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from support import sha256
-from upload_rig import content_of, environment_of
+from upload_rig import content_of, environment_of, short_of
 
 from cognite_nb_upload.emulator import Emulator, emulator
 
@@ -54,11 +54,11 @@ def test_31_whatever_the_parent_does_its_forked_workers_and_itself_send_the_righ
     told = json.loads(ended.stdout)
     workers = {int(seed): number for seed, number in told["workers"].items()}
     assert {seed: cdf.sha256(number) for seed, number in workers.items()} == {
-        seed: sha256(content_of(2, seed)) for seed in range(count)
+        seed: sha256(short_of(seed)) for seed in range(count)
     }
     parent = {int(seed): number for seed, number in told["parent"].items()}
     assert len(parent) == {"one": 1, "eight": 1, "all": 4, "c": 4}.get(how, 0)
     for seed, number in parent.items():
         parts = [content_of(1, seed + no) for no in range(8 if how == "eight" else 1)]
         assert cdf.sha256(number) == sha256(b"".join(parts))
-    assert {cdf.sha256(number) for number in told["warm"]} == {sha256(content_of(2, 0))}
+    assert {cdf.sha256(number) for number in told["warm"]} == {sha256(short_of(0))}

@@ -37,6 +37,11 @@ def content_of(count: int, seed: int = 0) -> bytes:
     return b"".join(parts_of(count, seed))
 
 
+def short_of(seed: int) -> bytes:
+    """Two parts, of which the last one is short, as it may be."""
+    return content_of(2, seed)[: PART + KIB]
+
+
 def file_of(folder: Path, count: int = 4, *, name: str = "big.segy", seed: int = 0) -> Path:
     path = folder / name
     path.write_bytes(content_of(count, seed))
