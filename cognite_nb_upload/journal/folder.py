@@ -239,6 +239,8 @@ def _rows(folder: Path) -> list[JournalRow]:
 
 
 def _row(path: Path) -> JournalRow | None:
+    # Before it is read, too: one that ends in between is not told as left.
+    held = _is_held(path)
     try:
         replayed = look(path)
     except JournalDamaged as error:
@@ -246,10 +248,10 @@ def _row(path: Path) -> JournalRow | None:
         return JournalRow(id=path.stem, state=state, note=str(error))
     except OSError as error:
         return JournalRow(id=path.stem, state="unreadable", note=str(error))
-    return _row_of(replayed) if replayed else None
+    return _row_of(replayed, held) if replayed else None
 
 
-def _row_of(replayed: Replayed) -> JournalRow:
+def _row_of(replayed: Replayed, held: bool) -> JournalRow:
     mark, state = replayed.fingerprint, replayed.state
     return JournalRow(
         id=replayed.id,
@@ -267,7 +269,7 @@ def _row_of(replayed: Replayed) -> JournalRow:
         expires_at=None if replayed.outcome else replayed.expires_at,
         file_id=state.file_id,
         external_id=str(replayed.metadata.get("externalId") or mark.target),
-        held_by=_held_by(replayed),
+        held_by=_held_by(replayed, held),
         note=state.error,
     )
 
@@ -312,9 +314,9 @@ def _holder(path: Path) -> Holder | str:
     return "another process"
 
 
-def _held_by(replayed: Replayed) -> str:
-    """Who has it in hand now, or ""."""
-    if not replayed.outcome and _is_held(replayed.path):
+def _held_by(replayed: Replayed, held: bool) -> str:
+    """Who has it in hand, or had it just before (`held`); else ""."""
+    if not replayed.outcome and (held or _is_held(replayed.path)):
         return str(replayed.holder or "another process")
     return ""
 

@@ -16,6 +16,7 @@ from cognite_nb_upload.errors import SourceChanged, UploadBusy, UsageError
 from cognite_nb_upload.journal import folder as journal_folder
 from cognite_nb_upload.journal.writer import (
     Journal,
+    Replayed,
     find,
     forget,
     history,
@@ -339,6 +340,23 @@ def test_the_table_tells_what_is_stored_and_who_has_it_in_hand(folder: Path) -> 
     assert (row.project, row.source, row.state) == ("acme", "/data/big.segy", "sending")
     assert row.opened_at is not None
     assert row.expires_at == row.opened_at + timedelta(days=7)
+
+
+def test_an_upload_that_ends_while_it_is_listed_is_not_told_as_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, read = Journal.open(mark(), folder), journal_folder.look
+    record(journal, opened())
+
+    def look(path: Path) -> Replayed | None:
+        known = read(path)
+        journal.archive("done")  # in another thread, as a rule
+        return known
+
+    monkeypatch.setattr(journal_folder, "look", look)
+    (row,) = unfinished(folder)
+    assert "(this one)" in row.held_by
+    assert unfinished(folder) == []
 
 
 def test_the_table_has_the_last_touched_first(folder: Path) -> None:
