@@ -71,10 +71,9 @@ class Feed:
 
         def stop() -> None:
             with self._lock:
-                self._listeners = tuple(
-                    one for one in self._listeners if not any(one is its for its in held)
-                )
-                held.clear()
+                if held:
+                    gone = held.pop()
+                    self._listeners = tuple(one for one in self._listeners if one is not gone)
 
         return stop
 
