@@ -74,7 +74,9 @@ class _Loop:
                 "(Pyodide), and uploads need some: use a Jupyter with a kernel of its own."
             ) from error
         self.thread = portal.call(threading.get_ident)
-        portal.start_task(self._start_each)
+        Context().run(
+            portal.start_task, self._start_each
+        )  # that of the first caller is its own
         self.portal = portal
         atexit.register(_end, os.getpid(), portal, thread)
         return portal
@@ -179,6 +181,8 @@ def _queued(function: Callable[..., Awaitable[T]], *args: object) -> tuple[Futur
 
 
 def _run_in(context: Context, work: _Work, group: TaskGroup) -> None:
+    for name, value in copy_context().items():  # which library runs here: the caller's may be trio
+        context.run(name.set, value)
     context.run(group.start_soon, work)
 
 

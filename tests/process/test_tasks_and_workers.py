@@ -24,6 +24,7 @@ from cognite_nb_upload import (
     background,
 )
 from cognite_nb_upload.core import events as ev
+from cognite_nb_upload.core.plan import MIB
 from cognite_nb_upload.emulator import Emulator, Fault
 
 
@@ -142,6 +143,15 @@ def test_trio_is_told_what_to_do(client: CogniteClient, cdf: Emulator) -> None:
         return await trio.to_thread.run_sync(client.files.size, upload.result(60).id)
 
     assert trio.run(as_told) == 1
+
+
+def test_an_upload_begun_under_another_library_is_not_run_by_it(client: CogniteClient) -> None:
+    pytest.importorskip("trio")
+
+    async def begins() -> Any:
+        return client.files.start_upload(b"x" * 6 * MIB, name="a").result(60)
+
+    assert anyio.run(begins, backend="trio").size == 6 * MIB
 
 
 NESTED = """
