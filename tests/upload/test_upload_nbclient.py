@@ -34,7 +34,7 @@ def test_a_cell_that_ends_in_an_upload_ends_with_its_end(
 
 
 # A file with a panel that has uploaded something, in bytes; twice this with our code in it.
-MOST_SAVED = 60_000
+MOST_SAVED = 70_000
 PANEL = """
 from cognite_nb_upload.widgets import UploadPanel
 panel = UploadPanel()
