@@ -106,7 +106,7 @@ class Journal:
         self._pid = os.getpid()
         self._mutex = threading.RLock()
         self._file: JournalFile | None = None
-        self._warned = False
+        self._warned = threading.Lock()  # taken by the first of its threads that warns
         self._state = replayed.state if replayed else UploadState()
         self._crc = replayed.crc if replayed else 0  # the checksum after the last line
 
@@ -282,8 +282,7 @@ class Journal:
 
     def _warn(self, text: str) -> None:
         self.warning = text
-        if not self._warned:
-            self._warned = True
+        if self._warned.acquire(blocking=False):
             warnings.warn(JournalWarning(text), stacklevel=2)
 
     def _close_file(self, *, keep: bool) -> None:
