@@ -74,9 +74,7 @@ class _Loop:
                 "(Pyodide), and uploads need some: use a Jupyter with a kernel of its own."
             ) from error
         self.thread = portal.call(threading.get_ident)
-        Context().run(
-            portal.start_task, self._start_each
-        )  # that of the first caller is its own
+        Context().run(portal.start_task, self._start_each)  # that of the first caller is its own
         self.portal = portal
         atexit.register(_end, os.getpid(), portal, thread)
         return portal

@@ -50,7 +50,7 @@ def bars(
 
     They are drawn from a thread of their own, up to five times a second, and also while a cell is
     busy; when the upload is over, or at `close`, a line of text (in a notebook: text and HTML) is
-    left. In a notebook about ten messages a second are sent.
+    left. In a notebook all bars together send about eight messages a second.
 
     Args:
         observed: an `Upload`, or a `multipart_upload_session`.

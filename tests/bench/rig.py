@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from filelock import FileLock
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
@@ -50,9 +51,14 @@ class Sink:
 
 def build() -> None:
     """Compile the C programs, and make the certificates, where they are missing."""
-    subprocess.run(["bash", HERE / "build.sh"], check=True)
-    if (BUILD / "cert.pem").exists():
-        return  # another run may be using it
+    BUILD.mkdir(exist_ok=True)
+    with FileLock(BUILD / "lock"):  # two tests may do so at once
+        subprocess.run(["bash", HERE / "build.sh"], check=True)
+        if not (BUILD / "cert.pem").exists():
+            _make_certificates()
+
+
+def _make_certificates() -> None:
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     authority.cert_pem.write_to_path(str(BUILD / "ca.pem"))
