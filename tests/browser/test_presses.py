@@ -74,6 +74,23 @@ def shown(panel: Panel) -> dict[str, str]:
     return {label: panel.box(label).input_value() for label in TYPED}
 
 
+def test_a_press_counts_where_the_button_is_moved_away_meanwhile(
+    page: Page, lab: JupyterApp, lab_cdf: Emulator
+) -> None:
+    a_file(lab.root, "moved.bin", size=1000)
+    panel = Panel(Notebook.open(page, lab, [PANEL]))
+    panel.choose("moved.bin")
+    panel.type("Name", "moved away")
+    panel.type("Source", "somebody")
+    expect(panel.start).to_be_enabled()
+    panel.start.hover()
+    page.mouse.down()
+    panel.start.evaluate("button => { button.style.marginTop = '80px'; }")
+    page.mouse.up()
+    until(lambda: [one for one in lab_cdf.files() if one["name"] == "moved away"])
+    assert len([one for one in lab_cdf.files() if one["name"] == "moved away"]) == 1
+
+
 @both
 def test_upload_sends_what_the_boxes_show(
     open_slow: Any, lab: JupyterApp, lab_cdf: Emulator, request: pytest.FixtureRequest

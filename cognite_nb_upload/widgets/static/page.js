@@ -39,6 +39,29 @@ function onPress(event, root) {
   }
 }
 
+// An answer of the kernel may move a button away between the two halves of a press: the browser then
+// tells the click to what is around both places, and the press would be lost.
+const STILL_PX = 4;
+
+function keepPresses(isOurs, signal) {
+  let down = null;
+  const on = (name, listener) =>
+    document.addEventListener(name, listener, { capture: true, signal });
+  on("pointerdown", (event) => {
+    const button = event.isPrimary && event.button === 0 && event.target.closest?.("button");
+    down = button && isOurs(button) ? { button, x: event.clientX, y: event.clientY } : null;
+  });
+  on("click", (event) => {
+    const was = down;
+    down = null;
+    if (!was || !event.isTrusted || event.isKept || was.button.contains(event.target)) return;
+    const moved = Math.hypot(event.clientX - was.x, event.clientY - was.y);
+    if (moved >= STILL_PX || !event.target.contains(was.button)) return;
+    event.isKept = true; // a form within a panel hears of it, too
+    was.button.click();
+  });
+}
+
 async function rootOf(model) {
   const id = model.get("root");
   if (id && model.widget_manager) return model.widget_manager.get_model(id.replace("IPY_MODEL_", ""));
@@ -341,6 +364,7 @@ function render({ model, el }) {
   el.append(style);
   let drawn = () => {};
   new Focus(el, () => drawn()).watch(ending.signal);
+  keepPresses((button) => outermost(button) && outermost(button) === outermost(el), ending.signal);
   const closed = () => model.get("left") && leaveText(outputOf(el), model.get("left"));
   model.on("destroy", closed);
   rootOf(model).then((root) => {
