@@ -191,11 +191,11 @@ class Describer:
         self._rows.close()
 
 
-def redraw(view: LiveView, shown: dict[str, Any], budget: Budget) -> bool:
+def redraw(view: LiveView, shown: dict[str, Any], budget: Budget, *, must: bool = False) -> bool:
     """Show something else, if it is; True where it has to wait for the next message."""
     if shown == view.shown:
         return False
-    if not budget.take():
+    if not budget.take(must=must):
         return True
     view.shown = shown
     return False
@@ -251,9 +251,8 @@ class BoxOfLines:
 
     def paint(self, lines: Sequence[Line]) -> None:
         """Draw the lines, if a message may leave; a wait may be the last news for long."""
-        shown = {"rows": self._rows.draw(lines)}
-        if shown != self._view.shown and BUDGET.take(must=any(one.waits for one in lines)):
-            self._view.shown = shown
+        must = any(one.waits for one in lines)
+        redraw(self._view, {"rows": self._rows.draw(lines)}, BUDGET, must=must)
 
     def finish(self, text: str) -> None:
         """Close the bars, and leave the text."""

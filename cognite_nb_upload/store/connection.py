@@ -588,7 +588,6 @@ class Reply:
     Attributes:
         status_code: HTTP status.
         headers: by lower-case name.
-        trip_s: the shortest round trip on its connection, in seconds; 0 where it is not known.
     """
 
     def __init__(self, exchange: _Exchange, room: memoryview) -> None:
@@ -597,7 +596,11 @@ class Reply:
         self._exchange, self._room = exchange, room
         self.status_code = head.status_code
         self.headers = headers_of(head)
-        self.trip_s = exchange.trip_s
+
+    @property
+    def trip_s(self) -> float:
+        """The shortest round trip on its connection, in seconds; 0 where it is not known."""
+        return self._exchange.trip_s
 
     def pieces(self) -> Iterator[memoryview]:
         """The body, undecoded, as it comes; each piece is good until the next one is asked for.
