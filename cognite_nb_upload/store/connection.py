@@ -31,6 +31,7 @@ from cognite_nb_upload.store.stream import (
     drop_unsent,
     hold_little,
     on_the_way,
+    send_full_packets,
     tcp_counts,
 )
 from cognite_nb_upload.store.traffic import Traffic
@@ -309,6 +310,8 @@ class _Exchange:
 
     def send_body(self, body: Body, room: Callable[[], memoryview]) -> None:
         """Send it, unless an answer comes first."""
+        if body.size > _WITH_HEAD:  # less is one write, head and all
+            send_full_packets(self._stream.sock, only=True)
         stride, told_s, fast = _FIRST_STRIDE, 0.0, False
         while self._sent < body.size:
             wanted = min(stride, body.size - self._sent)
@@ -327,6 +330,8 @@ class _Exchange:
                 body.on_sent(self._sent)
             if self.head is not None:
                 return
+        if body.size > _WITH_HEAD:
+            send_full_packets(self._stream.sock, only=False)
         if fast:  # the next part finds it as this one did
             hold_little(self._stream.sock)
         if body.size:

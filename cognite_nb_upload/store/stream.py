@@ -255,6 +255,16 @@ def hold_little(sock: socket.socket, *, fast: bool = False) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
 
 
+def send_full_packets(sock: socket.socket, *, only: bool) -> None:
+    """Have Linux hold back a packet that is not full, for 200 ms at most; not `only`: send it now.
+
+    A record of TLS is 16 KiB, and each one would go as packets of its own.
+    """
+    if hasattr(socket, "TCP_CORK"):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, int(only))
+
+
 def cut(sock: socket.socket) -> None:
     """End what another thread waits for on this socket. Its TLS is left alone: it is that thread's.
 
