@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +285,29 @@ def test_a_small_request_goes_with_its_head_in_one_packet(ours: NetworkStore) ->
         for _ in range(2):
             assert ours.put(job(peer.port, b"the last bytes"), CancelToken()).stored
     assert packets == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="packets cannot be held back")
+def test_a_part_goes_in_full_packets_and_its_end_is_not_held_back(ours: NetworkStore) -> None:
+    size, packets = 100 * KIB, [0]  # on loopback 64 KiB are a packet
+
+    def counting(one: socket.socket) -> None:
+        while True:
+            left = size - len(head_of(one).partition(b"\r\n\r\n")[2])
+            while left:
+                left -= len(one.recv(left))
+            info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            packets.append(int.from_bytes(info[152:156], sys.byteorder))  # tcpi_data_segs_in
+            one.sendall(OK)
+
+    with Peer(counting) as peer:
+        for _ in range(5):
+            assert ours.put(job(peer.port, bytes(size)), CancelToken()).stored
+            (idle,) = ours.connections.get()._idle
+            assert idle._stream is not None
+            assert not idle._stream.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+    # The kernel sends what it holds back after 200 ms: a busy machine may do so once, or twice.
+    assert min(after - before for before, after in pairwise(packets)) == 2
 
 
 def test_after_an_early_answer_the_connection_is_not_used_on(ours: NetworkStore) -> None:
