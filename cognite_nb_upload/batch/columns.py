@@ -15,7 +15,7 @@ from typing import Any, Final
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
-from cognite_nb_upload.models import FIELDS, TIMES, CDFFile
+from cognite_nb_upload.models import FIELDS, TIMES, CDFFile, GeoLocation
 from cognite_nb_upload.models.fields import normalised, refuse_days, refuse_seconds
 from cognite_nb_upload.models.parse import missing, read_field
 from cognite_nb_upload.models.wire import camel
@@ -130,8 +130,16 @@ def _texts(value: Any) -> list[str]:
 class CellReader:
     """Reads the cells of one column; what stands in many rows is read once."""
 
-    def __init__(self, field: str) -> None:
+    def __init__(self, field: str, column: object = None) -> None:
+        """Read them as a field.
+
+        Args:
+            field: which one.
+            column: of the table; one of places knows their reference system, which its cells do not.
+        """
         self._field = field
+        array = getattr(column, "array", None)  # a DataFrame's column of places is a plain Series
+        self._crs = getattr(array, "crs", None) if field == "geo_location" else None
         self._read: dict[Any, Any] = {}
 
     def __call__(self, value: Any) -> Any:
@@ -145,11 +153,16 @@ class CellReader:
             if key in self._read:
                 return self._read[key]
         except TypeError:  # a list, a dict
-            return read_cell(self._field, value)
-        found = read_cell(self._field, value)
+            return self._cell(value)
+        found = self._cell(value)
         if len(self._read) < _REMEMBERED:
             self._read[key] = found
         return found
+
+    def _cell(self, value: Any) -> Any:
+        if self._crs is not None and not missing(value):
+            value = GeoLocation.of(value, self._crs)
+        return read_cell(self._field, value)
 
 
 _REMEMBERED: Final = 1000

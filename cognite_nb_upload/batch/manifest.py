@@ -48,7 +48,11 @@ def changes_of_frame(frame: pd.DataFrame, keep: Keep = ()) -> list[Change]:
     columns = fields_of_columns(frame.columns, keep)
     for name in ("path", "overwrite"):
         columns.pop(name, None)
-    readers = {field: CellReader(field) for field in columns if field != "name"}
+    readers = {
+        field: CellReader(field, frame[column])
+        for field, column in columns.items()
+        if field != "name"
+    }
     cells = {field: frame[columns[field]].tolist() for field in readers}
     found: list[Change] = []
     wrong = []

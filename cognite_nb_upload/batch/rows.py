@@ -145,7 +145,10 @@ class Table:
             field: frame[column].tolist() for field, column in columns.items() if field != PATH
         }
         self._readers: dict[str, Callable[[Any], Any]] = {
-            field: nodes.reader(field) if nodes else CellReader(field) for field in self._cells
+            field: nodes.reader(field)
+            if nodes
+            else CellReader(field, frame.get(columns.get(field)))  # None where it is derived
+            for field in self._cells
         }
         self._first = first
         self._keys = _Keys()

@@ -92,13 +92,18 @@ class GeoLocation:
         return location
 
     @classmethod
-    def of(cls, value: GeoLike) -> GeoLocation:
+    def of(cls, value: GeoLike, crs: object | None = None) -> GeoLocation:
         """A location from ours, the official SDK's, shapely's, GeoPandas', or GeoJSON.
 
         A bare geometry is wrapped; a FeatureCollection is taken when it holds one Feature. GeoJSON
         is a dict or text. What says that it is in another reference system than longitude and
         latitude in degrees (WGS 84), by the `crs` of a GeoDataFrame or GeoSeries, the `crs` member
         of GeoJSON or a geometry's SRID, is converted by pyproj.
+
+        Args:
+            value: a place.
+            crs: the reference system of a value that names none, as a column of GeoPandas has it
+                for its cells; anything that pyproj reads.
 
         Raises:
             UsageError: it is none of these, CDF would refuse it, or it is in another reference
@@ -109,7 +114,7 @@ class GeoLocation:
         if isinstance(value, Geometry):
             return cls(geometry=value)
         given = _as_mapping(value)
-        crs = crs_of(value) or crs_of(given)
+        crs = crs_of(value) or crs_of(given) or crs
         return _location(given) if crs is None else _in_degrees(_location(given), crs)
 
     @property

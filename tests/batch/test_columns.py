@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from support import seen, until
 
-from cognite_nb_upload import CogniteClient, ConfigError, UsageError
+from cognite_nb_upload import CogniteClient, ConfigError, UsageError, update_many
 from cognite_nb_upload.emulator import Emulator, Fault
 
 Many = Callable[..., pd.DataFrame]
@@ -205,6 +205,27 @@ def test_a_place_that_is_not_in_degrees_is_a_note(cdf: Emulator, many: Many, fol
     result = many(pd.DataFrame({"path": [folder / "f0.bin"], "geo_location": [metres]}))
     assert list(result["status"]) == ["done"]
     assert "geo_location: The latitude 6.64321e+06 is outside" in result["note"][0]
+
+
+@pytest.mark.parametrize("update", [False, True], ids=["upload_many", "update_many"])
+def test_places_of_a_geodataframe_are_where_it_says(
+    cdf: Emulator, client: CogniteClient, many: Many, folder: Path, *, update: bool
+) -> None:
+    geopandas = pytest.importorskip("geopandas")
+    shapely = pytest.importorskip("shapely")
+    places = [shapely.Point(597423, 6643210), None, shapely.Point(597423, 6643210)]
+    column = geopandas.GeoSeries(places, crs=25833)
+    paths = [folder / f"f{no}.bin" for no in range(3)]
+    if update:
+        result = many(paths)
+        update_many(client, pd.DataFrame({"id": result["id"], "geo_location": column}))
+    else:
+        result = many(pd.DataFrame({"path": paths, "geo_location": column}))
+        assert not any("latitude" in note for note in result["note"])
+    found = [file_of(cdf, result, no).get("geoLocation") for no in range(3)]
+    for one in (found[0], found[2]):
+        assert one["geometry"]["coordinates"] == pytest.approx([16.742, 59.915], abs=0.001)
+    assert found[1] is None
 
 
 def test_what_is_no_list_of_paths_is_not_taken_apart(many: Many, folder: Path) -> None:
