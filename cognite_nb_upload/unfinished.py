@@ -39,9 +39,9 @@ def uploads(*, recent: bool = True, folder: str | os.PathLike[str] | None = None
     import pandas as pd  # slow to import, and needed by few
 
     shelf_folder = journal_folder.state_folder(folder)
-    rows = journal_folder.unfinished(shelf_folder) + (
-        journal_folder.history(shelf_folder) if recent else []
-    )
+    rows = journal_folder.unfinished(shelf_folder)
+    if recent:
+        rows = _each_once(rows, journal_folder.history(shelf_folder))
     frame = pd.DataFrame(
         [asdict(row) for row in rows], columns=[one.name for one in fields(JournalRow)]
     )
@@ -50,6 +50,16 @@ def uploads(*, recent: bool = True, folder: str | os.PathLike[str] | None = None
     for name in ("opened_at", "updated_at", "expires_at"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
     return frame.rename(columns={"size": "size_bytes"}).set_index("id")
+
+
+def _each_once(left: list[JournalRow], ended: list[JournalRow]) -> list[JournalRow]:
+    """All rows, but for those of `left` that are among `ended`: they ended in between.
+
+    An archived id is `<key>-<stamp>`, and an earlier upload of that key may have ended, too: the
+    same one was opened at the same time.
+    """
+    known = {(row.id.partition("-")[0], row.opened_at) for row in ended if row.opened_at}
+    return [row for row in left if (row.id, row.opened_at) not in known] + ended
 
 
 def unfinished_jobs(

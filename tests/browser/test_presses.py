@@ -13,7 +13,7 @@ import pytest
 from hands import PANEL, Panel, a_file, focus_lost, use_theme, watch_focus
 from jupyter_app import JupyterApp, Notebook
 from late import LateLine
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from support import until
 
 from cognite_nb_upload.emulator import Emulator
@@ -285,6 +285,41 @@ def test_no_key_in_the_panel_is_a_command_of_the_notebook(
     until(lambda: "/typed" in notebook.saved_text(), 30)
     panel.type("Directory", "/saved/from/a/box", then="Control+s")
     until(lambda: "/saved/from/a/box" in notebook.saved_text(), 30)
+
+
+@both
+def test_a_save_while_another_one_is_on_its_way_is_not_lost(
+    open_notebook: OpenNotebook, lab: JupyterApp
+) -> None:
+    panel = Panel(open_notebook([PANEL]))
+    notebook, page, held = panel.notebook, panel.page, []
+
+    def hold(route: Route) -> None:
+        """The first save is on its way until it is let go."""
+        if route.request.method != "PUT" or held:
+            return route.continue_()
+        held.append(route)
+
+    page.route(re.compile("/api/contents/"), hold)
+    panel.type("Directory", "/typed/before", then="Control+s")
+    while not held:
+        page.wait_for_timeout(50)
+    page.evaluate(COUNT_SAVES)
+    panel.type("Directory", "/typed/meanwhile", then="Control+s")
+    expect(panel.box("Directory")).to_have_value("/typed/meanwhile")
+    held[0].continue_()
+    page.wait_for_function("window.saves.length >= 3")
+    assert page.evaluate("window.saves") == ["completed", "started", "completed"]
+    assert "/typed/meanwhile" in notebook.saved_text()
+    assert "/typed/before" not in notebook.saved_text()
+
+
+# How the saves of the notebook go from now on.
+COUNT_SAVES = """() => {
+    window.saves = [];
+    const context = window.jupyterapp.shell.currentWidget.context;
+    context.saveState.connect((_, state) => { window.saves.push(state); });
+}"""
 
 
 SPY = """

@@ -36,6 +36,7 @@ from cognite_nb_upload import (
 from cognite_nb_upload.core import events as ev
 from cognite_nb_upload.core.state import Phase
 from cognite_nb_upload.emulator import Emulator, Fault
+from cognite_nb_upload.journal.folder import state_folder
 from cognite_nb_upload.transfer import running
 
 Clients = Callable[..., CogniteClient]
@@ -244,6 +245,33 @@ def test_the_table_lists_what_runs_and_resume_returns_its_handle(
     first.listen(ear)
     assert resume(row, client).result(30).parts == 3
     assert ear.of(ev.Resumed)
+
+
+def test_an_upload_that_ends_between_two_looks_is_listed_once(
+    client: CogniteClient, cdf: Emulator, tmp_path: Path
+) -> None:
+    """Its journal is in the history before it is gone from where it was."""
+    path = file_of(tmp_path, 3)
+    first = on_its_way(client, cdf, path)
+    (journal,) = state_folder().glob("*.journal")
+    as_it_was = journal.read_bytes()
+    first.pause()
+    until_phase(first, Phase.PAUSED)
+    first.resume()
+    first.result(30)
+    until_true(lambda: not journal.exists())
+    journal.write_bytes(as_it_was)
+    (row,) = uploads().itertuples()
+    assert (row.state, row.stored_parts) == ("done", 3)
+    assert uploads(recent=False).index.tolist() == [first.id]
+    journal.unlink()
+
+    cdf.inject(Fault("stall", "part", part=1))
+    again = client.files.start_upload(path, part_size=PART, overwrite=True)
+    until(again, lambda state: state.missing_parts == (1,))
+    # An earlier one of the same file stays in the list.
+    assert set(uploads().index) == {again.id, row.Index}
+    again.stop()
 
 
 def test_reloading_the_module_keeps_what_runs(

@@ -72,6 +72,33 @@ function sendAhead(root, signal) {
   for (const name of PRESSES) document.addEventListener(name, press, { capture: true, signal });
 }
 
+// --- a save that is asked for while another one is on its way --------------------------------------
+//
+// JupyterLab passes over the second one, and what was typed since the first has begun would not be in
+// the saved notebook: the notebook is saved once more when the first one is over. Where that fails,
+// JupyterLab says so.
+
+function keepSaves(context, isOurs, signal) {
+  if (!context?.saveState) return; // no notebook of JupyterLab
+  let isSaving = false;
+  let again = false;
+  const changed = (_, state) => {
+    const wanted = again && state === "completed";
+    isSaving = state === "started"; // what is shown by now is saved
+    again = false;
+    if (wanted) setTimeout(() => context.isDisposed || context.save().catch(() => {}));
+  };
+  const heard = (event) => {
+    // What `keepKeys` tells the notebook is no second press; one more panel hears of this one, too.
+    if (!isSaving || !isSave(event) || !event.isTrusted || event.isHeard || !isOurs(event.target))
+      return;
+    again = event.isHeard = true;
+  };
+  context.saveState.connect(changed);
+  signal.addEventListener("abort", () => context.saveState.disconnect(changed));
+  window.addEventListener("keydown", heard, { capture: true, signal });
+}
+
 // --- a saved notebook is small -------------------------------------------------------------------
 //
 // A notebook may be saved with the state of its widgets. Most of it would be our code and style
@@ -363,6 +390,8 @@ function render({ model, el }) {
   el.classList.add("cnbu-none");
   el.append(style);
   let drawn = () => {};
+  const around = (element) => (el.closest(".jp-NotebookPanel") ?? outermost(el))?.contains(element);
+  keepSaves(model.widget_manager?.context, around, ending.signal); // before keys are kept
   new Focus(el, () => drawn()).watch(ending.signal);
   keepPresses((button) => outermost(button) && outermost(button) === outermost(el), ending.signal);
   const closed = () => model.get("left") && leaveText(outputOf(el), model.get("left"));
