@@ -135,7 +135,7 @@ class CellReader:
 
         Args:
             field: which one.
-            column: of the table; one of places knows their reference system, which its cells do not.
+            column: of the table; one of places knows their reference system, its cells do not.
         """
         self._field = field
         array = getattr(column, "array", None)  # a DataFrame's column of places is a plain Series

@@ -114,6 +114,8 @@ def is_address(text: object) -> bool:
     scheme, colon, rest = text.partition(":")
     if not colon or not _SCHEME.fullmatch(scheme):
         return False
+    if scheme.lower() == "file" and rest.startswith("/"):  # Java writes `file:/a/b`
+        rest = f"//{rest}"
     if not rest.startswith("//") and scheme.lower() not in _WITHOUT_SLASHES:
         return False
     return "\0" not in text and not os.path.lexists(text)

@@ -100,11 +100,12 @@ def _is_local_path(content: object) -> bool:
 
 
 def path_in(text: str) -> Path | None:
-    """The path in `file:///a/b`."""
+    """The path in `file:///a/b`, or in `file:/a/b`."""
     scheme = text.partition(":")[0].lower()
     if scheme not in _LOCAL or "::" in text:
         return None
-    host, slash, path = text.partition("://")[2].partition("/")
+    rest = text.partition(":")[2]
+    host, slash, path = (rest[2:] if rest.startswith("//") else rest).partition("/")
     if host not in ("", "localhost"):
         raise UsageError(f"{text} names a file of {host}; give file:///path/to/it.")
     as_written = Path(slash + path)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MappingView,
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 from typing import IO, Any, Final, Literal, TypedDict, Unpack, cast, overload
 
@@ -74,6 +75,7 @@ Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
 # Of the keywords of `upload`, those that say how it is sent.
+_MANY: Final = "Several files, a folder or a pattern go by upload_many(client, ...)."
 _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "part_size": as_size,
     "max_concurrency": lambda _, value: checked_concurrency(value),
@@ -648,10 +650,7 @@ def _refuse_many(source: object) -> None:
     """Several files, which `upload_many` takes."""
     several = isinstance(source, list | tuple | Set | MappingView) or _is_column(source)
     if hasattr(source, "itertuples") or (several and any(map(_is_path, cast("Any", source)))):
-        raise UsageError(
-            f"upload takes one file, not a {type(source).__name__}; for several there is "
-            "upload_many(client, ...)."
-        )
+        raise UsageError(f"upload takes one file, not a {type(source).__name__}. {_MANY}")
 
 
 def _is_column(source: object) -> bool:
@@ -715,7 +714,12 @@ def _opened(
     if found is not None:
         return as_source(found, name=name)
     if isinstance(content, str | os.PathLike):
-        return FileSource.at(content)
+        try:
+            return FileSource.at(content)
+        except UsageError as error:
+            if os.path.isdir(content) or has_magic(os.fsdecode(content)):
+                raise UsageError(f"{error} {_MANY}") from None
+            raise
     opened = as_source(content, name=name)
     return _not_at_its_end(opened, name or _kind(content))
 

@@ -202,7 +202,7 @@ def test_a_filesystem_that_gives_all_for_a_range_is_refused(
 def test_a_file_address_is_the_file(client: CogniteClient, cdf: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "a b#1.bin"
     path.write_bytes(b"x")
-    for given in (f"file://{path}", path.as_uri(), UPath(path)):
+    for given in (f"file://{path}", f"file:{path}", path.as_uri(), UPath(path)):
         upload = client.files.start_upload(given)
         assert upload.result().name == "a b#1.bin"
         assert upload.path == str(path)

@@ -165,6 +165,16 @@ def test_a_file_object_is_taken_from_its_position(client: CogniteClient, cdf: Em
     assert cdf.content(uploaded.id) == b"content"
 
 
+@pytest.mark.parametrize("many", ["", "/", "*.bin", "[ab].bin"])
+def test_a_folder_or_a_pattern_leads_to_upload_many(
+    cdf: Emulator, client: CogniteClient, tmp_path: Path, many: str
+) -> None:
+    (tmp_path / "a.bin").write_bytes(b"x")
+    with pytest.raises(UsageError, match="upload_many"):
+        client.files.upload(f"{tmp_path}/{many}" if many else tmp_path)
+    assert not cdf.requests()
+
+
 @pytest.mark.parametrize(
     ("content", "fields", "said"),
     [
