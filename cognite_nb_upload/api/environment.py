@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
 from cognite_nb_upload.api.values import (
+    IN_BROWSER,
     checked_cluster,
     checked_project,
     checked_tenant,
@@ -31,7 +32,6 @@ FLOWS: Final = ("client_credentials", "interactive", "device_code", "token")
 # write into its `.env`: TOOLKIT_CLIENT_ENTRA_ID in the `constants.py` of cognite-toolkit.
 TOOLKIT_CLIENT: Final = "fb9d503b-ac25-44c7-a75d-8fbcd3a206bd"
 _CDF_TOKEN_URL: Final = "https://auth.cognite.com/oauth2/token"  # noqa: S105 # an address
-_IN_BROWSER: Final = "fusion.cognite.com"
 _TOKENS: Final = frozenset({"CDF_TOKEN", "COGNITE_TOKEN"})
 _MAY_HAVE_SPACES: Final = frozenset({"IDP_CLIENT_SECRET", "IDP_SCOPES", "IDP_AUDIENCE"})
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
@@ -147,15 +147,26 @@ def settings_of(env: Variables, cache: Cache = False) -> dict[str, Any]:
         checked_project(project, "COGNITE_PROJECT" if hosted else "CDF_PROJECT")
     missing = [] if project else ["CDF_PROJECT"]
     missing += [] if base_url else ["CDF_CLUSTER (or CDF_URL)"]
-    credentials = (
-        Token(lambda: env["COGNITE_TOKEN"]) if hosted else credentials_of(env, missing, cache)
-    )
+    credentials = _token(env, "COGNITE_TOKEN") if hosted else credentials_of(env, missing, cache)
     if missing or credentials is None:
         raise _missing(env, missing).hint(
             "Or give the settings: CogniteClient(ClientConfig(...)), or an official client: "
             "CogniteClient.from_sdk(client)."
         )
     return {"project": project, "base_url": base_url, "credentials": credentials}
+
+
+def _token(env: Variables, name: str) -> Token:
+    """Read at every request: a program may renew it, and may remove it."""
+
+    def read() -> str:
+        try:
+            return env[name]
+        except KeyError:
+            gone = f"{name} is no longer in the environment; set it again."
+            raise ConfigError(gone) from None
+
+    return Token(read)
 
 
 def _missing(env: Variables, missing: list[str]) -> ConfigError:
@@ -174,7 +185,7 @@ def credentials_of(env: Variables, missing: list[str], cache: Cache) -> Credenti
         if not env.get("CDF_TOKEN"):
             missing.append("CDF_TOKEN")
             return None
-        return Token(lambda: env["CDF_TOKEN"])
+        return _token(env, "CDF_TOKEN")
     if flow == "device_code":
         return _device_code(env, provider, missing, cache)
     if flow == "interactive":
@@ -312,7 +323,7 @@ def checked_root(url: object, name: str) -> str:
     host = host_of(found)
     if host in ("http", "https"):  # https://https://host
         raise ConfigError(f"{name} {redacted(found)!r} has its https twice; give https://host.")
-    if host == _IN_BROWSER or host.endswith(f".{_IN_BROWSER}"):
+    if host == IN_BROWSER or host.endswith(f".{IN_BROWSER}"):
         raise ConfigError(
             f"{name} {redacted(found)!r} is a page for people; the API is at "
             "https://<cluster>.cognitedata.com."

@@ -58,6 +58,19 @@ def test_what_is_inside_is_refused_by_the_variable(
     assert "nted" not in str(refused.value)
 
 
+@pytest.mark.parametrize("hosted", [False, True])
+def test_a_token_that_leaves_the_environment_is_named(cdf: Emulator, hosted: bool) -> None:
+    env, name = env_of(cdf), "CDF_TOKEN"
+    if hosted:
+        name = "COGNITE_TOKEN"
+        env = {"COGNITE_PROJECT": cdf.project, "COGNITE_BASE_URL": cdf.base_url, name: cdf.token}
+    with CogniteClient.from_env(env) as client:
+        client.files.upload(b"a", name="a.bin")
+        del env[name]
+        with pytest.raises(ConfigError, match=f"^{name} is no longer in the environment"):
+            client.files.upload(b"b", name="b.bin")
+
+
 def test_what_is_empty_but_for_spaces_is_missing(cdf: Emulator) -> None:
     with pytest.raises(ConfigError, match=r"Missing in the environment: CDF_PROJECT\."):
         ClientConfig.from_env(env_of(cdf, CDF_PROJECT=" \n"))
@@ -75,6 +88,8 @@ def test_what_is_empty_but_for_spaces_is_missing(cdf: Emulator) -> None:
         ("https://api.example", "for an address of another form use CDF_URL"),
         ("localhost:8000", "for an address of another form use CDF_URL"),
         ("west_europe", "for an address of another form use CDF_URL"),
+        ("fusion.cognite.com", "for an address of another form use CDF_URL"),
+        ("acme.fusion.cognite.com", "for an address of another form use CDF_URL"),
     ],
 )
 def test_an_address_as_the_cluster_is_told_at_once(cluster: str, said: str) -> None:
