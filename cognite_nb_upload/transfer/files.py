@@ -74,8 +74,8 @@ from cognite_nb_upload.transfer.work import UploadTask
 Uploadable = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Source
 
 
-# Of the keywords of `upload`, those that say how it is sent.
 _MANY: Final = "Several files, a folder or a pattern go by upload_many(client, ...)."
+# Of the keywords of `upload`, those that say how it is sent.
 _READ_OPTION: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "part_size": as_size,
     "max_concurrency": lambda _, value: checked_concurrency(value),
