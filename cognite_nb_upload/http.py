@@ -200,7 +200,8 @@ def _url_of(text: str) -> httpx.URL:
     """The URL; an empty one where it is none that a connection can be made to."""
     try:
         url = httpx.URL(text)
-        return url if url.host and (url.port or 0) <= _MOST_PORT else httpx.URL()
+        named = url.host and (url.port or 0) <= _MOST_PORT and ".." not in url.host
+        return url if named and not url.host.startswith(".") else httpx.URL()
     except (httpx.InvalidURL, UnicodeError):  # the second: a host that is no name (`xn--a`)
         return httpx.URL()
 

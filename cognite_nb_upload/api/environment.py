@@ -328,6 +328,8 @@ def checked_root(url: object, name: str) -> str:
             f"{name} {redacted(found)!r} is a page for people; the API is at "
             "https://<cluster>.cognitedata.com."
         )
-    if "?" in found or "#" in found or "/api/v1" in found:
+    path = found.partition("://")[2].partition("/")[2]  # one of a proxy is part of the address
+    is_cdf = host.endswith(".cognitedata.com")
+    if "?" in found or "#" in found or "/api/v1" in found or (path and is_cdf):
         raise ConfigError(f"{name} {redacted(found)!r} goes on after the host; give https://host.")
     return found

@@ -17,6 +17,7 @@ from cognite_nb_upload.errors import ConfigError
 _QUOTES: Final = frozenset("\"'")
 _CLUSTER: Final = re.compile(r"(?i)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _DOMAIN: Final = ".cognitedata.com"
+_END: Final = re.compile(r"(\.cognitedata(\.com)?)+$")
 IN_BROWSER: Final = "fusion.cognite.com"
 # Microsoft's addresses, which are the same for every tenant: no discovery is needed.
 ENTRA_HOST: Final = "login.microsoftonline.com"
@@ -159,7 +160,7 @@ def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "bas
     word = cleaned(name, cluster)
     host = re.sub(r"(?i)^[a-z]+://", "", word).partition("/")[0].partition(":")[0]
     host = host.rstrip(".").lower()
-    short = host.removesuffix(_DOMAIN).removesuffix(_DOMAIN.removesuffix(".com"))
+    short = _END.sub("", host)
     is_page = short == IN_BROWSER or short.endswith(f".{IN_BROWSER}")
     if _CLUSTER.fullmatch(short) and short != _DOMAIN.lstrip(".") and not is_page:
         if short == word.lower():

@@ -7,11 +7,11 @@ and text where text belongs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
@@ -86,8 +86,8 @@ def kept_names(keep: Keep) -> set[str]:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, _BY_NAME, n=1)
-    question = f"; did you mean {near[0]!r}?" if near else "."
+    near = nearest(name, KNOWN)
+    question = f"; did you mean {near!r}?" if near else "."
     return (
         f"The column {name!r} is no field of a file{question} Rename or drop it, or keep it with "
         f"keep=[{name!r}]."

@@ -7,7 +7,6 @@ a row says is JSON from here on, as the job's record keeps it.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from numbers import Real
 from typing import Any, Final
 
 from cognite_nb_upload.batch.columns import OVERWRITE, PATH, RESULT, Keep, kept_names
+from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.errors import InvalidMetadata, UsageError
 from cognite_nb_upload.models import NodeId, guess_mime_type
@@ -136,8 +136,8 @@ class NodeColumns:
     def _unknown(self, name: str) -> str:
         if name in INSTEAD:
             return f"{name} is a field of classic files; of files in a space it is {INSTEAD[name]}."
-        near = difflib.get_close_matches(name, [*self.view.properties, PATH, EXTERNAL_ID], n=1)
-        question = f"; did you mean {near[0]!r}?" if near else "."
+        near = nearest(name, [*self.view.properties, PATH, EXTERNAL_ID])
+        question = f"; did you mean {near!r}?" if near else "."
         return (
             f"{name!r} is no property of the view {self.view.id}{question} Rename or drop it, or "
             f"keep the column with keep=[{name!r}]."

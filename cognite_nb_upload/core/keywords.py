@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,11 +80,9 @@ def _shape(function: Callable[..., Any], signature: inspect.Signature) -> Callab
 
 
 def _unknown(call: str, wrong: Collection[str], known: Collection[str]) -> str:
-    from difflib import get_close_matches  # only a typing mistake pays for loading it
-
     said = []
     for name in sorted(wrong):
-        near = get_close_matches(name, sorted(known), 1)
-        todo = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}."
+        near = nearest(name, known)
+        todo = f"did you mean {near!r}?" if near else f"it takes {', '.join(sorted(known))}."
         said.append(f"{call} takes no {name!r}; {todo}")
     return " ".join(said)

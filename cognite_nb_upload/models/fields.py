@@ -13,6 +13,7 @@ from datetime import date, datetime
 from numbers import Real
 from typing import Any, Final
 
+from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.core.numbers import whole
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models.geo import GeoLocation
@@ -347,10 +348,8 @@ def short(value: object) -> str:
 
 
 def _unknown(field: str) -> str:
-    from difflib import get_close_matches  # only a typing mistake pays for loading it
-
-    near = get_close_matches(field, _CHECKS, 1)
-    todo = f"did you mean {near[0]}?" if near else f"it takes {', '.join(_CHECKS)}."
+    near = nearest(field, _CHECKS)
+    todo = f"did you mean {near}?" if near else f"it takes {', '.join(_CHECKS)}."
     return f"{field} is no field of a file; {todo}"
 
 

@@ -11,9 +11,9 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
-from difflib import get_close_matches
 from typing import Any, Final
 
+from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.errors import InvalidMetadata, UsageError
 from cognite_nb_upload.models.fields import in_order, normalised
 from cognite_nb_upload.models.ids import as_node_id
@@ -110,8 +110,8 @@ def relations(view: View, properties: Mapping[str, Any]) -> list[tuple[str, dict
 def _property(view: View, name: str) -> ViewProperty:
     prop = view.properties.get(name)
     if prop is None:
-        near = get_close_matches(name, view.properties, 1)
-        todo = f"did you mean {near[0]}?" if near else f"it has {', '.join(view.properties)}."
+        near = nearest(name, view.properties)
+        todo = f"did you mean {near}?" if near else f"it has {', '.join(view.properties)}."
         raise UsageError(f"{name} is no property of the view {view.id}; {todo}")
     return prop
 

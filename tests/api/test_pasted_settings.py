@@ -85,6 +85,7 @@ def test_what_is_empty_but_for_spaces_is_missing(cdf: Emulator) -> None:
         ("https://westeurope-1.cognitedata.com/", "use 'westeurope-1'"),
         ("westeurope-1.cognitedata.com", "use 'westeurope-1'"),
         ("WestEurope-1.CogniteData.com/api/v1", "use 'westeurope-1'"),
+        ("westeurope-1.cognitedata.com.cognitedata.com", "use 'westeurope-1'"),
         ("https://api.example", "for an address of another form use CDF_URL"),
         ("localhost:8000", "for an address of another form use CDF_URL"),
         ("west_europe", "for an address of another form use CDF_URL"),
@@ -112,6 +113,10 @@ def test_a_clusters_name_makes_the_address(cluster: str) -> None:
         ("https://api.cognitedata.com?x=planted", "goes on after the host"),
         ("http://api.cognitedata.com", "is not encrypted"),
         ("https://xn--a", "is not of the form https://host"),
+        ("https://api..com", "is not of the form https://host"),
+        ("https://.cognitedata.com", "is not of the form https://host"),
+        ("https://api.cognitedata.com/api", "goes on after the host"),
+        ("https://api.CogniteData.com/api/", "goes on after the host"),
         ("https://api.cognitedata.com:99999", "is not of the form https://host"),
     ],
 )

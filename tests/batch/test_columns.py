@@ -105,6 +105,19 @@ def test_a_column_that_is_no_field_is_refused_by_name_unless_it_is_kept(
     assert list(many(frame, keep=True)["mine"]) == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("column", "nearest"),
+    [("NAME", "name"), ("External_ID", "external_id"), ("ASSETIDS", "asset_ids"),
+     ("Data Set Id", "data_set_id")],
+)  # fmt: skip
+def test_case_and_underscores_of_a_column_do_not_hide_what_is_meant(
+    many: Many, folder: Path, column: str, nearest: str
+) -> None:
+    frame = pd.DataFrame({"path": [folder / "f0.bin"], column: ["7"]})
+    with pytest.raises(UsageError, match=f"{column!r} is no field.*did you mean {nearest!r}"):
+        many(frame)
+
+
 def test_a_field_that_is_named_twice_is_refused(many: Many, folder: Path) -> None:
     frame = pd.DataFrame({"path": [folder / "f0.bin"], "dataSetId": [7], "data_set_id": [7]})
     with pytest.raises(UsageError, match="are the same field"):

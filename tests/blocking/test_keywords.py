@@ -113,6 +113,9 @@ def test_tab_offers_the_keywords_in_a_cell(tmp_path: Path) -> None:
         ("dryrun", "dry_run"),
         ("overwrit", "overwrite"),
         ("externalid", "external_id"),
+        ("assetIds", "asset_ids"),
+        ("partSize", "part_size"),
+        ("NAME", "name"),
     ],
 )
 def test_a_misspelt_keyword_is_answered_with_the_nearest_of_all(
