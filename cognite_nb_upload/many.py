@@ -110,7 +110,8 @@ def update_many(client: object, frame: pd.DataFrame, *, keep: Keep = ()) -> pd.D
         keep: columns that are no fields.
 
     Raises:
-        UsageError: a row names no file, or a cell cannot be read; nothing was sent.
+        UsageError: a row names no file, a cell cannot be read, or no column is one that can be
+            set; nothing was sent.
     """
     return background.call(lambda: as_async_client(client).files.update_many(frame, keep=keep))
 

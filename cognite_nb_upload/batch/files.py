@@ -84,7 +84,8 @@ class AsyncManyFiles(AsyncFiles):
             The files as CDF has them then, as `manifest` shows them.
 
         Raises:
-            UsageError: a row names no file, or a cell cannot be read; nothing was sent.
+            UsageError: a row names no file, a cell cannot be read, or no column is one that can be
+                set; nothing was sent.
         """
         changes = await to_thread.run_sync(changes_of_frame, frame, keep)
         await self._put_ids([fields for _, fields in changes])

@@ -43,7 +43,8 @@ def changes_of_frame(frame: pd.DataFrame, keep: Keep = ()) -> list[Change]:
     """Which file each row means, and which fields it sets.
 
     Raises:
-        UsageError: a row names no file, or a cell cannot be read; every bad row is named.
+        UsageError: a row names no file, or a cell cannot be read; every bad row is named. Or no
+            column is one that can be set.
     """
     columns = fields_of_columns(frame.columns, keep)
     for name in ("path", "overwrite"):
@@ -64,6 +65,12 @@ def changes_of_frame(frame: pd.DataFrame, keep: Keep = ()) -> list[Change]:
             wrong.append(f"row {no}: {error}")
     if wrong:
         raise UsageError(" ".join(wrong))
+    says = readers.keys() - (set() if "id" in frame.columns else {"external_id"})
+    if found and not says:
+        raise UsageError(
+            "No column of the table says what is to be set; a file's name, node and what else only "
+            "CDF tells are left as they are."
+        )
     return found
 
 

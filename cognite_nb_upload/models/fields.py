@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cognite_nb_upload.core.nearest import nearest
 from cognite_nb_upload.core.numbers import whole
+from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models.geo import GeoLocation
 from cognite_nb_upload.models.ids import Label
@@ -89,6 +90,8 @@ def _text(most: int, then: Check | None = None) -> Check:
 def _not_empty(field: str, value: str) -> str:
     if not value:
         raise UsageError(f"{field} is empty; CDF takes 1 to 256 characters.")
+    if not trimmed(value):  # nobody would find the file by it
+        raise UsageError(f"{field} is {short(value)}, which shows nothing; give one to read.")
     return _without_nul(field, value)
 
 

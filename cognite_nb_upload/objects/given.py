@@ -125,6 +125,11 @@ def own_path(path: str | os.PathLike[str], what: str) -> Path:
         raise UsageError(f"{what} is written to a path, which is empty; '.' is this folder.")
     if "\0" in text:
         raise UsageError(f"{text!r} holds a NUL, which no file's path has.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        strange = ascii(text[error.start])
+        raise UsageError(f"{text!a} holds {strange}, which no file's path has.") from None
     local = path_in(text) if is_address(path) else None
     if local is None and (address := shown_address(path)):
         raise UsageError(f"{what} is written to a file on this machine, not to {address}.")

@@ -38,13 +38,14 @@ from cognite_nb_upload.errors import (
     UsageError,
     VerifyError,
 )
+from cognite_nb_upload.models.fields import short
 from cognite_nb_upload.objects.given import own_path
 from cognite_nb_upload.process import Home
 from cognite_nb_upload.say import say
 from cognite_nb_upload.store.download import ObjectReader, Span, StoredObject
 from cognite_nb_upload.text import plain
 from cognite_nb_upload.transfer.leaving import wait_for
-from cognite_nb_upload.transfer.partial import PartialFile, Wanted, safe_name
+from cognite_nb_upload.transfer.partial import PartialFile, Wanted, is_too_long, safe_name
 
 # The record is written this often, in seconds: what a killed kernel loses at most.
 _SAVE_S: Final = 2.0
@@ -353,9 +354,14 @@ def target_path(path: str | os.PathLike[str]) -> Path:
     """Where to download to, whatever the current folder becomes.
 
     Raises:
-        UsageError: it is to be a folder that is not there, or is no path on this machine.
+        UsageError: it is to be a folder that is not there, is too long, or is no path on this
+            machine.
     """
     found = own_path(path, "A download")
-    if str(path).endswith(("/", os.sep)) and not found.is_dir():
+    if os.path.isdir(found):
+        return found
+    if str(path).endswith(("/", os.sep)):
         raise UsageError(f"There is no folder {found}.")
+    if is_too_long(found):
+        raise UsageError(f"{short(found.name)} is too long for a file's name; give a shorter one.")
     return found

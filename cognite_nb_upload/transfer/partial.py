@@ -7,6 +7,7 @@ a part file of another size begins again. One download writes to a part file at 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -244,6 +245,15 @@ def _is_at(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except FileNotFoundError:
         return False
+
+
+def is_too_long(path: Path) -> bool:
+    """True where no file can have this path, or its part file and the record of it cannot."""
+    try:
+        os.stat(path.with_name(f"{path.name}{_SUFFIX}.json"))
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
 
 
 def safe_name(name: str, instead: str) -> str:

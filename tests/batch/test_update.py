@@ -108,6 +108,17 @@ def test_a_row_that_names_no_file_is_told(client: CogniteClient) -> None:
         update_many(client, pd.DataFrame({"id": [7, None], "source": ["a", "b"]}))
 
 
+@pytest.mark.parametrize("column", ["instanceId", "name", "uploaded"])
+def test_a_table_that_sets_nothing_is_told(
+    cdf: Emulator, client: CogniteClient, column: str
+) -> None:
+    with pytest.raises(UsageError, match="No column of the table says what is to be set"):
+        update_many(client, pd.DataFrame({"id": [7], column: ["x"]}))
+    with pytest.raises(UsageError, match="No column of the table says what is to be set"):
+        update_many(client, pd.DataFrame({"external_id": ["a"]}))
+    assert not cdf.requests()
+
+
 @pytest.mark.parametrize("by_async", [False, True])
 def test_a_function_is_called_for_each_file_and_its_failure_is_a_note(
     cdf: Emulator, many: Many, folder: Path, by_async: bool

@@ -319,6 +319,23 @@ def test_a_name_from_cdf_leads_nowhere_else(name: str, safe: str, tmp_path: Path
     assert (tmp_path / found).resolve().parent == tmp_path
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("a\ud800.las", r"a\\ud800.las' holds '\\ud800', which no file's path has"),
+     ("x" * 250, "'x+…x+' is too long for a file's name"),
+     ("x" * 300, "'x+…x+' is too long for a file's name"),
+     ("x" * 300 + "/", "There is no folder ")],
+    ids=["surrogate", "part", "name", "folder"],
+)  # fmt: skip
+def test_a_path_that_no_file_can_have_is_told_before_anything_is_sent(
+    linked: CogniteClient, blob: Blob, name: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        linked.files.download(f"{tmp_path}/{name}", id=1)
+    assert not list(tmp_path.iterdir())
+    assert not blob.seen
+
+
 @pytest.mark.parametrize("name", ["ø" * 250 + ".las", "x" * 300, "x." + "y" * 300])
 def test_a_long_name_is_cut_and_keeps_its_end(name: str, tmp_path: Path) -> None:
     found = safe_name(name, "file-1")

@@ -221,6 +221,8 @@ def test_any_time_of_a_file_is_one_that_cdf_can_have(ns: int, held: datetime):
 EDGES = [
     ("name", "x" * 256, "x" * 257, "name has 257 characters; CDF takes at most 256."),
     ("name", "ø" * 256, "", "name is empty; CDF takes 1 to 256 characters."),
+    ("name", " a\u200b", " \n", "name is ' \\n', which shows nothing; give one to read."),
+    ("name", "\u2800", "\u200b", "name is '\\u200b', which shows nothing; give one to read."),
     ("external_id", "x" * 255, "x" * 300, "external_id has 300 characters; CDF takes at most 255."),
     ("external_id", " ", "", "external_id is empty; leave it out, or give a name that no other"),
     ("source", "x" * 128, "x" * 129, "source has 129 characters; CDF takes at most 128."),
