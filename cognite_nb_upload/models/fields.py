@@ -9,6 +9,7 @@ that seems to be a time in seconds or a day, and for NUL in what is a name or a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set, Sized
+from contextlib import suppress
 from datetime import date, datetime
 from numbers import Real
 from typing import Any, Final
@@ -31,6 +32,12 @@ _MOST_LABELS: Final = 10
 _MOST_EXTERNAL_ID: Final = 255
 # Seconds since 1970 of a time from 1973 to 2286; as milliseconds, from 2 January to 26 April 1970.
 _SECONDS: Final = (10**8, 10**10)
+_UNITS: Final = (
+    ("seconds", "{} * 1000", 1),
+    ("milliseconds", "{}", 10**3),
+    ("microseconds", "{} // 1000", 10**6),
+    ("nanoseconds", "{} // 1_000_000", 10**9),
+)
 # A day written as a number, and a spreadsheet's, which counts days from 1900 (1970 to 2100). As
 # milliseconds, both are in the first hours of 1970.
 _DAYS: Final = (19700101, 99991231)
@@ -218,9 +225,24 @@ def _time(field: str, value: object) -> datetime:
     try:
         return from_ms(ms)
     except OverflowError:
-        raise UsageError(
-            f"{field} is {short(ms)}, beyond the year 9999: give milliseconds since 1970."
-        ) from None
+        raise beyond(field, ms) from None
+
+
+def beyond(field: str, ms: int) -> UsageError:
+    """What is wrong with a number that is no time up to the year 9999 in milliseconds."""
+    unit, into_ms = _unit_of(ms)
+    todo = f"; it seems to be in {unit}: use {into_ms.format('value')}" if unit else ""
+    return UsageError(
+        f"{field} is {short(ms)}, beyond the year 9999: give milliseconds since 1970{todo}."
+    )
+
+
+def _unit_of(number: int) -> tuple[str, str]:
+    """The unit in which a number is a time from 1973 to 2286, and how it becomes milliseconds."""
+    for unit, into_ms, a_second in _UNITS:
+        if _SECONDS[0] * a_second <= number < _SECONDS[1] * a_second:
+            return unit, into_ms
+    return "", ""
 
 
 def _datetime_ms(field: str, value: datetime) -> int:
@@ -241,7 +263,7 @@ def _datetime_ms(field: str, value: datetime) -> int:
 
 def _int_ms(field: str, value: object) -> int:
     refuse_seconds(field, value)
-    refuse_written_days(field, value)
+    refuse_days(field, value)
     number = whole(value)
     if number is None:
         raise UsageError(
@@ -265,31 +287,18 @@ def refuse_seconds(field: str, value: Any) -> None:
 
 
 def refuse_days(field: str, value: Any) -> None:
-    """See that a number in a table is no day, as pandas reads 20240131 and spreadsheets count them.
+    """See that a number is no day, as pandas reads 20240131 and spreadsheets count them.
 
     Raises:
         UsageError: it is; as milliseconds it would be a time in the first hours of 1970.
     """
-    refuse_written_days(field, value)
-    if _is_number(value) and _SERIALS[0] <= value <= _SERIALS[1]:
-        raise _seems_a_day(field, value)
-
-
-def refuse_written_days(field: str, value: Any) -> None:
-    """See that a number is no day written as 20240131.
-
-    Raises:
-        UsageError: it is; as milliseconds it would be a time in the first hours of 1970.
-    """
-    if _is_number(value) and _DAYS[0] <= value <= _DAYS[1] and _is_day(value):
-        raise _seems_a_day(field, value)
-
-
-def _seems_a_day(field: str, value: object) -> UsageError:
-    return UsageError(
-        f"{field} is {short(value)}, which seems to be a day, and a number is milliseconds since "
-        "1970: use a datetime, or text such as '2024-01-31' in a table."
-    )
+    if _is_number(value) and (
+        (_DAYS[0] <= value <= _DAYS[1] and _is_day(value)) or _SERIALS[0] <= value <= _SERIALS[1]
+    ):
+        raise UsageError(
+            f"{field} is {short(value)}, which seems to be a day, and a number is milliseconds "
+            "since 1970: use a datetime, or text such as '2024-01-31' in a table."
+        )
 
 
 def _is_number(value: object) -> bool:
@@ -308,12 +317,27 @@ def _into_time(value: object) -> str:
     if isinstance(value, float):
         return ": leave it out" if value != value else ": use int(value)"
     if isinstance(value, str):
-        return ": use datetime.fromisoformat(value)"
+        return _text_into_time(value)
     if isinstance(value, date):
         return ": use datetime(value.year, value.month, value.day, tzinfo=UTC)"
     if _kind(value) == "datetime64":
         return ": use pandas.Timestamp(value, tz='UTC')"
     return ": use value.to_timestamp()" if _kind(value) == "Period" else ""
+
+
+def _text_into_time(text: str) -> str:
+    digits = text.strip()
+    if not digits:
+        return ": leave it out"
+    if digits.isdecimal() and len(digits) > len("20240131"):  # fromisoformat may take it for a year
+        _, into_ms = _unit_of(int(digits[:30]))
+        if into_ms:
+            return f": use {into_ms.format('int(value)')}"
+    else:
+        with suppress(ValueError):
+            zone = "" if datetime.fromisoformat(text).tzinfo else ".astimezone() for local time"
+            return f": use datetime.fromisoformat(value){zone}"
+    return ", such as datetime.fromisoformat('2024-01-31T12:00:00+00:00')"
 
 
 def _list(field: str, value: object, example: str, most: int) -> list[Any]:

@@ -21,13 +21,14 @@ from typing import Any, Final, cast
 from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import FIELDS, TIMES, GeoLocation, Label
-from cognite_nb_upload.models.fields import refuse_days, refuse_seconds, short
+from cognite_nb_upload.models.fields import beyond, refuse_days, refuse_seconds, short
 from cognite_nb_upload.models.wire import camel, from_ms
 
 Pair = tuple[str, str]
 
 _CAMEL: Final = {camel(field): field for field in FIELDS}
 _HEADS: Final = ({"key", "value"}, {"name", "value"}, {"field", "value"})
+_MOST_DIGITS: Final = 100  # far beyond any time; Python reads no number of thousands
 _DELIMITERS: Final = ("\t", ";", ",", "=", ":")
 
 
@@ -298,10 +299,15 @@ def moment_of(value: object) -> datetime:
         # 20240131 is a day; what is longer than a day and has digits alone is milliseconds.
         digits = text.removesuffix(".0")
         if digits.isdecimal() and len(digits) > len("20240131"):
-            refuse_seconds("The time", int(digits))
-            value = int(digits)
+            value = int(digits[:_MOST_DIGITS])
+            refuse_seconds("The time", value)
         else:
-            value = datetime.fromisoformat(re.sub(r"(?<=\d) ?(UTC|GMT)$", "+00:00", text))
+            try:
+                value = datetime.fromisoformat(re.sub(r"(?<=\d) ?(UTC|GMT)$", "+00:00", text))
+            except ValueError:
+                raise UsageError(
+                    f"{short(value)} is no time such as 2024-01-31T12:00:00+00:00."
+                ) from None
     elif hasattr(value, "to_timestamp"):  # pandas' Period
         value = value.to_timestamp()
     elif type(value).__name__ == "datetime64":
@@ -311,7 +317,10 @@ def moment_of(value: object) -> datetime:
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
-        value = from_ms(whole(value))
+        try:
+            value = from_ms(number := whole(value))
+        except OverflowError:
+            raise beyond("The time", number) from None
     return value if value.utcoffset() is not None else value.astimezone()
 
 

@@ -101,6 +101,25 @@ def test_a_day_as_a_number_is_no_time_in_1970(many: Many, folder: Path, day: Any
     assert "seems to be a day" in result["error"][0]
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (1704110400000000000, "in nanoseconds: use value // 1_000_000"),
+        ("1704110400000000000", "in nanoseconds: use value // 1_000_000"),
+        ("1704110400000000", "in microseconds: use value // 1000"),
+        ("now", "'now' is no time such as 2024-01-31T12:00:00"),
+        ("45322", "'45322' is no time such as"),
+        ("1" * 5000, "beyond the year 9999"),
+    ],
+)
+def test_a_cell_that_is_no_time_says_what_is_one(
+    many: Many, folder: Path, cell: Any, said: str
+) -> None:
+    result = many(of_cells(folder, "source_created_time", cell), dry_run=True)
+    assert list(result["status"]) == ["invalid", "waiting"]
+    assert said in result["error"][0]
+
+
 def test_a_manifest_goes_through_a_csv_file(
     cdf: Emulator, client: CogniteClient, folder: Path, tmp_path: Path
 ) -> None:

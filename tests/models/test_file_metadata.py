@@ -175,7 +175,8 @@ def test_a_time_in_any_zone_is_the_same_moment():
 def test_milliseconds_come_back_exactly(ms: int):
     held = FileMetadata.from_cdf({"name": "x", "sourceModifiedTime": ms})
     assert held.to_cdf()["sourceModifiedTime"] == ms
-    if ms < 19_700_101 or ms >= 10**10:  # no day, and no time in seconds
+    # no day, as a spreadsheet counts them or in digits, and no time in seconds
+    if ms < 25_569 or 73_415 < ms < 19_700_101 or ms >= 10**10:
         assert FileMetadata.of(name="x", source_modified_time=ms) == held
 
 
@@ -192,6 +193,33 @@ def test_a_time_in_seconds_is_not_taken_for_a_day_in_1970(seconds: float):
         FileMetadata.of(name="x", source_modified_time=seconds)
     in_1970 = datetime.fromtimestamp(1_704_067_200 / 1000, UTC)  # said so that nobody is mistaken
     assert FileMetadata.of(name="x", source_modified_time=in_1970).source_modified_time == in_1970
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1704110400000", "1704110400", "1704110400000000", "1704110400000000000", " 1704110400000 ",
+        "2024-01-01T12:00:00Z", "2024-01-01T12:00:00+00:00", "2024-01-01", "20240101",
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_time_as_text_makes_a_time_of_that_very_text(value: str):
+    with pytest.raises(InvalidMetadata, match=r"not str: use .") as refused:
+        FileMetadata.of(name="x", source_created_time=value)
+    code = str(refused.value).partition(": use ")[2].removesuffix(".").partition(" for ")[0]
+    made = eval(code, {"value": value, "datetime": datetime})
+    held = FileMetadata.of(name="x", source_created_time=made).source_created_time
+    assert held is not None
+    assert abs(held - datetime(2024, 1, 1, 12, tzinfo=UTC)) < timedelta(days=2)
+
+
+@pytest.mark.parametrize(
+    "value", ["now", "45292", "2024", "1" * 5000, "12345678901", " 2024-01-01"]
+)
+def test_text_that_is_no_time_is_told_what_a_time_looks_like(value: str):
+    with pytest.raises(InvalidMetadata, match=r"not str, such as datetime\.fromisoformat"):
+        FileMetadata.of(name="x", source_created_time=value)
+    with pytest.raises(InvalidMetadata, match="not str: leave it out"):
+        FileMetadata.of(name="x", source_created_time="")
 
 
 @given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))
@@ -307,7 +335,15 @@ WRONG = [
         "2024-01-01",
         "is a datetime or a whole number of milliseconds, not str",
     ),
-    ("source_created_time", NOON_MS * 10**6, "beyond the year 9999: give milliseconds since 1970."),
+    ("source_created_time", 45292, "seems to be a day"),
+    ("source_created_time", 10**15, "beyond the year 9999: give milliseconds since 1970; it seems"),
+    ("source_created_time", 10**17 - 1, "the year 9999: give milliseconds since 1970."),
+    (
+        "source_created_time",
+        NOON_MS * 10**6,
+        "beyond the year 9999: give milliseconds since 1970; it seems to be in nanoseconds: use "
+        "value // 1_000_000.",
+    ),
     ("geo_location", 3, "geo_location: CDF takes a GeoJSON Feature or geometry, not int."),
     ("mimetype", "a/b", "mimetype is no field of a file; did you mean mime_type?"),
     ("colour", "red", "colour is no field of a file; it takes name, external_id"),

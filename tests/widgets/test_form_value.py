@@ -235,7 +235,7 @@ def test_a_time_without_a_zone_is_local_time(form: MetadataForm) -> None:
         ({"size": 7, "path": "/a"}, "None of its names is a field"),
         ({"name": "a", "data_set_id": 7.5}, "7.5 is no whole number"),
         ({"name": "a", "data_set_id": "seven"}, "data_set_id: 'seven' is no whole number"),
-        ({"name": "a", "source_created_time": "yesterday"}, "source_created_time cannot be read"),
+        ({"name": "a", "source_created_time": "yesterday"}, "created_time: .yesterday. is no time"),
         ({"name": "a", "geo_location": "{"}, "not GeoJSON"),
         ({"name": "a", "metadata": 7}, "not int"),
         ("a.segy", "not str"),
