@@ -34,7 +34,7 @@ from cognite_nb_upload.batch.batch import Batch
 from cognite_nb_upload.batch.files import AsyncManyFiles
 from cognite_nb_upload.batch.options import MANY_DEFAULTS, ManyFields
 from cognite_nb_upload.client import AsyncCogniteClient
-from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.core.keywords import keywords_of, own_keywords
 from cognite_nb_upload.core.numbers import as_flag
 from cognite_nb_upload.core.secret import NotPickled
 from cognite_nb_upload.models import FIELDS, NodeIdLike
@@ -190,6 +190,7 @@ class Files(_Face[AsyncManyFiles]):
         """The frame that `start_many` would begin with: every bad row told, nothing sent."""
         return self._twin.check_many(files, **how)
 
+    @own_keywords
     def resume_upload(
         self,
         upload_id: str,
@@ -199,6 +200,7 @@ class Files(_Face[AsyncManyFiles]):
         """Go on with an unfinished upload, and wait; as `AsyncFiles.resume_upload`."""
         return self._twin.resume_upload(upload_id, content, storage_options).finish()
 
+    @own_keywords
     def start_download(
         self,
         path: str | os.PathLike[str],
@@ -214,6 +216,7 @@ class Files(_Face[AsyncManyFiles]):
             path, id, external_id, instance_id, resume=resume, max_concurrency=max_concurrency
         )
 
+    @own_keywords
     def download(
         self,
         path: str | os.PathLike[str],

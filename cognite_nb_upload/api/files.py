@@ -22,6 +22,7 @@ from cognite_nb_upload.api.rpc import Rpc, Unanswered
 from cognite_nb_upload.api.session import FileMultipartUploadSession, Opening, OpenUpload
 from cognite_nb_upload.core.cancel import CancelToken
 from cognite_nb_upload.core.feed import Feed
+from cognite_nb_upload.core.keywords import own_keywords
 from cognite_nb_upload.core.numbers import as_flag, whole
 from cognite_nb_upload.core.plan import checked_part_count
 from cognite_nb_upload.core.secret import NotPickled, Secret
@@ -439,6 +440,7 @@ class FileEndpoints(NotPickled):
 
     # --- looking up -------------------------------------------------------------------------
 
+    @own_keywords
     async def retrieve(
         self,
         id: int | None = None,
@@ -505,6 +507,7 @@ class FileEndpoints(NotPickled):
             found |= {item["externalId"]: item["id"] for item in reply["items"]}
         return found
 
+    @own_keywords
     async def list(
         self, filter: Mapping[str, Any] | None = None, limit: int | None = 100
     ) -> list[CDFFile]:
@@ -512,6 +515,7 @@ class FileEndpoints(NotPickled):
         items = await self._rpc.pages("/files/list", {"filter": dict(filter or {})}, limit)
         return [CDFFile.from_cdf(item) for item in items]
 
+    @own_keywords
     async def search(
         self, name: str, filter: Mapping[str, Any] | None = None, limit: int = 100
     ) -> Sequence[CDFFile]:
@@ -525,6 +529,7 @@ class FileEndpoints(NotPickled):
         reply = await self._rpc.post("/files/search", body, what="to search for files")
         return [CDFFile.from_cdf(item) for item in reply["items"]]
 
+    @own_keywords
     async def update(
         self,
         id: int | None = None,
@@ -566,6 +571,7 @@ class FileEndpoints(NotPickled):
             found += tuple(CDFFile.from_cdf(item) for item in reply["items"])
         return found
 
+    @own_keywords
     async def delete(self, id: int | None = None, external_id: str | None = None) -> None:
         """Delete one file by its id or external id; unknown ids are an error (files/delete)."""
         target = identifier(id=id, external_id=external_id)
@@ -573,6 +579,7 @@ class FileEndpoints(NotPickled):
 
     # --- downloading ------------------------------------------------------------------------
 
+    @own_keywords
     async def download_url(
         self,
         id: int | None = None,
@@ -584,6 +591,7 @@ class FileEndpoints(NotPickled):
             identifier(id=id, external_id=external_id, instance_id=instance_id)
         )
 
+    @own_keywords
     async def size(
         self,
         id: int | None = None,

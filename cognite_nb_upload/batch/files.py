@@ -19,7 +19,7 @@ from cognite_nb_upload.batch.recall import Recalled
 from cognite_nb_upload.batch.rows import read_table
 from cognite_nb_upload.batch.task import look_at_all
 from cognite_nb_upload.batch.work import BatchWork
-from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.core.keywords import keywords_of, own_keywords
 from cognite_nb_upload.models import FIELDS
 from cognite_nb_upload.models.change import update_of
 from cognite_nb_upload.transfer.files import AsyncFiles
@@ -61,6 +61,7 @@ class AsyncManyFiles(AsyncFiles):
         known = Recalled(job_id, self.config)
         return begin_many(self, known, {**known.how, "storage_options": storage_options})
 
+    @own_keywords
     async def manifest(
         self, filter: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> pd.DataFrame:
@@ -71,6 +72,7 @@ class AsyncManyFiles(AsyncFiles):
         files = await self.list(filter, limit)
         return await to_thread.run_sync(frame_of_files, files)
 
+    @own_keywords
     async def update_many(self, frame: pd.DataFrame, *, keep: Keep = ()) -> pd.DataFrame:
         """Set the fields that a table has for each file, a thousand files a request.
 

@@ -1,4 +1,4 @@
-"""Keywords that a call takes by a table (`**fields: Unpack[Table]`), shown one by one.
+"""Keywords that a call takes: by a table (`**fields: Unpack[Table]`), shown one by one, or its own.
 
 Type checkers read the table. Editors and Jupyter (Tab, Shift+Tab) see a signature with each keyword
 and its default, made of the same table, and a misspelt one is answered with the nearest.
@@ -57,6 +57,31 @@ def keywords_of(
         return cast("F", call)
 
     return decorate
+
+
+def own_keywords(function: F) -> F:
+    """For a function that lists its keywords itself: an unknown one is told with the nearest."""
+    known = set(inspect.signature(function).parameters) - {"self"}
+
+    def check(given: Collection[str]) -> None:
+        if unknown := set(given) - known:
+            raise UsageError(_unknown(function.__name__, unknown, known))
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def later(*args: Any, **given: Any) -> Any:
+            check(given)
+            return await function(*args, **given)
+
+        return cast("F", later)
+
+    @functools.wraps(function)
+    def call(*args: Any, **given: Any) -> Any:
+        check(given)
+        return function(*args, **given)
+
+    return cast("F", call)
 
 
 def _written(annotation: object, default: object) -> str:

@@ -17,7 +17,7 @@ from cognite_nb_upload.api.rpc import Rpc
 from cognite_nb_upload.api.session import OpenUpload
 from cognite_nb_upload.cluster.engine import EngineRun, checked_engine, run_of
 from cognite_nb_upload.cluster.store import ClusterStore, check_shared
-from cognite_nb_upload.core.keywords import keywords_of
+from cognite_nb_upload.core.keywords import keywords_of, own_keywords
 from cognite_nb_upload.core.numbers import as_flag, as_rate, as_size
 from cognite_nb_upload.core.plan import (
     LIMITS,
@@ -336,6 +336,7 @@ class AsyncFiles(FileEndpoints):
             return _dry_run(order, link, {"items": [target]})
         return self._start(replace(order, notes=_notes(content, source, None), **how))
 
+    @own_keywords
     def start_download(
         self,
         path: str | os.PathLike[str],
@@ -354,6 +355,7 @@ class AsyncFiles(FileEndpoints):
         task = DownloadTask(self, where, target, at_once=at_once, resume=go_on)
         return Download(task, where.name)
 
+    @own_keywords
     async def download(
         self,
         path: str | os.PathLike[str],
@@ -393,6 +395,7 @@ class AsyncFiles(FileEndpoints):
             download.interrupt()
             raise
 
+    @own_keywords
     def resume_upload(
         self,
         upload_id: str,

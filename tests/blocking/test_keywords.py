@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
@@ -127,6 +128,40 @@ def test_a_misspelt_keyword_is_answered_with_the_nearest_of_all(
     assert not getattr(refused.value, "__notes__", ())
     with pytest.raises(UsageError, match=f"^upload_many takes no {wrong!r}; did you mean '"):
         upload_many(client, ["a"], **{wrong: 1})
+
+
+OWN = {
+    "retrieve": ("externalId", "external_id"),
+    "size": ("externalId", "external_id"),
+    "delete": ("externalID", "external_id"),
+    "update": ("Set", "set"),
+    "download": ("maxConcurrency", "max_concurrency"),
+    "start_download": ("instanceId", "instance_id"),
+    "download_url": ("ID", "id"),
+    "list": ("Limit", "limit"),
+    "manifest": ("filters", "filter"),
+}
+
+
+@pytest.mark.parametrize("call", OWN)
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_call_that_names_its_keywords_answers_an_unknown_one_too(
+    names: dict[str, Any], cdf: Emulator, call: str, blocking: bool
+) -> None:
+    method, (wrong, nearest) = (
+        getattr(names["client" if blocking else "native"].files, call),
+        OWN[call],
+    )
+
+    async def awaited() -> None:
+        await method(**{wrong: "x"})
+
+    with pytest.raises(UsageError) as refused:
+        method(**{wrong: "x"}) if blocking else asyncio.run(awaited())
+    assert str(refused.value) == f"{call} takes no {wrong!r}; did you mean {nearest!r}?"
+    assert wrong not in inspect.signature(method).parameters
+    assert nearest in inspect.signature(method).parameters
+    assert not cdf.requests()
 
 
 def test_a_keyword_like_no_other_is_answered_with_all(client: CogniteClient) -> None:
