@@ -30,6 +30,9 @@ _CAMEL: Final = {camel(field): field for field in FIELDS}
 _HEADS: Final = ({"key", "value"}, {"name", "value"}, {"field", "value"})
 _MOST_DIGITS: Final = 100  # far beyond any time; Python reads no number of thousands
 _DELIMITERS: Final = ("\t", ";", ",", "=", ":")
+_QUOTED_KEY: Final = re.compile(r"""\s*("[^"]+"|'[^']+')(?=\s*[\t;,=:])""")
+_DRIVE: Final = re.compile(r"\s*(?:[A-Za-z]:(?=[\\/]))?")
+_COLON: Final = re.compile(r"(?<!\d):(?!//)|:(?!\d|//)")
 
 
 # --- pairs of text ---------------------------------------------------------------------------
@@ -131,15 +134,60 @@ def _pairs_of_text(text: str) -> list[Pair]:
         with suppress(UsageError):
             return _pairs_of(_literal(f"{{{text}}}"))
     if cells := _cells(text):
-        return _without_head(cells)
-    lines = [line for line in text.splitlines() if line.strip()]
-    delimiter = _delimiter(lines)
-    if delimiter is None:
+        return _without_head(_with_keys(cells))
+    lines, delimiter = _lines(text)
+    pairs = _with_keys([_split(line, delimiter) for line in lines]) if delimiter else []
+    if not pairs:
         raise UsageError(
             "This is read as one pair per line, and not every line has a key and a value: "
             "write `key, value`, `key = value` or a dict."
         )
-    return _without_head([_split(line, delimiter) for line in lines])
+    return _without_head(pairs)
+
+
+def doubt_of(text: str) -> str:
+    """What may be meant otherwise in text that `pairs_of` reads; "" where nothing is.
+
+    `a: b, c: d` is one pair, as values may hold anything; it may be meant as two.
+    """
+    text = trimmed(text)
+    if text.startswith(("{", "[", '"', "'")) or _cells(text):
+        return ""
+    lines, delimiter = _lines(text)
+    if delimiter is None or delimiter == "\t":
+        return ""
+    between = ",;".replace(delimiter, "")
+    again = re.compile(rf"[{between}]\s*[^\s,;{delimiter}][^,;{delimiter}]*{delimiter}(?!//|\d\d)")
+    for line in lines:
+        key, value = _split(line, delimiter)
+        if again.search(value):
+            return (
+                f"The line {short(line)} is read as one pair, of the key {short(key)}: where it is "
+                "several, put each on a line of its own."
+            )
+    return ""
+
+
+def _lines(text: str) -> tuple[list[str], str | None]:
+    """Lines that are not empty, and what ends the key in each; lists have no dashes then."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    delimiter = _delimiter(lines)
+    if delimiter != "\t":
+        lines = [re.sub(r"^\s*[-*] +(?=\S)", "", line) for line in lines]
+        delimiter = _delimiter(lines)
+    return lines, delimiter
+
+
+def _with_keys(pairs: list[Pair]) -> list[Pair]:
+    """Those that are not empty.
+
+    Raises:
+        UsageError: a value has no key.
+    """
+    for key, value in pairs:
+        if value and not key:
+            raise UsageError(f"The value {short(value)} has no key: write `key = value`.")
+    return [pair for pair in pairs if any(pair)]
 
 
 def _cells(text: str) -> list[Pair]:
@@ -161,11 +209,27 @@ def _delimiter(lines: list[str]) -> str | None:
 
     A tab wins: nobody types one by chance. Values may hold the others.
     """
-    everywhere = [one for one in _DELIMITERS if lines and all(one in line for line in lines)]
-    if "\t" in everywhere:
+    found = [one for one in _DELIMITERS if lines and all(_end(line, one) >= 0 for line in lines)]
+    if "\t" in found:
         return "\t"
-    firsts = [min(everywhere, key=line.index) for line in lines] if everywhere else []
-    return max(everywhere, key=firsts.count, default=None)
+    firsts = [min(found, key=lambda one: _end(line, one)) for line in lines] if found else []
+    return max(found, key=firsts.count, default=None)
+
+
+def _end(line: str, delimiter: str) -> int:
+    """Where a key ends at a delimiter; -1: it is not there.
+
+    It ends behind its quotes. A colon in a time, behind a drive or before `//` ends a key only
+    where nothing else does, and counts as far behind.
+    """
+    quoted = _QUOTED_KEY.match(line)
+    at = quoted.end() if quoted else 0
+    if delimiter != ":":
+        return line.find(delimiter, at)
+    if strong := _COLON.search(line, at or len(_DRIVE.match(line)[0])):  # type: ignore[index]
+        return strong.start()
+    weak = line.find(":", at)
+    return weak if weak < 0 else len(line) + weak
 
 
 def _literal(text: str) -> object:
@@ -205,7 +269,8 @@ def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
 
 def _split(line: str, delimiter: str) -> Pair:
     if delimiter in "=:":
-        key, _, value = line.partition(delimiter)
+        end = _end(line, delimiter) % len(line)
+        key, value = line[:end], line[end + 1 :]
         return _unquoted(trimmed(key)), _unquoted(trimmed(value))
     key, *rest = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
     return trimmed(key), trimmed(delimiter.join(rest))
@@ -354,7 +419,20 @@ def _items(value: Any) -> list[Any]:
                 return list(found)
             if isinstance(found, Mapping):
                 return [found]
-    return [one.strip() for one in re.split(r"[,;\n]", value) if one.strip()]
+    return [one for one in map(str.strip, parted(value, ",;\n")) if one]
+
+
+def parted(text: str, by: str) -> list[str]:
+    """Text in parts, at any of some characters; in quotes they are text, as in CSV."""
+    quoted = rf'\s*"((?:[^"]|"")*)"[^\S{by}]*(?=[{by}]|$)'
+    parts, at = [], 0
+    while at <= len(text):
+        whole_one = re.compile(quoted).match(text, at)
+        plain = re.compile(rf"[^{by}]*").match(text, at)
+        end = (whole_one or cast("re.Match[str]", plain)).end()
+        parts.append(whole_one[1].replace('""', '"') if whole_one else text[at:end])
+        at = end + 1
+    return parts
 
 
 def _location(value: Any) -> GeoLocation:

@@ -206,7 +206,12 @@ def filesystem_of(address: Address, options: Mapping[str, Any]) -> tuple[Any, st
     except TypeError:
         names = ", ".join(options)
         cannot = f"cannot be: {names}" if names else f"are missing; {address.scheme}:// needs some"
-        raise UsageError(f"storage_options of {address.shown} {cannot}.") from None
+        shown = address.shown
+        if address.scheme == "dbfs":  # as Databricks writes it: no host stands in it
+            path = shown.removeprefix("dbfs://").lstrip("/")
+            shown = f"dbfs:/{path}"
+            cannot += f"; on Databricks, /dbfs/{path} is that file"
+        raise UsageError(f"storage_options of {shown} {cannot}.") from None
     except Exception as error:
         raise UsageError(f"{address.shown} cannot be opened: {type(error).__name__}.") from None
     check_filesystem(fs)

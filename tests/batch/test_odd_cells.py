@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from cognite_nb_upload import CogniteClient, UsageError, manifest, update_many
+from cognite_nb_upload.batch.columns import read_cell
 from cognite_nb_upload.emulator import Emulator
+from cognite_nb_upload.widgets.form.picker_spec import typed_labels
 
 Many = Callable[..., pd.DataFrame]
 
@@ -91,6 +93,26 @@ def test_a_label_in_brackets_is_one_label(many: Many, folder: Path) -> None:
     result = many(of_cells(folder, "labels", "(draft)", "{raw}"))
     assert "'(draft)'" in result["error"][0]
     assert "'{raw}'" in result["error"][1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ('"a,b",c', ["a,b", "c"]),
+        ('c; "say ""x; y""" ', ["c", 'say "x; y"']),
+        ('5" pipe, x', ['5" pipe', "x"]),
+        ('"a, b', ['"a', "b"]),
+    ],
+)
+def test_quotes_of_a_list_are_read_as_csv_does(cell: str, labels: list[str]) -> None:
+    assert [one.external_id for one in read_cell("labels", cell)] == labels
+    assert typed_labels(cell) == tuple(labels)
+
+
+def test_a_value_without_a_key_makes_its_row_invalid(many: Many, folder: Path) -> None:
+    result = many(of_cells(folder, "metadata", "=b"), dry_run=True)
+    assert list(result["status"]) == ["invalid", "waiting"]
+    assert "The value 'b' has no key" in result["error"][0]
 
 
 @pytest.mark.parametrize("day", [20240131, 45322, 20240131.0, np.int64(45322)])

@@ -108,6 +108,9 @@ def test_no_value_of_a_key_that_is_there_twice_is_dropped(given: Any) -> None:
     [
         ("one\ntwo", "one pair per line"),
         ("", "one pair per line"),
+        ("=b", "The value 'b' has no key"),
+        ("a: b\n: c", "The value 'c' has no key"),
+        ("=", "one pair per line"),
         ("{survey: NV}", "neither JSON nor Python"),
         ("{" * 9999, "neither JSON nor Python"),
         ("[1, 2]", "not list"),
@@ -162,6 +165,25 @@ def test_pasting_adds_and_closes_the_box(named: MetadataForm) -> None:
     assert "cnbu-none" in named.pairs._paste_box._dom_classes
 
 
+@pytest.mark.parametrize("text", ["a: b, c: d", "a=b;c=d", "x: 1\na: b; c: d", "a, b; c, d"])
+def test_a_line_that_may_be_several_pairs_is_told(named: MetadataForm, text: str) -> None:
+    named.pairs.paste.value = text
+    named.pairs.add_pasted()
+    assert "is read as one pair" in named.pairs.note.value
+    assert metadata(named)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: b, c", "b=2; c", "a, b, c", "at: Troll, 12:30", "a: x, https://b.c", '{"a": "b, c: d"}'],
+)
+def test_no_doubt_is_said_of_a_value_that_only_lists(named: MetadataForm, text: str) -> None:
+    named.pairs.paste.value = text
+    named.pairs.add_pasted()
+    assert "is read as one pair" not in named.pairs.note.value
+    assert metadata(named)
+
+
 def test_what_cannot_be_read_stays_in_the_box_and_says_why(named: MetadataForm) -> None:
     named.pairs.paste.value = "survey"
     named.pairs.add_pasted()
@@ -214,6 +236,19 @@ def test_a_key_is_counted_in_bytes(named: MetadataForm) -> None:
         ("url,https://a.b/?c=d\nat,12:30", [("url", "https://a.b/?c=d"), ("at", "12:30")]),
         ("a, b\tc\nd\te: f", [("a, b", "c"), ("d", "e: f")]),
         ("at: 12:30", [("at", "12:30")]),
+        ('"a: x": b', [("a: x", "b")]),
+        ('"a, x": b, c', [("a, x", "b, c")]),
+        ("'a = x' = b", [("a = x", "b")]),
+        ("12:30 = start", [("12:30", "start")]),
+        ("12:30: start\n14:00: end", [("12:30", "start"), ("14:00", "end")]),
+        ("C:\\data\\x = y", [("C:\\data\\x", "y")]),
+        ("https://a.b/c = y", [("https://a.b/c", "y")]),
+        ("1:2\n3:4", [("1", "2"), ("3", "4")]),
+        ("a:12:30", [("a", "12:30")]),
+        ("- a: b\n- c: d", [("a", "b"), ("c", "d")]),
+        ("- a\tb", [("- a", "b")]),
+        ("b=2; c", [("b", "2; c")]),
+        ("a,b\n,\nc,d", [("a", "b"), ("c", "d")]),
     ],
 )
 def test_values_keep_the_commas_equal_signs_and_colons_in_them(

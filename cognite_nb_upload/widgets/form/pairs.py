@@ -14,7 +14,7 @@ import ipywidgets
 
 from cognite_nb_upload.errors import UsageError
 from cognite_nb_upload.models import LIMITS
-from cognite_nb_upload.models.parse import Pair, pairs_of
+from cognite_nb_upload.models.parse import Pair, doubt_of, pairs_of
 from cognite_nb_upload.widgets.form.choices import shortened
 from cognite_nb_upload.widgets.form.field import Field
 from cognite_nb_upload.widgets.style import box, button, close_all, focus, hide, make
@@ -155,7 +155,8 @@ class PairsField(Field):
             self.warning = str(error)
             self.show()
             return
-        self.warning = self.paste.value = ""
+        self.warning = doubt_of(self.paste.value)
+        self.paste.value = ""
         self._paste_open(False)
         self.show()
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.models import Label
+from cognite_nb_upload.models.parse import parted
 from cognite_nb_upload.widgets.form.choices import Key, node_key
 
 
@@ -44,7 +45,7 @@ def typed_ids(text: str) -> tuple[int, ...] | None:
 
 def typed_labels(text: str) -> tuple[str, ...] | None:
     """External ids as one types or pastes them, parted by commas, semicolons, tabs or lines."""
-    words = (trimmed(one) for one in re.split(r"[,;\t\r\n]", text))
+    words = (trimmed(one) for one in parted(text, ",;\t\r\n"))
     return tuple(dict.fromkeys(filter(None, words))) or None
 
 
