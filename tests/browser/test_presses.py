@@ -288,32 +288,62 @@ def test_no_key_in_the_panel_is_a_command_of_the_notebook(
 
 
 @both
+@pytest.mark.parametrize("by", ["key", "toolbar"])
 def test_a_save_while_another_one_is_on_its_way_is_not_lost(
-    open_notebook: OpenNotebook, lab: JupyterApp
+    open_notebook: OpenNotebook, lab: JupyterApp, by: str
 ) -> None:
     panel = Panel(open_notebook([PANEL]))
-    notebook, page, held = panel.notebook, panel.page, []
-
-    def hold(route: Route) -> None:
-        """The first save is on its way until it is let go."""
-        if route.request.method != "PUT" or held:
-            return route.continue_()
-        held.append(route)
-
-    page.route(re.compile("/api/contents/"), hold)
-    panel.type("Directory", "/typed/before", then="Control+s")
-    while not held:
-        page.wait_for_timeout(50)
+    notebook, page = panel.notebook, panel.page
+    first = held_save(panel, "/typed/before")
     page.evaluate(COUNT_SAVES)
-    panel.type("Directory", "/typed/meanwhile", then="Control+s")
+    panel.type("Directory", "/typed/meanwhile", then="Control+s" if by == "key" else "")
     expect(panel.box("Directory")).to_have_value("/typed/meanwhile")
-    held[0].continue_()
+    if by == "toolbar":
+        page.locator(".jp-NotebookPanel-toolbar [data-command='docmanager:save']").first.click()
+    first.continue_()
     page.wait_for_function("window.saves.length >= 3")
     assert page.evaluate("window.saves") == ["completed", "started", "completed"]
     assert "/typed/meanwhile" in notebook.saved_text()
     assert "/typed/before" not in notebook.saved_text()
+    assert not page.evaluate(IS_DIRTY)
 
 
+@both
+def test_what_is_typed_while_a_save_is_on_its_way_is_left_to_save(
+    open_notebook: OpenNotebook, lab: JupyterApp
+) -> None:
+    """Autosave saves it, and whoever closes the notebook is asked: both look at `dirty`."""
+    panel = Panel(open_notebook([PANEL]))
+    notebook, page = panel.notebook, panel.page
+    first = held_save(panel, "/typed/before")
+    page.evaluate(COUNT_SAVES)
+    panel.type("Directory", "/typed/meanwhile")
+    first.continue_()
+    page.wait_for_function("window.saves.length >= 1")
+    assert page.evaluate(IS_DIRTY)
+    notebook.save()
+    assert "/typed/meanwhile" in notebook.saved_text()
+    assert not page.evaluate(IS_DIRTY)
+    panel.type("Directory", "/typed/afterwards")  # no save is on its way
+    assert page.evaluate(IS_DIRTY)
+
+
+def held_save(panel: Panel, text: str) -> Route:
+    """Type into a box, and save; that save is on its way until the route goes on."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method != "PUT" or held:
+            return route.continue_()
+        held.append(route)
+
+    panel.page.route(re.compile("/api/contents/"), hold)
+    panel.type("Directory", text, then="Control+s")
+    until(lambda: held or panel.page.wait_for_timeout(50), 30)
+    return held[0]
+
+
+IS_DIRTY = "window.jupyterapp.shell.currentWidget.context.model.dirty"
 # How the saves of the notebook go from now on.
 COUNT_SAVES = """() => {
     window.saves = [];

@@ -72,31 +72,46 @@ function sendAhead(root, signal) {
   for (const name of PRESSES) document.addEventListener(name, press, { capture: true, signal });
 }
 
-// --- a save that is asked for while another one is on its way --------------------------------------
+// --- what is typed is saved ------------------------------------------------------------------------
 //
-// JupyterLab passes over the second one, and what was typed since the first has begun would not be in
-// the saved notebook: the notebook is saved once more when the first one is over. Where that fails,
-// JupyterLab says so.
+// JupyterLab takes no note of what is typed into a widget, and takes all for saved when a save ends,
+// what came after it had begun, too: neither autosave nor the question on closing would see that. So
+// the notebook has something to save from each change on, and still has it where a save ends that had
+// begun before. A save that is asked for while one is on its way is passed over: the notebook is saved
+// once more when that one is over. Where that fails, JupyterLab says so.
 
-function keepSaves(context, isOurs, signal) {
+const SAVE_BUTTON = '[data-command="docmanager:save"]';
+
+function keepSaves(manager, isOurs, isAround, signal) {
+  const context = manager?.context;
   if (!context?.saveState) return; // no notebook of JupyterLab
   let isSaving = false;
+  let isNew = false; // something has changed since a save began
   let again = false;
-  const changed = (_, state) => {
+  const states = (_, state) => {
     const wanted = again && state === "completed";
     isSaving = state === "started"; // what is shown by now is saved
     again = false;
+    if (isSaving) isNew = false;
+    else if (isNew) manager.setDirty?.(); // does nothing where notebooks are saved without widgets
     if (wanted) setTimeout(() => context.isDisposed || context.save().catch(() => {}));
   };
-  const heard = (event) => {
+  const typed = (event) => {
+    if (!isOurs(event.target)) return;
+    isNew = true;
+    manager.setDirty?.();
+  };
+  const asked = (event) => {
     // What `keepKeys` tells the notebook is no second press; one more panel hears of this one, too.
-    if (!isSaving || !isSave(event) || !event.isTrusted || event.isHeard || !isOurs(event.target))
-      return;
+    if (!isSaving || !event.isTrusted || event.isHeard || !isAround(event.target)) return;
+    if (event.type === "keydown" ? !isSave(event) : !event.target.closest(SAVE_BUTTON)) return;
     again = event.isHeard = true;
   };
-  context.saveState.connect(changed);
-  signal.addEventListener("abort", () => context.saveState.disconnect(changed));
-  window.addEventListener("keydown", heard, { capture: true, signal });
+  const on = (name, heard) => window.addEventListener(name, heard, { capture: true, signal });
+  context.saveState.connect(states);
+  signal.addEventListener("abort", () => context.saveState.disconnect(states));
+  for (const name of ["input", "change"]) on(name, typed);
+  for (const name of ["keydown", "click"]) on(name, asked);
 }
 
 // --- a saved notebook is small -------------------------------------------------------------------
@@ -391,7 +406,8 @@ function render({ model, el }) {
   el.append(style);
   let drawn = () => {};
   const around = (element) => (el.closest(".jp-NotebookPanel") ?? outermost(el))?.contains(element);
-  keepSaves(model.widget_manager?.context, around, ending.signal); // before keys are kept
+  const within = (element) => outermost(el)?.contains(element);
+  keepSaves(model.widget_manager, within, around, ending.signal); // before keys are kept
   new Focus(el, () => drawn()).watch(ending.signal);
   keepPresses((button) => outermost(button) && outermost(button) === outermost(el), ending.signal);
   const closed = () => model.get("left") && leaveText(outputOf(el), model.get("left"));
