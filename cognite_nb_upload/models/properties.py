@@ -174,6 +174,8 @@ def _boolean(_: ViewProperty, name: str, value: Any) -> bool:
 def _timestamp(_: ViewProperty, name: str, value: Any) -> str:
     if isinstance(value, str):
         try:
+            if value.isdecimal():  # '1704110400000' would be in the year 1704
+                raise ValueError
             value = datetime.fromisoformat(value)
         except ValueError:
             raise UsageError(

@@ -51,6 +51,7 @@ def test_a_value_as_cdfs_json(kind: str, value: object, json: object) -> None:
         ("float64", float("nan"), "finite"),
         ("boolean", "yes", "True or False"),
         ("timestamp", "yesterday", "no ISO 8601 time"),
+        ("timestamp", "1704110400000", "no ISO 8601 time"),  # not in the year 1704
         ("date", "5 May", "no date"),
         ("json", {"a": "x" * 40_960}, "CDF takes at most 40960"),
         ("json", {"a": float("nan")}, "cannot be written as JSON"),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cognite_nb_upload import FileMetadata
+from cognite_nb_upload.core.unseen import trimmed
 from cognite_nb_upload.models import FIELDS
 from cognite_nb_upload.widgets import MetadataForm
 
@@ -77,7 +78,11 @@ def test_the_value_is_valid_or_none(form: MetadataForm, data: st.DataObject) -> 
 
 positions = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 files = st.fixed_dictionaries(
-    {"name": st.text(min_size=1, max_size=40)},
+    {
+        "name": st.text(min_size=1, max_size=40).filter(
+            lambda text: trimmed(text) and "\0" not in text
+        )
+    },
     optional={
         "external_id": st.text(min_size=1, max_size=40),
         "source": st.text(min_size=1, max_size=40),
@@ -97,8 +102,9 @@ files = st.fixed_dictionaries(
             st.lists(positions, min_size=2, max_size=5),
             st.none() | st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
         ),
-        "source_created_time": st.integers(0, 253402300799999),
-        "source_modified_time": st.integers(0, 253402300799999),
+        # earlier ones may be refused, as days or seconds
+        "source_created_time": st.integers(10**10, 253402300799999),
+        "source_modified_time": st.integers(10**10, 253402300799999),
     },
 )
 
