@@ -127,6 +127,19 @@ def test_a_press_in_the_moment_in_which_the_path_is_found_counts(
     assert ready.uploads[0].result(60).name == "big.segy"
 
 
+def test_upload_is_not_disabled_under_the_finger_while_another_path_is_looked_up(
+    ready: UploadPanel, tmp_path: Path
+) -> None:
+    """A click on it would be lost; it counts once it is known what the path is."""
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"other")
+    told: list[bool] = []
+    ready.start.observe(lambda change: told.append(change["new"]), "disabled")
+    ready.files.input.value = str(other)
+    assert told == []
+    assert press(ready).result(60).name == "other.bin"
+
+
 def test_a_press_on_a_disabled_button_does_nothing(panel: UploadPanel) -> None:
     panel.start.click()
     assert panel.uploads == ()

@@ -376,6 +376,8 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
         asked = self._ask()
         text = self.input.value.strip() if text is None else text
         self._picked = ()
+        if text:  # first: a press from now on means what is typed
+            self.looking = True
         if self.file is not None and str(self.file.content) != text:
             self.file = None
         self.files = ()
@@ -384,7 +386,6 @@ class FileChooser(ipywidgets.VBox):  # type: ignore[misc] # ipywidgets has no ty
             self._show(Look("", said="Choose a file."))
             return
         page = self._page
-        self.looking = True
         if after_s and is_address(text):
             after_s = _ADDRESS_PAUSE_S
         self.tasks.start("look", lambda: self._look_at(text, page, asked), after_s)

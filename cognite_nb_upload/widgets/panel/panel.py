@@ -386,7 +386,10 @@ class UploadPanel(TakesOver):
         """Something was chosen, typed, started or ended."""
         with self._lock:  # or older news might come last
             self.reason = self._why_not()
-            self.start.disabled = bool(self.reason)
+            # While a path is looked up a press counts once it is known: a button that is disabled
+            # between the moment when it is aimed at and the click would lose it.
+            stays = self.files.looking and not self.start.disabled
+            self.start.disabled = bool(self.reason) and not stays
             self._why.value = self._failed or say(self.reason, "info")
             self._plan.value = self._plan_html()
             self._show_code()
