@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from cognite_nb_upload.api.auth import Credentials, OAuthClientCredentials, Token
 from cognite_nb_upload.api.values import (
-    IN_BROWSER,
     checked_cluster,
     checked_project,
     checked_tenant,
     cleaned,
     cleaned_text,
     cleaned_token,
+    is_page,
 )
 from cognite_nb_upload.core.secret import REDACTED
 from cognite_nb_upload.errors import ConfigError
@@ -323,7 +323,7 @@ def checked_root(url: object, name: str) -> str:
     host = host_of(found)
     if host in ("http", "https"):  # https://https://host
         raise ConfigError(f"{name} {redacted(found)!r} has its https twice; give https://host.")
-    if host == IN_BROWSER or host.endswith(f".{IN_BROWSER}"):
+    if is_page(host):
         raise ConfigError(
             f"{name} {redacted(found)!r} is a page for people; the API is at "
             "https://<cluster>.cognitedata.com."

@@ -18,7 +18,7 @@ _QUOTES: Final = frozenset("\"'")
 _CLUSTER: Final = re.compile(r"(?i)[a-z0-9][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*")
 _DOMAIN: Final = ".cognitedata.com"
 _END: Final = re.compile(r"(\.cognitedata(\.com)?)+$")
-IN_BROWSER: Final = "fusion.cognite.com"
+_IN_BROWSER: Final = "fusion.cognite.com"
 # Microsoft's addresses, which are the same for every tenant: no discovery is needed.
 ENTRA_HOST: Final = "login.microsoftonline.com"
 
@@ -151,6 +151,11 @@ def entra_authority(tenant_id: object) -> str:
     return f"https://{ENTRA_HOST}/{tenant}"
 
 
+def is_page(host: str) -> bool:
+    """True of a host that shows CDF to people, and has no API."""
+    return host == _IN_BROWSER or host.endswith(f".{_IN_BROWSER}")
+
+
 def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "base_url") -> str:
     """The name of a cluster, such as `westeurope-1`.
 
@@ -161,8 +166,7 @@ def checked_cluster(cluster: object, name: str = "cluster", url_name: str = "bas
     host = re.sub(r"(?i)^[a-z]+://", "", word).partition("/")[0].partition(":")[0]
     host = host.rstrip(".").lower()
     short = _END.sub("", host)
-    is_page = short == IN_BROWSER or short.endswith(f".{IN_BROWSER}")
-    if _CLUSTER.fullmatch(short) and short != _DOMAIN.lstrip(".") and not is_page:
+    if _CLUSTER.fullmatch(short) and short != _DOMAIN.lstrip(".") and not is_page(short):
         if short == word.lower():
             return word
         if short != host or short == word.lower().rstrip("./"):

@@ -424,13 +424,13 @@ def _items(value: Any) -> list[Any]:
 
 def parted(text: str, by: str) -> list[str]:
     """Text in parts, at any of some characters; in quotes they are text, as in CSV."""
-    quoted = rf'\s*"((?:[^"]|"")*)"[^\S{by}]*(?=[{by}]|$)'
+    quoted = re.compile(rf'\s*"((?:[^"]|"")*)"[^\S{by}]*(?=[{by}]|$)')
+    plain = re.compile(rf"[^{by}]*")
     parts, at = [], 0
     while at <= len(text):
-        whole_one = re.compile(quoted).match(text, at)
-        plain = re.compile(rf"[^{by}]*").match(text, at)
-        end = (whole_one or cast("re.Match[str]", plain)).end()
-        parts.append(whole_one[1].replace('""', '"') if whole_one else text[at:end])
+        in_quotes = quoted.match(text, at)
+        end = (in_quotes or cast("re.Match[str]", plain.match(text, at))).end()
+        parts.append(in_quotes[1].replace('""', '"') if in_quotes else text[at:end])
         at = end + 1
     return parts
 
